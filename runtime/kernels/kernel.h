@@ -1,0 +1,74 @@
+// What a kernel is: everything the runtime knows about one ONNX operator, in one file, forward and backward side by
+// side. kernel_list.h has a line for each.
+//
+// Life cycle: lower (reads the node, checks *everything*, infers the output, says what backward keeps and how much
+// workspace it needs) → create (packs weights, makes operators; may allocate) → refresh (after parameters changed;
+// the one place that may allocate again: an operator whose weights changed is made anew) → forward, backward (may not
+// allocate, cannot fail on shapes) → destroy (accepts a half-made state).
+#ifndef LORAC_KERNEL_H
+#define LORAC_KERNEL_H
+
+#include "runtime/lower.h"
+#include "runtime/program.h"
+
+struct pthreadpool; // the struct behind pthreadpool_t
+struct lorac_simd;
+
+struct lorac_kernel_env {
+    struct lorac_program *program;
+    struct pthreadpool *pool;       // NULL: one thread
+    const struct lorac_simd *simd;  // never NULL
+    void *workspace;                // the largest scratch_bytes of all steps, 64-byte aligned
+    bool training;                  // this run is a training step (BatchNorm uses batch statistics then)
+};
+
+struct lorac_kernel {
+    const char *op_type; // ONNX
+    bool optional_alias; // lower may alias the output to the input and make no step
+
+    enum lorac_status (*lower)(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
+                               struct lorac_error *error);
+    // After differentiation is known (step->needs_backward, has_trainable, inputs' needs_gradient): sets keeps_*,
+    // scratch_bytes and the params' `kept`. NULL: nothing to say beyond lower.
+    enum lorac_status (*memory)(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error);
+    enum lorac_status (*create)(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error);
+    enum lorac_status (*refresh)(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error);
+    void (*forward)(struct lorac_step *step, const struct lorac_kernel_env *env);
+    // Reads step->dy (and what was kept), writes step->dx[i] where not NULL, adds into the gradients of trainable params.
+    // NULL: the op has no gradient; lowering refuses it on a path that needs one.
+    void (*backward)(struct lorac_step *step, const struct lorac_kernel_env *env);
+    // After a training step whose loss and gradients were finite: BatchNorm moves its running statistics here, so that a
+    // bad step leaves no trace. NULL: nothing to do.
+    void (*commit)(struct lorac_step *step, const struct lorac_kernel_env *env);
+    void (*destroy)(struct lorac_step *step);
+    // True where dx[i] would be dy itself (Add): differentiate then shares the buffer and calls no backward for it.
+    bool passes_gradient;
+    // Bytes that create makes beside the plan (packed weights), for predictions; NULL: none.
+    size_t (*packed_bytes)(const struct lorac_program *program, const struct lorac_step *step);
+    // Multiply-adds of forward for the whole batch; NULL: not counted.
+    size_t (*multiply_adds)(const struct lorac_program *program, const struct lorac_step *step);
+};
+
+// The kernel for a node of the default domain, or NULL.
+const struct lorac_kernel *lorac_kernel_find(const char *op_type);
+// All of them, for tests and inspect.
+const struct lorac_kernel *const *lorac_kernel_all(size_t *count);
+
+// Shorthands for kernels.
+static inline const struct lorac_value *lorac_step_input(const struct lorac_program *program,
+                                                         const struct lorac_step *step, size_t i)
+{
+    return &program->values[step->inputs[i]];
+}
+static inline const struct lorac_value *lorac_step_output(const struct lorac_program *program,
+                                                          const struct lorac_step *step)
+{
+    return &program->values[step->output];
+}
+static inline struct lorac_param *lorac_step_param(const struct lorac_program *program, const struct lorac_step *step,
+                                                   size_t i)
+{
+    return step->params[i] == LORAC_NO_ID ? NULL : &program->params[step->params[i]];
+}
+
+#endif

@@ -1,0 +1,168 @@
+// lorac: LoRA-C adapter training and inference on the device.
+//
+// An application opens an ONNX model (plain, injected or trained), asks what it takes, prepares it for a batch size, and
+// then trains, predicts or evaluates:
+//
+//     struct lorac_error error = {0};
+//     struct lorac_net *net = NULL;
+//     if (lorac_open("injected.onnx", &net, &error) != LORAC_OK) ...
+//     struct lorac_prepare_options options = lorac_prepare_options_default();
+//     options.training = true;
+//     lorac_prepare(net, &options, &error);
+//     lorac_train_batch(net, &images, labels, NULL, &result, &error);   // as often as wanted
+//     lorac_save(net, "trained.onnx", &error);
+//     lorac_close(net);
+//
+// Threads: a net may be used by one thread at a time; different nets are independent. Inside, work is spread over
+// options.threads threads. Nothing prints or exits; every failure is a status and one sentence in [error].
+// Determinism: the same file, options and calls on the same machine give the same bits, with any number of threads. Other
+// processors or library versions may round differently.
+#ifndef LORAC_H
+#define LORAC_H
+
+#include "lorac_status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LORAC_VERSION_MAJOR 0
+#define LORAC_VERSION_MINOR 1
+#define LORAC_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define LORAC_API __attribute__((visibility("default")))
+#else
+#define LORAC_API
+#endif
+
+// "0.1.0" of the library that runs (the macros above are of the header it was compiled with).
+LORAC_API const char *lorac_version(void);
+
+// ---- open and look
+
+struct lorac_net; // a model with all that is needed to run it
+
+// Reads a model from a file, or from memory (borrowed for the call). Errors: IO, FORMAT, UNSUPPORTED, MEMORY.
+LORAC_API enum lorac_status lorac_open(const char *path, struct lorac_net **net, struct lorac_error *error);
+LORAC_API enum lorac_status lorac_open_memory(const void *bytes, size_t byte_count, struct lorac_net **net,
+                                              struct lorac_error *error);
+// Frees everything; accepts NULL.
+LORAC_API void lorac_close(struct lorac_net *net);
+
+struct lorac_info {
+    size_t channels, height, width; // of the input; 0 where the model leaves it free
+    size_t classes;                 // columns of the output
+    bool injected;                  // has LoRA-C metadata: can be trained
+    size_t trainable_parameters;
+    bool normalization_given;       // the model says how pixels become numbers
+};
+LORAC_API enum lorac_status lorac_get_info(struct lorac_net *net, struct lorac_info *info, struct lorac_error *error);
+
+// The name of class [i], or NULL where the model has no names. Lives as long as the net.
+LORAC_API const char *lorac_class_name(const struct lorac_net *net, size_t i);
+
+// ---- prepare
+
+enum lorac_optimizer_kind { LORAC_SGD, LORAC_ADAMW };
+
+// Update rules are PyTorch's (torch.optim.SGD, torch.optim.AdamW).
+struct lorac_optimizer_options {
+    enum lorac_optimizer_kind kind; // SGD
+    double lr;           // 0.005
+    double momentum;     // 0.9  (SGD)
+    bool nesterov;       // false (SGD)
+    double weight_decay; // 5e-4; decoupled in AdamW
+    bool decay_all;      // false: tensors of one dimension are not decayed
+    double beta1, beta2; // 0.9, 0.999 (AdamW)
+    double eps;          // 1e-8 (AdamW)
+    double clip_norm;    // 5: all gradients together; 0: off
+    double label_smoothing; // 0, as torch.nn.CrossEntropyLoss
+};
+
+// How uint8 pixels become the model's numbers: x = (value*scale - mean[c]) / std[c].
+struct lorac_normalization {
+    double scale;            // 1/255
+    size_t mean_count;       // 0 (no mean), 1 (for all channels) or the number of channels
+    double mean[16];
+    size_t std_count;
+    double std[16];
+    bool bgr;                // the model takes blue first; pixels are always given red first
+};
+
+struct lorac_prepare_options {
+    size_t batch;         // 32; images that are run at once
+    size_t threads;       // 0: all processors
+    bool training;        // false; true allocates for lorac_train_batch as well
+    size_t height, width; // 0: the model's own; needed only where the model leaves them free
+    struct lorac_optimizer_options optimizer;
+    const struct lorac_normalization *normalization; // NULL: the model's record; not needed for float images
+};
+LORAC_API struct lorac_prepare_options lorac_prepare_options_default(void);
+
+// Allocates everything and packs the weights. May be called again (also after training: the trained values stay; the
+// optimiser starts anew). Errors: UNSUPPORTED (names the node), ARGUMENT (training a model that is not injected), MEMORY,
+// NOT_FINITE.
+LORAC_API enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepare_options *options,
+                                          struct lorac_error *error);
+
+// Bytes that the prepared net holds for activations, gradients, parameters and packed weights (predicted for the last).
+LORAC_API size_t lorac_memory_bytes(const struct lorac_net *net);
+
+// ---- images
+
+enum lorac_pixel_type {
+    LORAC_PIXELS_U8,  // [count, H, W, C], RGB; normalised
+    LORAC_PIXELS_F32, // [count, C, H, W]; taken as it is
+};
+struct lorac_images {
+    enum lorac_pixel_type type;
+    const void *data; // borrowed for the call
+    size_t count;
+};
+
+// ---- train
+
+struct lorac_step_result {
+    double loss;          // mean over the batch, before the update
+    double gradient_norm; // over all trainable tensors together, before clipping
+    size_t correct;       // images whose largest logit was the label's
+};
+
+// One training step on exactly options.batch images with labels[count] in 0 .. classes-1. [lr] replaces the learning rate
+// of this step (a schedule); NULL: optimizer.lr. Errors: ARGUMENT, and NOT_FINITE: the message names the first bad layer,
+// and the net keeps the values it had before the step.
+LORAC_API enum lorac_status lorac_train_batch(struct lorac_net *net, const struct lorac_images *images,
+                                              const int32_t *labels, const double *lr, struct lorac_step_result *result,
+                                              struct lorac_error *error);
+
+// ---- use
+
+// outputs[count, classes] = the model's output (logits, or probabilities where the model ends in a Softmax), for any
+// count; run in batches.
+LORAC_API enum lorac_status lorac_predict(struct lorac_net *net, const struct lorac_images *images, float *outputs,
+                                          struct lorac_error *error);
+
+struct lorac_evaluation {
+    size_t images, correct;
+    double loss; // mean cross-entropy, of the logits before a final Softmax
+};
+// Called between batches with the images done so far; returning true stops (status ABORTED).
+typedef bool (*lorac_abort_callback)(void *context, size_t images_done, size_t images_total);
+
+LORAC_API enum lorac_status lorac_evaluate(struct lorac_net *net, const struct lorac_images *images,
+                                           const int32_t *labels, lorac_abort_callback callback, void *context,
+                                           struct lorac_evaluation *result, struct lorac_error *error);
+
+// Writes the model with its present values: same graph, only trained tensors differ. Atomic: [path] holds either its old
+// content or the whole new one.
+LORAC_API enum lorac_status lorac_save(struct lorac_net *net, const char *path, struct lorac_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
