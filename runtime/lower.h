@@ -19,7 +19,7 @@ struct lorac_lower_options {
 enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta *meta,
                               const struct lorac_lower_options *options, struct lorac_program **out,
                               struct lorac_error *error);
-void lorac_program_free(struct lorac_program *program); // accepts NULL; params' data is the session's
+
 
 // What the model's input is: dims as declared, 0 for a free one. UNSUPPORTED where it is not one float tensor of
 // rank 4.

@@ -129,6 +129,9 @@ struct lorac_program {
     uint32_t time_end;        // one past the last time
 };
 
+// Frees the program; accepts NULL. The memory that a session bound to it is the session's.
+void lorac_program_free(struct lorac_program *program);
+
 // Grow the arrays by one; MEMORY. A new value gets a buffer of its own.
 enum lorac_status lorac_program_add_value(struct lorac_program *program, const struct lorac_value *value,
                                           uint32_t *id, struct lorac_error *error);

@@ -1,0 +1,23 @@
+// Work spread over the thread pool. The only face of pthreadpool outside kernels/.
+//
+// Equal bits for any number of threads follow from one rule: what item [i] computes, and the order in which results are
+// added, depend on the sizes alone, never on who runs it.
+#ifndef LORAC_PARALLEL_H
+#define LORAC_PARALLEL_H
+
+#include <stddef.h>
+
+struct pthreadpool;
+
+// Runs body(context, i) for i in 0 .. count-1, each once, in any order, on the threads of [pool] (NULL: this one).
+void lorac_parallel_for(struct pthreadpool *pool, void (*body)(void *context, size_t i), void *context, size_t count);
+
+// The same over ranges: body(context, begin, end) for consecutive ranges of [tile] elements (the last may be shorter).
+void lorac_parallel_ranges(struct pthreadpool *pool, void (*body)(void *context, size_t begin, size_t end),
+                           void *context, size_t count, size_t tile);
+
+// A pool of [threads] threads; NULL for one thread as well as where none can be made (see *failed).
+struct pthreadpool *lorac_parallel_create(size_t threads, int *failed);
+void lorac_parallel_free(struct pthreadpool *pool); // accepts NULL
+
+#endif
