@@ -1,0 +1,424 @@
+#include "adapter_meta.h"
+
+#include "adapter_json.h"
+#include "model_edit.h"
+#include "size.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char KEY_FORMAT[] = "lorac.format";
+static const char KEY_HASH[] = "lorac.base_hash";
+static const char KEY_ADAPTERS[] = "lorac.adapters";
+static const char KEY_TRAINABLE[] = "lorac.trainable";
+static const char KEY_BN[] = "lorac.bn";
+static const char KEY_SEED[] = "lorac.seed";
+static const char KEY_INPUT[] = "lorac.input";
+static const char KEY_CLASSES[] = "lorac.classes";
+static const char KEY_TOOL[] = "lorac.tool";
+
+// Indexed by the enums of the header.
+static const char *const SETTING_NAMES[] = {"kernel", "plain"};
+static const char *const BN_NAMES[] = {"frozen", "train"};
+
+int64_t lorac_adapter_inner(int64_t rank, enum lorac_rank_setting setting, int64_t kh, int64_t kw)
+{
+    if (rank < 1 || kh < 1 || kw < 1)
+        return 0;
+    if (setting == LORAC_RANK_PLAIN)
+        return rank;
+    int64_t side = kh > kw ? kh : kw;
+    return rank <= INT64_MAX / side ? rank * side : 0;
+}
+
+// ---- reading
+
+static enum lorac_status out_of_memory(const char *key, struct lorac_error *error)
+{
+    return lorac_error_set(error, LORAC_ERROR_MEMORY, "metadata '%s': out of memory", key);
+}
+
+static enum lorac_status required(const struct lorac_model *model, const char *key, const char **out,
+                                  struct lorac_error *error)
+{
+    const char *text = lorac_model_metadata(model, key);
+    if (!text)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                               "metadata '%s' is missing beside '%s'; inject the original model again", key,
+                               KEY_FORMAT);
+    *out = text;
+    return LORAC_OK;
+}
+
+// Decimal digits only, without sign or space; false where the number does not fit.
+static bool read_decimal(const char *text, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (const char *p = text; *p; p++) {
+        if (*p < '0' || *p > '9')
+            return false;
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return *text != '\0';
+}
+
+static enum lorac_status read_format(const char *text, struct lorac_error *error)
+{
+    uint64_t version;
+    if (!read_decimal(text, &version) || version < 1)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' is '%s'; it must be a version number",
+                               KEY_FORMAT, text);
+    if (version > LORAC_FORMAT_VERSION)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "metadata '%s' is %s, but this program knows versions up to %d; use a newer lorac-onnx",
+                               KEY_FORMAT, text, LORAC_FORMAT_VERSION);
+    return LORAC_OK;
+}
+
+static enum lorac_status read_choice(const char *key, const char *text, const char *const names[2], int *out,
+                                     struct lorac_error *error)
+{
+    for (int i = 0; i < 2; i++)
+        if (text && strcmp(text, names[i]) == 0) {
+            *out = i;
+            return LORAC_OK;
+        }
+    return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' is '%s'; it must be '%s' or '%s'", key,
+                           text ? text : "", names[0], names[1]);
+}
+
+static enum lorac_status read_hash(const char *text, struct lorac_error *error)
+{
+    if (strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' is '%s'; it must be 32 lower-case hex digits",
+                               KEY_HASH, text);
+    return LORAC_OK;
+}
+
+static enum lorac_status bad_entry(size_t index, const char *rule, struct lorac_error *error)
+{
+    return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' entry %zu: %s", KEY_ADAPTERS, index, rule);
+}
+
+static enum lorac_status read_entry_names(struct lorac_arena *arena, const json_t *entry, size_t index,
+                                          struct lorac_adapter *out, struct lorac_error *error)
+{
+    const struct {
+        const char *member;
+        const char **name;
+    } names[] = {{"conv", &out->conv}, {"weight", &out->weight}, {"A", &out->a}, {"B", &out->b}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = json_string_value(json_object_get(entry, names[i].member));
+        if (!text || !*text)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                                   "metadata '%s' entry %zu: '%s' must be a string, not empty", KEY_ADAPTERS, index,
+                                   names[i].member);
+        *names[i].name = lorac_arena_strdup(arena, text);
+        if (!*names[i].name)
+            return out_of_memory(KEY_ADAPTERS, error);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status read_entry_numbers(const json_t *entry, size_t index, struct lorac_adapter *out,
+                                            struct lorac_error *error)
+{
+    const json_t *rank = json_object_get(entry, "rank");
+    const json_t *alpha = json_object_get(entry, "alpha");
+    const json_t *freeze_a = json_object_get(entry, "freeze_a");
+    out->rank = json_integer_value(rank);
+    if (!json_is_integer(rank) || out->rank < 1 || out->rank > LORAC_MAX_RANK)
+        return bad_entry(index, "'rank' must be an integer of 1 to 65536", error);
+    out->alpha = json_number_value(alpha);
+    if (!json_is_number(alpha) || !isfinite(out->alpha) || out->alpha == 0)
+        return bad_entry(index, "'alpha' must be a number, not 0", error);
+    if (!json_is_boolean(freeze_a))
+        return bad_entry(index, "'freeze_a' must be true or false", error);
+    out->freeze_a = json_is_true(freeze_a);
+    return LORAC_OK;
+}
+
+static enum lorac_status read_entry(struct lorac_arena *arena, const json_t *entry, size_t index,
+                                    struct lorac_adapter *out, struct lorac_error *error)
+{
+    if (!json_is_object(entry))
+        return bad_entry(index, "must be a JSON object", error);
+    LORAC_TRY(read_entry_names(arena, entry, index, out, error));
+    LORAC_TRY(read_entry_numbers(entry, index, out, error));
+    const char *setting = json_string_value(json_object_get(entry, "setting"));
+    if (!setting || (strcmp(setting, "kernel") != 0 && strcmp(setting, "plain") != 0))
+        return bad_entry(index, "'setting' must be \"kernel\" or \"plain\"", error);
+    out->setting = strcmp(setting, "plain") == 0 ? LORAC_RANK_PLAIN : LORAC_RANK_KERNEL;
+    const char *form = json_string_value(json_object_get(entry, "form"));
+    if (!form)
+        return bad_entry(index, "'form' must be \"weight\"", error);
+    if (strcmp(form, "weight") != 0)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "metadata '%s' entry %zu: form '%s' is not supported; this program knows 'weight'",
+                               KEY_ADAPTERS, index, form);
+    out->form = LORAC_FORM_WEIGHT;
+    return LORAC_OK;
+}
+
+static enum lorac_status read_entries(struct lorac_arena *arena, const json_t *array, struct lorac_meta *meta,
+                                      struct lorac_error *error)
+{
+    if (!json_is_array(array))
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' must be a JSON array of objects",
+                               KEY_ADAPTERS);
+    meta->adapter_count = json_array_size(array);
+    meta->adapters = lorac_arena_alloc_array(arena, meta->adapter_count, sizeof *meta->adapters);
+    if (!meta->adapters)
+        return out_of_memory(KEY_ADAPTERS, error);
+    for (size_t i = 0; i < meta->adapter_count; i++)
+        LORAC_TRY(read_entry(arena, json_array_get(array, i), i, &meta->adapters[i], error));
+    return LORAC_OK;
+}
+
+static enum lorac_status read_adapters(struct lorac_arena *arena, const char *text, struct lorac_meta *meta,
+                                       struct lorac_error *error)
+{
+    json_t *array;
+    LORAC_TRY(lorac_json_parse(KEY_ADAPTERS, text, &array, error));
+    enum lorac_status status = read_entries(arena, array, meta, error);
+    json_decref(array);
+    return status;
+}
+
+// ---- do the entries agree with each other and with the model?
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum lorac_status refuse_repeats(const char *key, const char **names, size_t count, struct lorac_error *error)
+{
+    if (count > 0)
+        qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(names[i - 1], names[i]) == 0)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' names '%s' twice", key, names[i]);
+    return LORAC_OK;
+}
+
+// Every A and B belongs to one adapter; a frozen A is not trained.
+static enum lorac_status check_adapters(struct lorac_arena *arena, const struct lorac_meta *meta,
+                                        const char *const *sorted_trainable, struct lorac_error *error)
+{
+    const char **names = lorac_arena_alloc_array(arena, meta->adapter_count, 2 * sizeof *names);
+    if (!names)
+        return out_of_memory(KEY_ADAPTERS, error);
+    for (size_t i = 0; i < meta->adapter_count; i++) {
+        names[2 * i] = meta->adapters[i].a;
+        names[2 * i + 1] = meta->adapters[i].b;
+        if (meta->adapters[i].freeze_a && meta->trainable_count > 0 &&
+            bsearch(&names[2 * i], sorted_trainable, meta->trainable_count, sizeof *names, compare_names))
+            return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                                   "metadata '%s' names '%s', which '%s' entry %zu says is frozen (freeze_a)",
+                                   KEY_TRAINABLE, names[2 * i], KEY_ADAPTERS, i);
+    }
+    return refuse_repeats(KEY_ADAPTERS, names, 2 * meta->adapter_count, error);
+}
+
+static enum lorac_status check_trainable(struct lorac_model *model, const struct lorac_meta *meta,
+                                         struct lorac_error *error)
+{
+    for (size_t i = 0; i < meta->trainable_count; i++) {
+        const Onnx__TensorProto *tensor = lorac_model_constant(model, meta->trainable[i]);
+        if (!tensor || tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                   "metadata '%s' names '%s', which is no float32 initialiser or Constant of the model",
+                                   KEY_TRAINABLE, meta->trainable[i]);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_agreement(struct lorac_model *model, const struct lorac_meta *meta,
+                                         struct lorac_error *error)
+{
+    LORAC_TRY(check_trainable(model, meta, error));
+    const char **sorted = lorac_arena_alloc_array(model->arena, meta->trainable_count, sizeof *sorted);
+    if (!sorted)
+        return out_of_memory(KEY_TRAINABLE, error);
+    if (meta->trainable_count > 0)
+        memcpy(sorted, meta->trainable, meta->trainable_count * sizeof *sorted);
+    LORAC_TRY(refuse_repeats(KEY_TRAINABLE, sorted, meta->trainable_count, error));
+    return check_adapters(model->arena, meta, sorted, error);
+}
+
+// ---- the whole
+
+static enum lorac_status read_injected(struct lorac_model *model, struct lorac_meta *meta, struct lorac_error *error)
+{
+    const char *text;
+    int choice;
+    LORAC_TRY(read_format(lorac_model_metadata(model, KEY_FORMAT), error));
+    LORAC_TRY(required(model, KEY_HASH, &meta->base_hash, error));
+    LORAC_TRY(read_hash(meta->base_hash, error));
+    LORAC_TRY(required(model, KEY_ADAPTERS, &text, error));
+    LORAC_TRY(read_adapters(model->arena, text, meta, error));
+    LORAC_TRY(required(model, KEY_TRAINABLE, &text, error));
+    LORAC_TRY(lorac_json_read_names(model->arena, KEY_TRAINABLE, text, &meta->trainable_count, &meta->trainable, error));
+    LORAC_TRY(required(model, KEY_BN, &text, error));
+    LORAC_TRY(read_choice(KEY_BN, text, BN_NAMES, &choice, error));
+    meta->bn = choice == 0 ? LORAC_BN_FROZEN : LORAC_BN_TRAIN;
+    LORAC_TRY(required(model, KEY_SEED, &text, error));
+    if (!read_decimal(text, &meta->seed))
+        return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                               "metadata '%s' is '%s'; it must be a decimal number of 0 to 18446744073709551615",
+                               KEY_SEED, text);
+    LORAC_TRY(required(model, KEY_TOOL, &meta->tool, error));
+    return check_agreement(model, meta, error);
+}
+
+// Half a record would be lost at the next merge without anyone noticing.
+static enum lorac_status refuse_leftovers(const struct lorac_model *model, struct lorac_error *error)
+{
+    const char *const keys[] = {KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN, KEY_SEED, KEY_TOOL};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (lorac_model_metadata(model, keys[i]))
+            return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                                   "metadata '%s' is there without '%s'; inject the original model again", keys[i],
+                                   KEY_FORMAT);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error)
+{
+    struct lorac_meta meta = {0};
+    meta.injected = lorac_model_metadata(model, KEY_FORMAT) != NULL;
+    if (meta.injected)
+        LORAC_TRY(read_injected(model, &meta, error));
+    else
+        LORAC_TRY(refuse_leftovers(model, error));
+    const char *input = lorac_model_metadata(model, KEY_INPUT);
+    if (input)
+        LORAC_TRY(lorac_input_meta_parse(input, &meta.input, error));
+    const char *classes = lorac_model_metadata(model, KEY_CLASSES);
+    if (classes)
+        LORAC_TRY(lorac_json_read_names(model->arena, KEY_CLASSES, classes, &meta.class_count, &meta.classes, error));
+    *out = meta;
+    return LORAC_OK;
+}
+
+// ---- writing
+
+static enum lorac_status make_entry(const struct lorac_adapter *adapter, json_t *entry, struct lorac_error *error)
+{
+    const char *key = KEY_ADAPTERS;
+    LORAC_TRY(lorac_json_set_string(key, entry, "conv", adapter->conv, error));
+    LORAC_TRY(lorac_json_set_string(key, entry, "weight", adapter->weight, error));
+    LORAC_TRY(lorac_json_set_string(key, entry, "A", adapter->a, error));
+    LORAC_TRY(lorac_json_set_string(key, entry, "B", adapter->b, error));
+    LORAC_TRY(lorac_json_set(key, entry, "rank", json_integer(adapter->rank), error));
+    LORAC_TRY(lorac_json_set(key, entry, "alpha", json_real(adapter->alpha), error));
+    LORAC_TRY(lorac_json_set_string(key, entry, "setting", SETTING_NAMES[adapter->setting], error));
+    LORAC_TRY(lorac_json_set_string(key, entry, "form", "weight", error));
+    return lorac_json_set(key, entry, "freeze_a", json_boolean(adapter->freeze_a), error);
+}
+
+static enum lorac_status print_adapters(const struct lorac_meta *meta, char **text, struct lorac_error *error)
+{
+    json_t *array = json_array();
+    if (!array)
+        return out_of_memory(KEY_ADAPTERS, error);
+    enum lorac_status status = LORAC_OK;
+    for (size_t i = 0; i < meta->adapter_count && status == LORAC_OK; i++) {
+        json_t *entry = json_object();
+        status = lorac_json_append(KEY_ADAPTERS, array, entry, error);
+        if (status == LORAC_OK)
+            status = make_entry(&meta->adapters[i], entry, error);
+    }
+    if (status == LORAC_OK)
+        status = lorac_json_print(KEY_ADAPTERS, array, text, error);
+    json_decref(array);
+    return status;
+}
+
+// Stores a malloc'ed text and frees it.
+static enum lorac_status store(struct lorac_model *model, const char *key, char *text, struct lorac_error *error)
+{
+    enum lorac_status status = lorac_model_set_metadata(model, key, text, error);
+    free(text);
+    return status;
+}
+
+static bool same_input(const struct lorac_input_meta *a, const struct lorac_input_meta *b)
+{
+    return a->scale == b->scale && a->bgr == b->bgr && a->mean_count == b->mean_count && a->std_count == b->std_count &&
+           memcmp(a->mean, b->mean, a->mean_count * sizeof *a->mean) == 0 &&
+           memcmp(a->std, b->std, a->std_count * sizeof *a->std) == 0;
+}
+
+// An entry of another hand that says the same keeps its spaces and digits: what was there before inject is there
+// after merge.
+static enum lorac_status write_input(struct lorac_model *model, const struct lorac_input_meta *input,
+                                     struct lorac_error *error)
+{
+    const char *old = lorac_model_metadata(model, KEY_INPUT);
+    struct lorac_input_meta old_input;
+    if (old && lorac_input_meta_parse(old, &old_input, NULL) == LORAC_OK && same_input(&old_input, input))
+        return LORAC_OK;
+    char *text;
+    LORAC_TRY(lorac_input_meta_format(input, &text, error));
+    return store(model, KEY_INPUT, text, error);
+}
+
+static bool same_classes(struct lorac_model *model, const struct lorac_meta *meta)
+{
+    const char *text = lorac_model_metadata(model, KEY_CLASSES);
+    size_t count;
+    const char **names;
+    if (!text || lorac_json_read_names(model->arena, KEY_CLASSES, text, &count, &names, NULL) != LORAC_OK ||
+        count != meta->class_count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], meta->classes[i]) != 0)
+            return false;
+    return true;
+}
+
+static enum lorac_status write_names(struct lorac_model *model, const char *key, size_t count,
+                                     const char *const *names, struct lorac_error *error)
+{
+    char *text;
+    LORAC_TRY(lorac_json_print_names(key, count, names, &text, error));
+    return store(model, key, text, error);
+}
+
+enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta, struct lorac_error *error)
+{
+    assert(meta->injected && meta->base_hash && meta->tool);
+    char *adapters;
+    char number[32];
+    snprintf(number, sizeof number, "%d", LORAC_FORMAT_VERSION);
+    LORAC_TRY(lorac_model_set_metadata(model, KEY_FORMAT, number, error));
+    LORAC_TRY(lorac_model_set_metadata(model, KEY_HASH, meta->base_hash, error));
+    LORAC_TRY(print_adapters(meta, &adapters, error));
+    LORAC_TRY(store(model, KEY_ADAPTERS, adapters, error));
+    LORAC_TRY(write_names(model, KEY_TRAINABLE, meta->trainable_count, meta->trainable, error));
+    LORAC_TRY(lorac_model_set_metadata(model, KEY_BN, BN_NAMES[meta->bn], error));
+    snprintf(number, sizeof number, "%" PRIu64, meta->seed);
+    LORAC_TRY(lorac_model_set_metadata(model, KEY_SEED, number, error));
+    if (meta->input.given)
+        LORAC_TRY(write_input(model, &meta->input, error));
+    if (meta->class_count > 0 && !same_classes(model, meta))
+        LORAC_TRY(write_names(model, KEY_CLASSES, meta->class_count, meta->classes, error));
+    return lorac_model_set_metadata(model, KEY_TOOL, meta->tool, error);
+}
+
+void lorac_meta_erase(struct lorac_model *model)
+{
+    const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN, KEY_SEED, KEY_TOOL};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        lorac_model_erase_metadata(model, keys[i]);
+}

@@ -1,0 +1,118 @@
+// How "this is an adapter of that convolution", "this initialiser is trainable" and "pixels are normalised so"
+// are stored in a model: in one place. docs/format.md is the contract; this is its only implementation.
+//
+// LoRA-C (Ding et al. 2024, arXiv 2410.16954): W = W0 + s * view(B @ A, [M, C/g, kh, kw]), s = alpha / rank,
+// A [R, (C/g)*kw], B [M*kh, R]; R = rank*max(kh, kw) (setting `kernel`; the paper's kernels are square) or rank
+// (`plain`).
+//
+// The weight form in the graph, with the names that inject gives (each made fresh against the whole model):
+//
+//     <conv>/lora_B ──┐
+//     <conv>/lora_A ──┴ MatMul <conv>/lora_MatMul ─ Reshape <conv>/lora_Reshape ─ Mul <conv>/lora_Mul ─┐
+//                                <conv>/lora_shape ─┘         <conv>/lora_scale ─┘                      │
+//     W0 ──────────────────────────────────────────────────────────────── Add <conv>/lora_Add ─────────┴─▶ Conv input 1
+//
+// (each node's output is its name with "_output" appended; Add takes W0 first)
+#ifndef LORAC_ADAPTER_META_H
+#define LORAC_ADAPTER_META_H
+
+#include "model.h"
+
+#define LORAC_FORMAT_VERSION 1
+
+enum lorac_rank_setting { LORAC_RANK_KERNEL, LORAC_RANK_PLAIN };
+enum lorac_adapter_form { LORAC_FORM_WEIGHT /* later: LORAC_FORM_BRANCH */ };
+enum lorac_bn_mode { LORAC_BN_FROZEN, LORAC_BN_TRAIN };
+
+// One entry of lorac.adapters. All strings are value names except [conv], a node's name as lorac_node_name gives it.
+struct lorac_adapter {
+    const char *conv;
+    const char *weight; // W0
+    const char *a;
+    const char *b;
+    int64_t rank; // 1 .. LORAC_MAX_RANK
+    double alpha; // finite, not 0
+    enum lorac_rank_setting setting;
+    enum lorac_adapter_form form;
+    bool freeze_a; // read and written; nothing sets it yet
+};
+
+enum { LORAC_MAX_CHANNELS = 16, LORAC_MAX_RANK = 65536 };
+
+// lorac.input: x = (value*scale - mean[c]) / std[c]; channel order of the *model's* input, pixels are fed RGB.
+struct lorac_input_meta {
+    bool given; // false: no lorac.input in the model
+    double scale; // 1/255 unless given
+    size_t mean_count; // 0: no mean (0.0) / no std (1.0); 1: the same for all channels; else one per channel
+    double mean[LORAC_MAX_CHANNELS];
+    size_t std_count;
+    double std[LORAC_MAX_CHANNELS];
+    bool bgr;
+};
+
+// All that the lorac.* entries of metadata_props say. Strings live in the model's arena.
+struct lorac_meta {
+    bool injected;             // lorac.format is there
+    const char *base_hash;     // 32 hex digits
+    size_t adapter_count;
+    struct lorac_adapter *adapters;
+    size_t trainable_count;
+    const char **trainable;    // initialiser (or Constant output) names, adapters' A and B included
+    enum lorac_bn_mode bn;
+    uint64_t seed;             // stored as a decimal string: JSON numbers end at 2^53
+    struct lorac_input_meta input;
+    size_t class_count;        // 0: no lorac.classes
+    const char **classes;
+    const char *tool;          // "lorac-onnx 0.1.0"
+};
+
+// Reads and checks the entries; a plain model gives injected == false (lorac.input and lorac.classes are read all
+// the same). Errors: FORMAT (bad JSON, missing keys, wrong types, entries that contradict each other), UNSUPPORTED (a
+// newer lorac.format, form "branch"), MISMATCH (a trainable name that is no float32 constant of the model), naming
+// the key.
+enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error);
+
+// Writes every entry of [meta], which must say injected (lorac.input only where given, lorac.classes only where
+// class_count > 0; an entry of these two that already says the same keeps its text). Errors: FORMAT (a name that is
+// not UTF-8 cannot be written as JSON), MEMORY.
+enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta,
+                                   struct lorac_error *error);
+
+// Removes the entries that inject made: all of the above but lorac.input and lorac.classes.
+void lorac_meta_erase(struct lorac_model *model);
+
+// R for a kernel of kh x kw: rank*max(kh, kw) (setting `kernel`) or rank (`plain`). 0 where that overflows or an
+// argument is below 1.
+int64_t lorac_adapter_inner(int64_t rank, enum lorac_rank_setting setting, int64_t kh, int64_t kw);
+
+// Where an adapter is in the graph, checked: every node, tensor and shape is as the format says
+// (MISMATCH else, naming the convolution and what is off).
+struct lorac_adapter_site {
+    Onnx__NodeProto *conv, *matmul, *reshape, *mul, *add;
+    Onnx__TensorProto *w0; // initialiser or Constant's tensor
+    Onnx__TensorProto *a, *b, *shape, *scale; // initialisers
+    int64_t M, Cg, kh, kw, R; // W0 [M, Cg, kh, kw], A [R, Cg*kw], B [M*kh, R]
+    double s; // alpha / rank, computed in double; the scale initialiser holds it rounded to float
+};
+enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
+                                       struct lorac_adapter_site *out, struct lorac_error *error);
+
+// XXH3-128 over the *base* model's initialisers and Constant tensors (adapters' own tensors that [meta] names, with
+// their shape and scale, are left out; [meta] NULL or not injected: all): sorted by name, for each: name and its
+// terminating 0, int32 type, int64 rank, int64 dims, canonical bytes; little endian. 32 lower-case hex digits.
+// A Constant tensor's name is the node's output; string tensors count with their strings and a 0 after each.
+enum lorac_status lorac_base_hash(struct lorac_model *model, const struct lorac_meta *meta, char out[33],
+                                  struct lorac_error *error);
+
+// What a lorac.input may hold: scale finite and not 0, counts up to LORAC_MAX_CHANNELS, means finite, deviations finite
+// and above 0. [channels] > 0: counts must be 0, 1 or [channels]. Errors: ARGUMENT, naming the value.
+enum lorac_status lorac_input_meta_check(const struct lorac_input_meta *input, size_t channels,
+                                         struct lorac_error *error);
+
+// Reads a lorac.input JSON text (also what --normalize builds) / writes one (malloc'ed). Reading gives the defaults
+// for absent members and refuses unknown ones (FORMAT).
+enum lorac_status lorac_input_meta_parse(const char *json, struct lorac_input_meta *out, struct lorac_error *error);
+enum lorac_status lorac_input_meta_format(const struct lorac_input_meta *input, char **json,
+                                          struct lorac_error *error);
+
+#endif

@@ -1,0 +1,172 @@
+// Finds an adapter in the graph by following the uses of A: each step must be the only one, so that merging can take
+// the whole chain out without touching anything else.
+#include "adapter_meta.h"
+#include "tensor.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { FLOAT32 = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
+
+// The only use of [value] in the whole model is as input [input] of an [op_type] node with [input_count] inputs and
+// one output: that node. NULL else.
+static Onnx__NodeProto *only_user(struct lorac_model *model, const char *value, const char *op_type, size_t input,
+                                  size_t input_count)
+{
+    const struct lorac_use *uses;
+    if (lorac_model_is_graph_output(model, value) || lorac_model_uses(model, value, &uses) != 1)
+        return NULL;
+    Onnx__NodeProto *node = uses[0].node;
+    bool fits = uses[0].input == input && lorac_node_is(node, op_type) && node->n_output == 1 &&
+                (node->n_input == input_count || input_count == 0);
+    return fits ? node : NULL;
+}
+
+static enum lorac_status follow_chain(struct lorac_model *model, const struct lorac_adapter *adapter,
+                                      struct lorac_adapter_site *site, struct lorac_error *error)
+{
+    const struct {
+        const char *op_type;
+        size_t input, input_count; // 0: any
+        Onnx__NodeProto **node;
+    } steps[] = {{"MatMul", 1, 2, &site->matmul},
+                 {"Reshape", 0, 2, &site->reshape},
+                 {"Mul", 0, 2, &site->mul},
+                 {"Add", 1, 2, &site->add},
+                 {"Conv", 1, 0, &site->conv}};
+    const char *value = adapter->a;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        Onnx__NodeProto *node = only_user(model, value, steps[i].op_type, steps[i].input, steps[i].input_count);
+        if (!node)
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be used once, as input %zu of a %s", value,
+                                   steps[i].input, steps[i].op_type);
+        *steps[i].node = node;
+        value = node->output[0];
+    }
+    if (strcmp(lorac_node_name(site->conv), adapter->conv) != 0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "its nodes end at '%s'", lorac_node_name(site->conv));
+    return LORAC_OK;
+}
+
+// The initialiser at input [input] of [node], which is also its only user.
+static enum lorac_status find_initializer(struct lorac_model *model, Onnx__NodeProto *node, size_t input,
+                                          Onnx__TensorProto **out, struct lorac_error *error)
+{
+    const char *name = lorac_node_input(node, input);
+    *out = lorac_model_initializer(model, name);
+    if (!*out)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "input %zu of '%s', '%s', is no initialiser", input,
+                               lorac_node_name(node), name);
+    if (only_user(model, name, node->op_type, input, 2) != node)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' is used elsewhere too", name);
+    return LORAC_OK;
+}
+
+static enum lorac_status find_tensors(struct lorac_model *model, const struct lorac_adapter *adapter,
+                                      struct lorac_adapter_site *site, struct lorac_error *error)
+{
+    LORAC_TRY(find_initializer(model, site->matmul, 0, &site->b, error));
+    LORAC_TRY(find_initializer(model, site->matmul, 1, &site->a, error));
+    LORAC_TRY(find_initializer(model, site->reshape, 1, &site->shape, error));
+    LORAC_TRY(find_initializer(model, site->mul, 1, &site->scale, error));
+    const char *b = lorac_node_input(site->matmul, 0);
+    if (strcmp(b, adapter->b) != 0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "B is '%s' in the graph and '%s' in the metadata", b,
+                               adapter->b);
+    const char *weight = lorac_node_input(site->add, 0);
+    if (strcmp(weight, adapter->weight) != 0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight is '%s' in the graph and '%s' in the metadata",
+                               weight, adapter->weight);
+    site->w0 = lorac_model_constant(model, weight);
+    if (!site->w0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is no initialiser or Constant", weight);
+    return LORAC_OK;
+}
+
+static enum lorac_status check_matrix(const Onnx__TensorProto *tensor, int64_t rows, int64_t columns,
+                                      struct lorac_error *error)
+{
+    if (tensor->data_type != FLOAT32)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' is %s; it must be FLOAT", tensor->name,
+                               lorac_tensor_type_name(tensor->data_type));
+    if (tensor->n_dims != 2)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' has %zu dimensions; it must be [%" PRId64 ",%" PRId64
+                               "]", tensor->name, tensor->n_dims, rows, columns);
+    if (tensor->dims[0] != rows || tensor->dims[1] != columns)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "'%s' is [%" PRId64 ",%" PRId64 "]; it must be [%" PRId64 ",%" PRId64 "]", tensor->name,
+                               tensor->dims[0], tensor->dims[1], rows, columns);
+    return LORAC_OK;
+}
+
+static enum lorac_status check_weight(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
+                                      struct lorac_error *error)
+{
+    size_t count;
+    if (site->w0->data_type != FLOAT32 || site->w0->n_dims != 4)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is %s of %zu dimensions; it must be FLOAT "
+                               "of 4", adapter->weight, lorac_tensor_type_name(site->w0->data_type), site->w0->n_dims);
+    LORAC_TRY(lorac_tensor_count(site->w0, &count, error));
+    const int64_t *dims = site->w0->dims;
+    site->M = dims[0];
+    site->Cg = dims[1];
+    site->kh = dims[2];
+    site->kw = dims[3];
+    site->R = lorac_adapter_inner(adapter->rank, adapter->setting, site->kh, site->kw);
+    if (count == 0 || site->R == 0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is empty", adapter->weight);
+    return LORAC_OK;
+}
+
+// The shape [M, Cg, kh, kw] and the scale alpha/rank in the graph.
+static enum lorac_status check_shape_and_scale(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
+                                               struct lorac_error *error)
+{
+    const Onnx__TensorProto *shape = site->shape, *scale = site->scale;
+    int64_t dims[4] = {0};
+    if (shape->data_type != INT64 || shape->n_dims != 1 || shape->dims[0] != 4)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be INT64 [4]", shape->name);
+    LORAC_TRY(lorac_tensor_to_int64(shape, dims, 4, error));
+    if (memcmp(dims, site->w0->dims, sizeof dims) != 0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "'%s' holds [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
+                               "], not the dimensions of '%s'", shape->name, dims[0], dims[1], dims[2], dims[3],
+                               adapter->weight);
+    if (scale->data_type != FLOAT32 || scale->n_dims != 0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be a FLOAT scalar", scale->name);
+    float stored = 0;
+    LORAC_TRY(lorac_tensor_to_float(scale, &stored, 1, error));
+    site->s = adapter->alpha / (double)adapter->rank;
+    if (stored != (float)site->s)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' holds %g, but alpha/rank is %g", scale->name,
+                               (double)stored, site->s);
+    return LORAC_OK;
+}
+
+static enum lorac_status check_tensors(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
+                                       struct lorac_error *error)
+{
+    LORAC_TRY(check_weight(adapter, site, error));
+    if (site->Cg > INT64_MAX / site->kw || site->M > INT64_MAX / site->kh)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the dimensions of '%s' overflow", adapter->weight);
+    LORAC_TRY(check_matrix(site->a, site->R, site->Cg * site->kw, error));
+    LORAC_TRY(check_matrix(site->b, site->M * site->kh, site->R, error));
+    return check_shape_and_scale(adapter, site, error);
+}
+
+enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
+                                       struct lorac_adapter_site *out, struct lorac_error *error)
+{
+    struct lorac_adapter_site site = {0};
+    enum lorac_status status = follow_chain(model, adapter, &site, error);
+    if (status == LORAC_OK)
+        status = find_tensors(model, adapter, &site, error);
+    if (status == LORAC_OK)
+        status = check_tensors(adapter, &site, error);
+    if (status != LORAC_OK) {
+        lorac_error_prefix(error, "adapter of '%s': ", adapter->conv);
+        return status;
+    }
+    *out = site;
+    return LORAC_OK;
+}

@@ -1,0 +1,153 @@
+// The base hash tells whether an adapter belongs to a model. It is streamed: one tensor's bytes are in memory at a
+// time.
+#include "adapter_meta.h"
+#include "tensor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+struct entry {
+    const char *name;
+    const Onnx__TensorProto *tensor;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+static enum lorac_status out_of_memory(struct lorac_error *error)
+{
+    return lorac_error_set(error, LORAC_ERROR_MEMORY, "base hash: out of memory");
+}
+
+// ---- which tensors
+
+// The tensors that inject added, sorted by name.
+static enum lorac_status list_adapter_tensors(struct lorac_model *model, const struct lorac_meta *meta,
+                                              struct entry **out, size_t *count, struct lorac_error *error)
+{
+    size_t adapters = meta && meta->injected ? meta->adapter_count : 0;
+    struct entry *list = lorac_arena_alloc_array(model->arena, adapters, 4 * sizeof *list);
+    if (!list)
+        return out_of_memory(error);
+    for (size_t i = 0; i < adapters; i++) {
+        struct lorac_adapter_site site;
+        LORAC_TRY(lorac_adapter_locate(model, &meta->adapters[i], &site, error));
+        const Onnx__TensorProto *const tensors[] = {site.a, site.b, site.shape, site.scale};
+        for (size_t t = 0; t < 4; t++)
+            list[4 * i + t] = (struct entry){tensors[t]->name, tensors[t]};
+    }
+    if (adapters > 0)
+        qsort(list, 4 * adapters, sizeof *list, compare_entries);
+    *out = list;
+    *count = 4 * adapters;
+    return LORAC_OK;
+}
+
+static bool is_listed(const struct entry *list, size_t count, const struct entry *entry)
+{
+    return count > 0 && bsearch(entry, list, count, sizeof *list, compare_entries);
+}
+
+static enum lorac_status list_base_tensors(struct lorac_model *model, const struct lorac_meta *meta,
+                                           struct entry **out, size_t *out_count, struct lorac_error *error)
+{
+    struct entry *skipped;
+    size_t skipped_count, count = 0;
+    LORAC_TRY(list_adapter_tensors(model, meta, &skipped, &skipped_count, error));
+    const Onnx__GraphProto *graph = model->proto->graph;
+    struct entry *list = lorac_arena_alloc_array(model->arena, graph->n_initializer + graph->n_node, sizeof *list);
+    if (!list)
+        return out_of_memory(error);
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        const char *name = graph->initializer[i]->name;
+        struct entry entry = {name ? name : "", graph->initializer[i]};
+        if (!is_listed(skipped, skipped_count, &entry))
+            list[count++] = entry;
+    }
+    for (size_t i = 0; i < graph->n_node; i++) {
+        const Onnx__NodeProto *node = graph->node[i];
+        if (!lorac_node_is(node, "Constant") || node->n_output == 0)
+            continue;
+        const Onnx__TensorProto *tensor = lorac_model_constant(model, node->output[0]);
+        if (tensor)
+            list[count++] = (struct entry){node->output[0], tensor};
+    }
+    if (count > 0)
+        qsort(list, count, sizeof *list, compare_entries);
+    *out = list;
+    *out_count = count;
+    return LORAC_OK;
+}
+
+// ---- their bytes
+
+static void add_little_endian(XXH3_state_t *state, uint64_t value, size_t byte_count)
+{
+    unsigned char bytes[8];
+    for (size_t i = 0; i < byte_count; i++)
+        bytes[i] = (unsigned char)(value >> (8 * i));
+    XXH3_128bits_update(state, bytes, byte_count);
+}
+
+static enum lorac_status add_elements(XXH3_state_t *state, const Onnx__TensorProto *tensor, struct lorac_error *error)
+{
+    if (tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING) {
+        for (size_t i = 0; i < tensor->n_string_data; i++) {
+            XXH3_128bits_update(state, tensor->string_data[i].data, tensor->string_data[i].len);
+            XXH3_128bits_update(state, "", 1);
+        }
+        return LORAC_OK;
+    }
+    uint8_t *bytes;
+    size_t byte_count;
+    LORAC_TRY(lorac_tensor_canonical_bytes(tensor, &bytes, &byte_count, error));
+    XXH3_128bits_update(state, bytes, byte_count);
+    free(bytes);
+    return LORAC_OK;
+}
+
+static enum lorac_status add_entry(XXH3_state_t *state, const struct entry *entry, struct lorac_error *error)
+{
+    XXH3_128bits_update(state, entry->name, strlen(entry->name) + 1);
+    add_little_endian(state, (uint32_t)entry->tensor->data_type, 4);
+    add_little_endian(state, entry->tensor->n_dims, 8);
+    for (size_t i = 0; i < entry->tensor->n_dims; i++)
+        add_little_endian(state, (uint64_t)entry->tensor->dims[i], 8);
+    enum lorac_status status = add_elements(state, entry->tensor, error);
+    if (status != LORAC_OK)
+        lorac_error_prefix(error, "base hash of '%s': ", entry->name);
+    return status;
+}
+
+static void print_digest(const XXH3_state_t *state, char out[33])
+{
+    XXH128_canonical_t canonical; // big endian: the order in which the hash is usually printed
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+    for (size_t i = 0; i < 16; i++) {
+        out[2 * i] = "0123456789abcdef"[canonical.digest[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[canonical.digest[i] & 15];
+    }
+    out[32] = '\0';
+}
+
+enum lorac_status lorac_base_hash(struct lorac_model *model, const struct lorac_meta *meta, char out[33],
+                                  struct lorac_error *error)
+{
+    struct entry *list;
+    size_t count;
+    LORAC_TRY(list_base_tensors(model, meta, &list, &count, error));
+    XXH3_state_t *state = XXH3_createState();
+    if (!state)
+        return out_of_memory(error);
+    XXH3_128bits_reset(state);
+    enum lorac_status status = LORAC_OK;
+    for (size_t i = 0; i < count && status == LORAC_OK; i++)
+        status = add_entry(state, &list[i], error);
+    if (status == LORAC_OK)
+        print_digest(state, out);
+    XXH3_freeState(state);
+    return status;
+}
