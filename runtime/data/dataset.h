@@ -5,7 +5,10 @@
 //   uint8   pixels, [N, H, W, C] (or [N, H, W], read as one channel), RGB. Normalised: x = (value*scale - mean)/std.
 //   float32 [N, ...] in the model's own input layout ([N, C, H, W]), taken as it is.
 // Formats: .npy (versions 1 to 3, C or Fortran order) and IDX, gzipped or not, recognised by their first bytes.
-// Labels: one integer per image, any integer type.
+// Labels: one integer per image, any integer type or bool.
+//
+// There is no state but in the structs: reading, corrupting and batching may run in several threads at once, on
+// different images of one set too.
 #ifndef LORAC_DATASET_H
 #define LORAC_DATASET_H
 
@@ -18,34 +21,37 @@
 
 enum lorac_element { LORAC_ELEMENT_U8, LORAC_ELEMENT_F32 };
 
-// An array as read from a file: row-major (Fortran order is transposed on reading).
-struct lorac_array {
-    char dtype;       // 'u' unsigned, 'i' signed, 'f' floating, 'b' bool
-    size_t item_bytes; // 1, 2, 4, 8
-    size_t rank;      // 0 .. LORAC_ARRAY_MAX_RANK
-    int64_t dims[8];
-    void *data;       // malloc'ed, native byte order
-    size_t byte_count;
-};
 enum { LORAC_ARRAY_MAX_RANK = 8 };
 
+// An array as read from a file: row-major (Fortran order is transposed on reading).
+struct lorac_array {
+    char dtype;        // 'u' unsigned, 'i' signed, 'f' floating, 'b' bool
+    size_t item_bytes; // 1, 2, 4, 8 (floating: 4, 8; bool: 1)
+    size_t rank;       // 0 .. LORAC_ARRAY_MAX_RANK
+    int64_t dims[LORAC_ARRAY_MAX_RANK];
+    void *data;        // malloc'ed, native byte order; never NULL after reading, also where there are no elements
+    size_t byte_count;
+};
+
 // Reads a .npy or an IDX file, gzipped or not. Errors: IO, FORMAT (truncated, trailing bytes, bad header, not one of
-// the formats), UNSUPPORTED (object or structured dtype), MEMORY; the message starts with the path.
+// the formats), UNSUPPORTED (float16, complex, text, object or structured dtype; more than 8 dimensions), MEMORY; the
+// message starts with the path. A header that promises more data than the file has costs no memory.
 enum lorac_status lorac_array_read(const char *path, struct lorac_array *out, struct lorac_error *error);
 void lorac_array_clear(struct lorac_array *array);
 
-// Writes float32 [rows, columns] as .npy version 1 (atomically).
+// Writes float32 [rows, columns] as .npy version 1 (atomically). Errors: as lorac_file_write.
 enum lorac_status lorac_npy_write_f32(const char *path, const float *values, size_t rows, size_t columns,
                                       struct lorac_error *error);
 
 struct lorac_dataset {
     enum lorac_element element;
     size_t count;          // images, after the range was taken
+    size_t first_index;    // index in the file of image 0
     size_t channels, height, width;
     const void *pixels;    // u8 [count, H, W, C] or f32 [count, C, H, W]
     const int32_t *labels; // [count], or NULL where none were given
-    struct lorac_array image_array; // owns
-    int32_t *label_storage;         // owns
+    struct lorac_array image_array; // owns pixels; dims[0] is count, images outside the range are not kept
+    int32_t *label_storage;         // owns labels
 };
 
 struct lorac_dataset_options {
@@ -55,16 +61,21 @@ struct lorac_dataset_options {
     size_t range_begin, range_end;
     // What the model takes; a set that differs is refused (MISMATCH) with both shapes.
     size_t channels, height, width;
-    size_t classes; // labels must be in 0 .. classes-1; 0: not checked
+    size_t classes; // labels must be in 0 .. classes-1; 0: in 0 .. INT32_MAX
 };
 
-// Errors as above, and MISMATCH (shape, counts of images and labels, labels outside the classes: first offending index
-// and value), ARGUMENT (range outside the images). A float32 [N, H, W] set is taken where channels == 1.
+// Errors as lorac_array_read, and MISMATCH (shape, counts of images and labels, a label outside the classes: first
+// offending index in the file and its value), ARGUMENT (no images, range empty or outside the images), UNSUPPORTED
+// (images that are neither uint8 nor float32, labels that are not integers, over 2^32 images). [N, H, W] is taken where
+// channels == 1, for both kinds. Labels are [N] or [N, 1] and belong to the whole images file: the range applies to
+// both, and only labels inside it are checked.
 enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options, struct lorac_dataset *out,
                                      struct lorac_error *error);
 void lorac_dataset_clear(struct lorac_dataset *dataset);
 
-// ---- corruption (runtime/data/corrupt.c): the published CIFAR-10-C recipe (Hendrycks & Dietterich 2019) for small images
+// ---- corruption (runtime/data/corrupt.c): the published CIFAR-10-C recipe (Hendrycks & Dietterich 2019) for small
+// images, with this project's own random numbers: the same distribution of images, not the same images. Any number of
+// channels; larger images than 32x32 get a larger fog map (the next power of two), so their fog is coarser.
 
 enum lorac_corruption { LORAC_CORRUPT_NONE, LORAC_CORRUPT_FOG, LORAC_CORRUPT_GAUSSIAN_NOISE };
 struct lorac_corrupt {
@@ -75,28 +86,31 @@ struct lorac_corrupt {
 // "fog:3", "gaussian_noise:5"; ARGUMENT names the values there are.
 enum lorac_status lorac_corrupt_parse(const char *text, struct lorac_corrupt *out, struct lorac_error *error);
 
-// Replaces the pixels of image [index] (u8 [H, W, C], in place) by corrupted ones: a function of (seed, index) and the
-// image alone.
+// Replaces the pixels of image [index] (u8 [H, W, C], in place) by corrupted ones: a function of (seed, kind, index)
+// and the image alone; LORAC_CORRUPT_NONE leaves them. Errors: ARGUMENT (severity), MEMORY.
 enum lorac_status lorac_corrupt_image(const struct lorac_corrupt *corrupt, uint8_t *pixels, size_t height, size_t width,
                                       size_t channels, uint64_t seed, uint64_t index, struct lorac_error *error);
 
 // Corrupts a whole uint8 set in place (float sets are refused, ARGUMENT). The image index counts in the file, not in
 // the range, so that ranges do not change what an image looks like.
-enum lorac_status lorac_dataset_corrupt(struct lorac_dataset *dataset, const struct lorac_corrupt *corrupt, uint64_t seed,
-                                        struct lorac_error *error);
+enum lorac_status lorac_dataset_corrupt(struct lorac_dataset *dataset, const struct lorac_corrupt *corrupt,
+                                        uint64_t seed, struct lorac_error *error);
 
 // ---- batches (runtime/data/batch.c)
 
 enum lorac_augment { LORAC_AUGMENT_NONE, LORAC_AUGMENT_CROP_FLIP };
 
-// How pixels become numbers, made once from the model's record and the user's flags.
+// How pixels become numbers, made once from the model's record and the user's flags. A pixel has only 256 values: the
+// table holds (value*scale - mean[c]) / std[c] worked out in double and rounded once, which a float multiply and add is
+// not.
 struct lorac_normalize {
-    float multiply[LORAC_MAX_CHANNELS]; // x = value*multiply[c] + add[c] over the model's channel c
-    float add[LORAC_MAX_CHANNELS];
-    bool reverse_channels; // the model takes BGR
+    float table[LORAC_MAX_CHANNELS][256]; // [the model's channel c][value]
+    bool reverse_channels; // the model takes BGR: its channel c is the pixel's channel C-1-c
 };
 
-// From scale, mean, std (counts 0, 1 or channels, std > 0; ARGUMENT else).
+// From scale, mean, std, bgr ([input]->given is not looked at). ARGUMENT: channels not 1 .. LORAC_MAX_CHANNELS; counts
+// of mean and std other than 0, 1 or channels; scale 0 or not finite, std not > 0, a result that float cannot hold;
+// bgr where there are not three channels.
 enum lorac_status lorac_normalize_init(struct lorac_normalize *normalize, const struct lorac_input_meta *input,
                                        size_t channels, struct lorac_error *error);
 
@@ -104,17 +118,17 @@ struct lorac_batch_source {
     const struct lorac_dataset *dataset;
     struct lorac_normalize normalize; // used for uint8 sets only
     enum lorac_augment augment;
-    size_t crop_pad; // 4
+    size_t crop_pad; // 4 in the paper's recipe; only read with LORAC_AUGMENT_CROP_FLIP
     uint64_t seed;
 };
 
 // The order of images in [epoch]: order[i] for i < count. A Fisher-Yates shuffle from (seed, "shuffle", epoch), or
-// 0, 1, 2, ... where [shuffle] is false.
+// 0, 1, 2, ... where [shuffle] is false. [count] fits in 32 bits, as lorac_dataset_open sees to.
 void lorac_batch_order(uint64_t seed, uint64_t epoch, bool shuffle, size_t count, uint32_t *order);
 
 // Writes image [index] to out[H, W, C] (channels last, float), normalised and augmented: after normalisation, padded by
 // crop_pad zeros, cropped at a random place, flipped left-right with probability 1/2; every random number a function of
-// (seed, "augment", epoch, index).
+// (seed, "augment", epoch, index). Float sets are only reordered and augmented, as they are.
 void lorac_batch_image(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out);
 
 #endif

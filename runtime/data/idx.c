@@ -22,7 +22,8 @@ static enum lorac_status read_type(uint8_t code, struct lorac_array *array, stru
         }
     return lorac_error_set(error, LORAC_ERROR_FORMAT,
                            "is not IDX: its type byte is 0x%02x, which must be one of 08 09 0b 0c 0d 0e "
-                           "(and it is not .npy)", code);
+                           "(and it is not .npy)",
+                           code);
 }
 
 enum lorac_status lorac_idx_read(struct lorac_stream *stream, const uint8_t magic[LORAC_MAGIC_BYTES],

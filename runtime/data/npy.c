@@ -107,11 +107,11 @@ static enum lorac_status read_descr(struct header *header, struct lorac_error *e
     }
     return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                            "has the dtype '%s'%s; integers of 1 to 8 bytes, float32, float64 and bool are supported: "
-                           "convert it with astype(...) before numpy.save", descr,
-                           strcmp(type, "f2") == 0    ? " (float16)"
-                           : strcmp(type, "O") == 0   ? " (Python objects)"
-                           : *type == 'c'             ? " (complex)"
-                           : *type == 'U' || *type == 'S' ? " (text)" : "");
+                           "convert it with astype(...) before numpy.save",
+                           descr,
+                           strcmp(type, "f2") == 0 ? " (float16)"
+                           : *type == 'O'          ? " (Python objects)"
+                                                   : "");
 }
 
 static enum lorac_status read_order(struct header *header, struct lorac_error *error)
@@ -158,14 +158,14 @@ static enum lorac_status read_shape(struct header *header, struct lorac_error *e
 
 static enum lorac_status read_entry(struct header *header, struct lorac_error *error)
 {
-    static const struct {
+    const struct {
         const char *key;
-        size_t seen_offset;
+        bool *seen;
         enum lorac_status (*read)(struct header *, struct lorac_error *);
     } entries[] = {
-        {"descr", offsetof(struct header, has_descr), read_descr},
-        {"fortran_order", offsetof(struct header, has_order), read_order},
-        {"shape", offsetof(struct header, has_shape), read_shape},
+        {"descr", &header->has_descr, read_descr},
+        {"fortran_order", &header->has_order, read_order},
+        {"shape", &header->has_shape, read_shape},
     };
     char key[32];
     LORAC_TRY(read_string(header, key, sizeof key, error));
@@ -174,10 +174,9 @@ static enum lorac_status read_entry(struct header *header, struct lorac_error *e
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         if (strcmp(entries[i].key, key) != 0)
             continue;
-        bool *seen = (bool *)((char *)header + entries[i].seen_offset);
-        if (*seen)
+        if (*entries[i].seen)
             return lorac_error_set(error, LORAC_ERROR_FORMAT, "bad .npy header: the key '%s' is there twice", key);
-        *seen = true;
+        *entries[i].seen = true;
         return entries[i].read(header, error);
     }
     return lorac_error_set(error, LORAC_ERROR_FORMAT,
@@ -219,9 +218,9 @@ static enum lorac_status transpose(struct lorac_array *array, struct lorac_error
     stride[0] = item;
     for (size_t k = 1; k < array->rank; k++)
         stride[k] = stride[k - 1] * (size_t)array->dims[k - 1];
-    const uint8_t *from = array->data;
+    size_t from = 0;
     for (size_t done = 0; done < array->byte_count; done += item) {
-        memcpy(to + done, from, item);
+        memcpy(to + done, (const uint8_t *)array->data + from, item);
         for (size_t k = array->rank; k-- > 0;) { // the next index in row-major order, `from` in step with it
             from += stride[k];
             if (++index[k] < (size_t)array->dims[k])
@@ -256,7 +255,7 @@ static enum lorac_status read_header_length(struct lorac_stream *stream, size_t 
 
 enum lorac_status lorac_npy_read(struct lorac_stream *stream, struct lorac_array *out, struct lorac_error *error)
 {
-    size_t length;
+    size_t length = 0;
     LORAC_TRY(read_header_length(stream, &length, error));
     char *text = malloc(length + 1);
     if (!text)

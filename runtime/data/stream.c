@@ -31,8 +31,8 @@ enum lorac_status lorac_stream_open(const char *path, struct lorac_stream *out, 
         return status != LORAC_OK ? status : lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory opening it");
     }
     gzbuffer(file, BUFFER_BYTES);
-    *out = (struct lorac_stream){
-        .file = file, .regular = S_ISREG(about.st_mode), .file_bytes = (uint64_t)about.st_size};
+    *out =
+        (struct lorac_stream){.file = file, .regular = S_ISREG(about.st_mode), .file_bytes = (uint64_t)about.st_size};
     return LORAC_OK;
 }
 
@@ -112,9 +112,9 @@ static enum lorac_status check_end(struct lorac_stream *stream, size_t byte_coun
     // Also where a gzipped file's checksum is compared.
     LORAC_TRY(lorac_stream_read_some(stream, &extra, 1, &got, error));
     if (got > 0)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT,
-                               "holds more than the %zu bytes of data that its header declares: there are trailing bytes",
-                               byte_count);
+        return lorac_error_set(
+            error, LORAC_ERROR_FORMAT,
+            "holds more than the %zu bytes of data that its header declares: there are trailing bytes", byte_count);
     return LORAC_OK;
 }
 
