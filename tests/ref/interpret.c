@@ -1,0 +1,314 @@
+#include "ref/ref.h"
+
+#include "proto/tensor.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct named {
+    const char *name;
+    struct ref_tensor value;
+};
+
+struct ref_run {
+    struct lorac_model *model;
+    bool bn_train;
+    size_t count, capacity;
+    struct named *values;
+};
+
+struct ref_tensor *ref_run_value(struct ref_run *run, const char *name)
+{
+    for (size_t i = 0; i < run->count; i++)
+        if (strcmp(run->values[i].name, name) == 0)
+            return &run->values[i].value;
+    return NULL;
+}
+
+void ref_run_set(struct ref_run *run, const char *name, struct ref_tensor value)
+{
+    struct ref_tensor *old = ref_run_value(run, name);
+    if (old != NULL) {
+        ref_free(old);
+        *old = value;
+        return;
+    }
+    if (run->count == run->capacity) {
+        run->capacity = run->capacity * 2 + 16;
+        run->values = realloc(run->values, run->capacity * sizeof *run->values);
+        ref_require(run->values != NULL, "out of memory");
+    }
+    run->values[run->count++] = (struct named){name, value};
+}
+
+static struct ref_tensor from_model(const Onnx__TensorProto *tensor)
+{
+    struct ref_tensor x = ref_make(tensor->n_dims, tensor->dims);
+    ref_require(lorac_tensor_to_double(tensor, x.data, ref_count(&x), NULL) == LORAC_OK, "a tensor cannot be read");
+    return x;
+}
+
+struct ref_run *ref_run_create(struct lorac_model *model, bool bn_train)
+{
+    struct ref_run *run = calloc(1, sizeof *run);
+    ref_require(run != NULL, "out of memory");
+    run->model = model;
+    run->bn_train = bn_train;
+    const Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        ref_run_set(run, graph->initializer[i]->name, from_model(graph->initializer[i]));
+    for (size_t i = 0; i < graph->n_node; i++) {
+        const char *name = graph->node[i]->output[0];
+        if (lorac_node_is(graph->node[i], "Constant"))
+            ref_run_set(run, name, from_model(lorac_model_constant(model, name)));
+    }
+    return run;
+}
+
+void ref_run_free(struct ref_run *run)
+{
+    if (run == NULL)
+        return;
+    for (size_t i = 0; i < run->count; i++)
+        ref_free(&run->values[i].value);
+    free(run->values);
+    free(run);
+}
+
+// ---- one function for each group of operators: from a node's inputs and attributes to the plain loops
+
+struct call {
+    struct ref_run *run;
+    const Onnx__NodeProto *node;
+    const struct ref_tensor *x; // input 0
+    int64_t opset;
+};
+
+static const struct ref_tensor *input(const struct call *call, size_t i)
+{
+    const char *name = lorac_node_input(call->node, i);
+    if (*name == '\0')
+        return NULL;
+    const struct ref_tensor *value = ref_run_value(call->run, name);
+    ref_require(value != NULL, "a value is used before it is made");
+    return value;
+}
+
+static int64_t whole(double value)
+{
+    return value >= 9e18 ? INT64_MAX : value <= -9e18 ? INT64_MIN : (int64_t)value;
+}
+
+// Integers from input [i], or where that is absent from the attribute [name]; *values NULL where neither is there.
+static size_t integers(const struct call *call, size_t i, const char *name, int64_t buffer[16],
+                       const int64_t **values)
+{
+    const struct ref_tensor *x = input(call, i);
+    if (x == NULL) {
+        size_t count = lorac_node_ints(call->node, name, values);
+        if (count == 0)
+            *values = NULL;
+        return count;
+    }
+    size_t count = ref_count(x);
+    ref_require(count <= 16, "too many integers");
+    for (size_t k = 0; k < count; k++)
+        buffer[k] = whole(x->data[k]);
+    *values = buffer;
+    return count;
+}
+
+static void read_ints(const struct call *call, const char *name, int64_t *out, size_t count)
+{
+    const int64_t *values;
+    if (lorac_node_ints(call->node, name, &values) == count)
+        memcpy(out, values, count * sizeof *out);
+}
+
+static struct ref_window window_of(const struct call *call)
+{
+    struct ref_window window = {.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    read_ints(call, "kernel_shape", window.kernel, 2);
+    read_ints(call, "strides", window.stride, 2);
+    read_ints(call, "dilations", window.dilation, 2);
+    read_ints(call, "pads", window.pads, 4);
+    window.ceil_mode = lorac_node_int(call->node, "ceil_mode", 0) != 0;
+    const char *pad = lorac_node_string(call->run->model, call->node, "auto_pad", "NOTSET");
+    window.auto_pad = strcmp(pad, "SAME_UPPER") == 0   ? REF_SAME_UPPER
+                      : strcmp(pad, "SAME_LOWER") == 0 ? REF_SAME_LOWER
+                      : strcmp(pad, "VALID") == 0      ? REF_VALID
+                                                       : REF_NOTSET;
+    return window;
+}
+
+static struct ref_tensor run_conv(const struct call *call)
+{
+    struct ref_window window = window_of(call);
+    return ref_conv(call->x, input(call, 1), input(call, 2), &window, lorac_node_int(call->node, "group", 1));
+}
+
+static struct ref_tensor run_pool(const struct call *call)
+{
+    struct ref_window window = window_of(call);
+    if (lorac_node_is(call->node, "MaxPool"))
+        return ref_max_pool(call->x, &window);
+    return ref_average_pool(call->x, &window, lorac_node_int(call->node, "count_include_pad", 0) != 0);
+}
+
+static struct ref_tensor run_global_average_pool(const struct call *call)
+{
+    return ref_global_average_pool(call->x);
+}
+
+static struct ref_tensor run_reduce_mean(const struct call *call)
+{
+    int64_t buffer[16];
+    const int64_t *axes;
+    size_t count = integers(call, 1, "axes", buffer, &axes);
+    return ref_reduce_mean(call->x, axes, count, lorac_node_int(call->node, "keepdims", 1) != 0);
+}
+
+static struct ref_tensor run_batch_norm(const struct call *call)
+{
+    struct ref_batch_norm parameters = {input(call, 1), input(call, 2), input(call, 3), input(call, 4),
+                                        (double)lorac_node_float(call->node, "epsilon", 1e-5F)};
+    if (!call->run->bn_train)
+        return ref_batch_norm(call->x, &parameters);
+    struct ref_tensor mean, variance;
+    ref_batch_statistics(call->x, &mean, &variance);
+    parameters.mean = &mean;
+    parameters.variance = &variance;
+    struct ref_tensor y = ref_batch_norm(call->x, &parameters);
+    ref_free(&mean);
+    ref_free(&variance);
+    return y;
+}
+
+static struct ref_tensor run_softmax(const struct call *call)
+{
+    bool together = call->opset < 13;
+    return ref_softmax(call->x, lorac_node_int(call->node, "axis", together ? 1 : -1), together,
+                       lorac_node_is(call->node, "LogSoftmax"));
+}
+
+static struct ref_tensor run_relu(const struct call *call)
+{
+    return ref_relu(call->x);
+}
+
+static struct ref_tensor run_clip(const struct call *call)
+{
+    const struct ref_tensor *low = input(call, 1), *high = input(call, 2);
+    return ref_clip(call->x, low ? low->data[0] : (double)lorac_node_float(call->node, "min", -INFINITY),
+                    high ? high->data[0] : (double)lorac_node_float(call->node, "max", INFINITY));
+}
+
+static struct ref_tensor run_binary(const struct call *call)
+{
+    enum ref_binary_kind kind = lorac_node_is(call->node, "Add")   ? REF_ADD
+                                : lorac_node_is(call->node, "Sub") ? REF_SUBTRACT
+                                : lorac_node_is(call->node, "Mul") ? REF_MULTIPLY
+                                                                   : REF_DIVIDE;
+    return ref_binary(call->x, input(call, 1), kind);
+}
+
+static struct ref_tensor run_sum(const struct call *call)
+{
+    struct ref_tensor sum = ref_copy(call->x);
+    for (size_t i = 1; i < call->node->n_input; i++) {
+        struct ref_tensor next = ref_binary(&sum, input(call, i), REF_ADD);
+        ref_free(&sum);
+        sum = next;
+    }
+    return sum;
+}
+
+static struct ref_tensor run_copy(const struct call *call)
+{
+    return ref_copy(call->x);
+}
+
+static struct ref_tensor run_flatten(const struct call *call)
+{
+    return ref_flatten(call->x, lorac_node_int(call->node, "axis", 1));
+}
+
+static struct ref_tensor run_reshape(const struct call *call)
+{
+    int64_t buffer[16];
+    const int64_t *shape;
+    size_t rank = integers(call, 1, "shape", buffer, &shape);
+    return ref_reshape(call->x, shape, rank, lorac_node_int(call->node, "allowzero", 0) != 0);
+}
+
+static struct ref_tensor run_pad(const struct call *call)
+{
+    int64_t buffer[16];
+    const int64_t *pads;
+    size_t count = integers(call, 1, "pads", buffer, &pads);
+    ref_require(count == 2 * call->x->rank, "pads do not fit the rank");
+    const struct ref_tensor *value = input(call, 2);
+    return ref_pad(call->x, pads, value ? value->data[0] : (double)lorac_node_float(call->node, "value", 0));
+}
+
+static struct ref_tensor run_slice(const struct call *call)
+{
+    int64_t starts[16], ends[16], axes[16], steps[16];
+    struct ref_slice slice;
+    slice.count = integers(call, 1, "starts", starts, &slice.starts);
+    integers(call, 2, "ends", ends, &slice.ends);
+    integers(call, 3, "axes", axes, &slice.axes);
+    integers(call, 4, "", steps, &slice.steps);
+    return ref_slice(call->x, &slice);
+}
+
+static struct ref_tensor run_gemm(const struct call *call)
+{
+    struct ref_gemm options = {lorac_node_int(call->node, "transA", 0) != 0,
+                               lorac_node_int(call->node, "transB", 0) != 0,
+                               (double)lorac_node_float(call->node, "alpha", 1),
+                               (double)lorac_node_float(call->node, "beta", 1)};
+    return ref_gemm(call->x, input(call, 1), input(call, 2), &options);
+}
+
+static struct ref_tensor run_matmul(const struct call *call)
+{
+    return ref_matmul(call->x, input(call, 1));
+}
+
+static const struct {
+    const char *op_type;
+    struct ref_tensor (*run)(const struct call *call);
+} operators[] = {
+    {"Conv", run_conv},           {"BatchNormalization", run_batch_norm},
+    {"Relu", run_relu},           {"Clip", run_clip},
+    {"Add", run_binary},          {"Sub", run_binary},
+    {"Mul", run_binary},          {"Div", run_binary},
+    {"Sum", run_sum},             {"MaxPool", run_pool},
+    {"AveragePool", run_pool},    {"GlobalAveragePool", run_global_average_pool},
+    {"ReduceMean", run_reduce_mean}, {"Flatten", run_flatten},
+    {"Reshape", run_reshape},     {"Gemm", run_gemm},
+    {"MatMul", run_matmul},       {"Identity", run_copy},
+    {"Dropout", run_copy},        {"Pad", run_pad},
+    {"Slice", run_slice},         {"Softmax", run_softmax},
+    {"LogSoftmax", run_softmax},
+};
+
+const struct ref_tensor *ref_run_forward(struct ref_run *run)
+{
+    const Onnx__GraphProto *graph = run->model->proto->graph;
+    struct call call = {.run = run, .opset = lorac_model_opset(run->model)};
+    for (size_t i = 0; i < graph->n_node; i++) {
+        size_t k = 0, count = sizeof operators / sizeof operators[0];
+        call.node = graph->node[i];
+        if (lorac_node_is(call.node, "Constant"))
+            continue;
+        call.x = input(&call, 0);
+        while (k < count && !lorac_node_is(call.node, operators[k].op_type))
+            k++;
+        ref_require(k < count && call.x != NULL, "an operator that the oracle does not know");
+        ref_run_set(run, call.node->output[0], operators[k].run(&call));
+    }
+    return ref_run_value(run, graph->output[0]->name);
+}
