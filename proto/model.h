@@ -1,0 +1,126 @@
+// An ONNX model in memory.
+//
+// The structs that protobuf-c makes from the official schema *are* the model: what nobody touches is written
+// back as it came, unknown fields included. This header adds what they lack: an index from a value's name to
+// its producer, consumers and constant tensor; loading and safe saving; attribute reading. Edits are in
+// model_edit.h, the bytes of tensors in tensor.h.
+//
+// One arena owns the whole structure: nothing in it is freed one by one, and every pointer that this header
+// returns lives until lorac_model_free (or, where it says so, until the next edit).
+// A model is not thread-safe; different models are independent.
+#ifndef LORAC_MODEL_H
+#define LORAC_MODEL_H
+
+#include "arena.h"
+#include "lorac_status.h"
+
+#include "onnx.pb-c.h" // generated at build time from onnx.proto
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lorac_name_index; // private to model_*.c
+
+struct lorac_model {
+    Onnx__ModelProto *proto; // proto->graph is never NULL in a loaded model
+    struct lorac_arena *arena;
+    struct lorac_name_index *index; // filled again at the first look-up after an edit
+    bool rewrites_unchanged;        // writing the model as it was read gives the same bytes as the file had
+};
+
+// ---- life cycle
+
+// Reads the model in the file [path] / in [bytes] (borrowed for the call only).
+// Errors: IO (missing, unreadable, a folder), FORMAT (empty, truncated, not ONNX, no graph, 2 GiB and more), MEMORY,
+// and those of lorac_model_check; the message of _load starts with the path.
+enum lorac_status lorac_model_load(const char *path, struct lorac_model **out, struct lorac_error *error);
+enum lorac_status lorac_model_parse(const void *bytes, size_t byte_count, struct lorac_model **out,
+                                    struct lorac_error *error);
+
+// Frees the model and all that hangs from it; accepts NULL.
+void lorac_model_free(struct lorac_model *model);
+
+// ---- writing
+
+// The serialised model in a malloc'ed block that the caller frees. Errors: MEMORY, UNSUPPORTED (2 GiB and more).
+enum lorac_status lorac_model_pack(const struct lorac_model *model, uint8_t **bytes, size_t *byte_count,
+                                   struct lorac_error *error);
+
+// Writes [path] so that it holds either its old content or the whole new one, whatever happens: a temporary
+// file beside it, synced, then renamed (an existing file's mode is kept; through a link, the file it names is
+// replaced). Errors: IO (also for a folder, a device, a file without write permission), MEMORY, UNSUPPORTED (2 GiB).
+enum lorac_status lorac_model_save(const struct lorac_model *model, const char *path, struct lorac_error *error);
+
+// The same way of writing for any bytes (.npy outputs, logs that must be whole).
+enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t byte_count, struct lorac_error *error);
+
+// True where both paths name the same existing file (device and inode), also through links.
+bool lorac_file_same(const char *a, const char *b);
+
+// ---- invariants (model_check.c)
+
+// Checks what everything else relies on: value names are produced once and before use (subgraphs may use outer
+// names), initialiser names are unique, every initialiser's stored bytes fit its dims and type, no external data
+// (not supported yet), the default opset is 7 or later; that node op_types and the names of attributes, initialisers,
+// graph inputs and outputs are there. Bodies of local functions and training graphs are not looked at.
+// Errors: FORMAT, UNSUPPORTED, MEMORY, naming the node or tensor.
+// lorac_model_load and _parse call it.
+enum lorac_status lorac_model_check(const struct lorac_model *model, struct lorac_error *error);
+
+// ---- looking, by value name. "" and NULL find nothing.
+
+struct lorac_use {
+    Onnx__NodeProto *node;
+    size_t input; // node->input[input] is the value
+};
+
+// The node of the main graph that outputs [value], or NULL.
+Onnx__NodeProto *lorac_model_producer(struct lorac_model *model, const char *value);
+
+// The initialiser named [value], or NULL.
+Onnx__TensorProto *lorac_model_initializer(struct lorac_model *model, const char *value);
+
+// The tensor that [value] always is: an initialiser, or the `value` attribute of the Constant node that
+// produces it. NULL for anything else.
+Onnx__TensorProto *lorac_model_constant(struct lorac_model *model, const char *value);
+
+// The uses of [value] as an input of main-graph nodes, in graph order; *uses is valid until the next edit.
+// A node that uses it twice is there twice. Returns the count.
+// (A use inside a subgraph counts for the node that owns the subgraph, with input == SIZE_MAX, once for each use there.)
+size_t lorac_model_uses(struct lorac_model *model, const char *value, const struct lorac_use **uses);
+
+bool lorac_model_is_graph_output(const struct lorac_model *model, const char *value);
+
+// The graph inputs that are not initialisers: what a caller must feed. At index [i], or NULL past the last.
+Onnx__ValueInfoProto *lorac_model_input(struct lorac_model *model, size_t i);
+
+// The name by which we speak of a node: its own, or its first output's where it has none.
+const char *lorac_node_name(const Onnx__NodeProto *node);
+
+// True where the node is [op_type] in the default ONNX domain ("" or "ai.onnx").
+bool lorac_node_is(const Onnx__NodeProto *node, const char *op_type);
+
+// node->input[i], or "" where it is absent.
+const char *lorac_node_input(const Onnx__NodeProto *node, size_t i);
+
+// The version of the default operator set that the model imports (0 where it imports none).
+int64_t lorac_model_opset(const struct lorac_model *model);
+
+// ---- attributes; an absent one gives the default. A wrong type counts as absent.
+
+const Onnx__AttributeProto *lorac_node_attribute(const Onnx__NodeProto *node, const char *name);
+int64_t lorac_node_int(const Onnx__NodeProto *node, const char *name, int64_t fallback);
+float lorac_node_float(const Onnx__NodeProto *node, const char *name, float fallback);
+// The string lives in the model's arena. [fallback] may be NULL.
+const char *lorac_node_string(struct lorac_model *model, const Onnx__NodeProto *node, const char *name,
+                              const char *fallback);
+// The integers of an INTS attribute; *values stays inside the model. Returns the count (0 where absent).
+size_t lorac_node_ints(const Onnx__NodeProto *node, const char *name, const int64_t **values);
+
+// ---- metadata_props
+
+// The value of [key], or NULL.
+const char *lorac_model_metadata(const struct lorac_model *model, const char *key);
+
+#endif

@@ -1,0 +1,48 @@
+// Safe edits of a model, for passes. Everything new lives in the model's arena; strings are copied.
+// Every edit of the graph makes the index stale (look-ups rebuild it), so pointers from lorac_model_uses end here.
+// An edit that fails leaves the model as it was.
+#ifndef LORAC_MODEL_EDIT_H
+#define LORAC_MODEL_EDIT_H
+
+#include "model.h"
+
+// A name that no value, node, initialiser, input, output, value_info or subgraph name of the model has: [wanted]
+// itself where it is free, else [wanted]_1, _2, ... Owned by the model; free until it is used, so the same call
+// gives the same name until then. Errors: MEMORY, ARGUMENT (empty).
+enum lorac_status lorac_model_fresh_name(struct lorac_model *model, const char *wanted, const char **out,
+                                         struct lorac_error *error);
+
+// A new node without attributes before [before] (NULL: at the end). *out may be NULL.
+struct lorac_node_spec {
+    const char *op_type;
+    const char *name; // NULL: unnamed
+    size_t input_count;
+    const char *inputs[4];
+    const char *output; // one output
+};
+enum lorac_status lorac_model_insert_node(struct lorac_model *model, const Onnx__NodeProto *before,
+                                          const struct lorac_node_spec *spec, Onnx__NodeProto **out,
+                                          struct lorac_error *error);
+
+// A new initialiser at the end of the list, raw little-endian data. In a model of IR version 3 or less it is
+// declared as a graph input too, as that version demands. [bytes] is copied. Errors: ARGUMENT (name taken or empty,
+// byte_count does not fit), MEMORY.
+enum lorac_status lorac_model_add_initializer(struct lorac_model *model, const char *name, int32_t data_type,
+                                              const int64_t *dims, size_t dim_count, const void *bytes,
+                                              size_t byte_count, struct lorac_error *error);
+
+// Removes the node / the initialiser named [name] with its graph-input declaration. Removing what is not there is
+// a no-op.
+void lorac_model_erase_node(struct lorac_model *model, const Onnx__NodeProto *node);
+void lorac_model_erase_initializer(struct lorac_model *model, const char *name);
+
+// node->input[index] = copy of [value].
+enum lorac_status lorac_model_set_node_input(struct lorac_model *model, Onnx__NodeProto *node, size_t index,
+                                             const char *value, struct lorac_error *error);
+
+// Sets (replaces or appends) / removes one metadata entry. Removing the last one leaves no empty list behind.
+enum lorac_status lorac_model_set_metadata(struct lorac_model *model, const char *key, const char *value,
+                                           struct lorac_error *error);
+void lorac_model_erase_metadata(struct lorac_model *model, const char *key);
+
+#endif

@@ -1,0 +1,355 @@
+#include "tensor.h"
+
+#include "model_internal.h"
+#include "size.h"
+#include "tensor_store.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
+
+static const char *tensor_name(const Onnx__TensorProto *tensor)
+{
+    return tensor->name && *tensor->name ? tensor->name : "(unnamed)";
+}
+
+static const char *const FIELD_NAMES[LORAC_FIELD_COUNT] = {"raw_data",   "float_data",  "int32_data", "string_data",
+                                                           "int64_data", "double_data", "uint64_data"};
+
+// ---- looking
+
+size_t lorac_tensor_type_bytes(int32_t data_type)
+{
+    const struct lorac_tensor_type *type = lorac_tensor_type_find(data_type);
+    return type ? type->cell_bytes * type->cells : 0;
+}
+
+const char *lorac_tensor_type_name(int32_t data_type)
+{
+    const struct lorac_tensor_type *type = lorac_tensor_type_find(data_type);
+    return type ? type->name : "unknown";
+}
+
+enum lorac_status lorac_tensor_count(const Onnx__TensorProto *tensor, size_t *count, struct lorac_error *error)
+{
+    if (!lorac_size_of_dims(tensor->dims, tensor->n_dims, count))
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' has impossible dims %s", tensor_name(tensor),
+                               lorac_dims_format(tensor->dims, tensor->n_dims).text);
+    return LORAC_OK;
+}
+
+// ---- checking
+
+// That every item of a field wider than the type is one of the type's values.
+static enum lorac_status check_narrow_items(const Onnx__TensorProto *tensor, const struct lorac_tensor_type *type,
+                                            struct lorac_error *error)
+{
+    const unsigned bits = 8 * (unsigned)type->cell_bytes;
+    const bool is_signed = type->data_type == TYPE(INT8) || type->data_type == TYPE(INT16);
+    const int64_t low = is_signed ? -(INT64_C(1) << (bits - 1)) : 0;
+    int64_t high = (INT64_C(1) << (is_signed ? bits - 1 : bits)) - 1;
+    if (type->data_type == TYPE(BOOL))
+        high = 1;
+    size_t count = lorac_tensor_field_items(tensor, type->field);
+    for (size_t i = 0; i < count; i++) {
+        bool is_wide = type->field == LORAC_FIELD_UINT64;
+        if (is_wide ? tensor->uint64_data[i] <= (uint64_t)high
+                    : tensor->int32_data[i] >= low && tensor->int32_data[i] <= high)
+            continue;
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "element %zu of tensor '%s' in %s is outside %s (%" PRId64
+                               " .. %" PRId64 ")", i, tensor_name(tensor), FIELD_NAMES[type->field], type->name, low,
+                               high);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_field(const Onnx__TensorProto *tensor, const struct lorac_tensor_type *type,
+                                     size_t count, struct lorac_error *error)
+{
+    enum lorac_tensor_field field = lorac_tensor_field_of(tensor, type);
+    for (int other = 0; other < LORAC_FIELD_COUNT; other++)
+        if (other != (int)field && lorac_tensor_field_items(tensor, (enum lorac_tensor_field)other) > 0)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' of type %s has data in %s, not only in %s",
+                                   tensor_name(tensor), type->name, FIELD_NAMES[other], FIELD_NAMES[field]);
+    if (field == LORAC_FIELD_RAW && type->cell_bytes == 0)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' of type %s has raw_data: not allowed",
+                               tensor_name(tensor), type->name);
+    size_t unit = type->cells * (field == LORAC_FIELD_RAW ? type->cell_bytes : 1), wanted = SIZE_MAX;
+    size_t got = lorac_tensor_field_items(tensor, field);
+    if (!lorac_size_multiply(count, unit, &wanted) || wanted != got)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' of type %s and dims %s has %zu %s in %s, not %zu",
+                               tensor_name(tensor), type->name, lorac_dims_format(tensor->dims, tensor->n_dims).text,
+                               got, field == LORAC_FIELD_RAW ? "bytes" : "elements", FIELD_NAMES[field],
+                               wanted);
+    bool widened = (field == LORAC_FIELD_INT32 && type->cell_bytes < 4) ||
+                   (field == LORAC_FIELD_UINT64 && type->cell_bytes < 8);
+    return widened ? check_narrow_items(tensor, type, error) : LORAC_OK;
+}
+
+enum lorac_status lorac_tensor_check(const Onnx__TensorProto *tensor, struct lorac_error *error)
+{
+    size_t count;
+    if (tensor->n_external_data > 0 || tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "tensor '%s' is in another file: external data is not supported yet; load the model "
+                               "with onnx.load and save it as one file with onnx.save",
+                               tensor_name(tensor));
+    if (tensor->segment)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' is stored in segments: not supported",
+                               tensor_name(tensor));
+    LORAC_TRY(lorac_tensor_count(tensor, &count, error));
+    if (tensor->data_type <= 0)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' has no data type", tensor_name(tensor));
+    // A type newer than the schema: nothing is known about its size. Whoever wants its numbers will refuse it.
+    const struct lorac_tensor_type *type = lorac_tensor_type_find(tensor->data_type);
+    return type ? check_field(tensor, type, count, error) : LORAC_OK;
+}
+
+// ---- reading
+
+// What every reader and writer needs to know, checked.
+struct view {
+    const struct lorac_tensor_type *type;
+    enum lorac_tensor_field field;
+    size_t count;
+};
+
+static enum lorac_status open_view(const Onnx__TensorProto *tensor, struct view *out, struct lorac_error *error)
+{
+    struct view view;
+    LORAC_TRY(lorac_tensor_check(tensor, error));
+    LORAC_TRY(lorac_tensor_count(tensor, &view.count, error));
+    view.type = lorac_tensor_type_find(tensor->data_type);
+    if (!view.type)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' has data type %d: not supported",
+                               tensor_name(tensor), (int)tensor->data_type);
+    view.field = lorac_tensor_field_of(tensor, view.type);
+    *out = view;
+    return LORAC_OK;
+}
+
+static enum lorac_status open_numbers(const Onnx__TensorProto *tensor, size_t count, struct view *view,
+                                      struct lorac_error *error)
+{
+    LORAC_TRY(open_view(tensor, view, error));
+    if (view->type->cell_bytes == 0 || view->type->cells != 1)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' of type %s does not hold real numbers",
+                               tensor_name(tensor), view->type->name);
+    if (view->count != count)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "tensor '%s' %s has %zu elements, not %zu",
+                               tensor_name(tensor), lorac_dims_format(tensor->dims, tensor->n_dims).text, view->count,
+                               count);
+    return LORAC_OK;
+}
+
+static struct lorac_number number_at(const Onnx__TensorProto *tensor, const struct view *view, size_t i)
+{
+    return lorac_tensor_decode(view->type->data_type, lorac_tensor_get_bits(tensor, view->type, view->field, i));
+}
+
+// One rounding: a 64-bit integer must not pass through double on its way to float.
+static float number_to_float(struct lorac_number number)
+{
+    switch (number.kind) {
+    case LORAC_NUMBER_SIGNED:
+        return (float)number.integer;
+    case LORAC_NUMBER_UNSIGNED:
+        return (float)number.natural;
+    case LORAC_NUMBER_REAL:
+        break;
+    }
+    return (float)number.real;
+}
+
+static double number_to_double(struct lorac_number number)
+{
+    switch (number.kind) {
+    case LORAC_NUMBER_SIGNED:
+        return (double)number.integer;
+    case LORAC_NUMBER_UNSIGNED:
+        return (double)number.natural;
+    case LORAC_NUMBER_REAL:
+        break;
+    }
+    return number.real;
+}
+
+// False where the number is not one that int64 has.
+static bool number_to_int64(struct lorac_number number, int64_t *out)
+{
+    switch (number.kind) {
+    case LORAC_NUMBER_SIGNED:
+        *out = number.integer;
+        return true;
+    case LORAC_NUMBER_UNSIGNED:
+        *out = (int64_t)(number.natural & INT64_MAX);
+        return number.natural <= INT64_MAX;
+    case LORAC_NUMBER_REAL:
+        break;
+    }
+    if (!(number.real >= -0x1p63 && number.real < 0x1p63) || floor(number.real) != number.real)
+        return false;
+    *out = (int64_t)number.real;
+    return true;
+}
+
+// Weights are nearly always this: a loop of its own, which compilers turn into a copy.
+static void raw_floats(const uint8_t *bytes, float *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = (uint32_t)bytes[4 * i] | (uint32_t)bytes[4 * i + 1] << 8 | (uint32_t)bytes[4 * i + 2] << 16 |
+                        (uint32_t)bytes[4 * i + 3] << 24;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+}
+
+enum lorac_status lorac_tensor_to_float(const Onnx__TensorProto *tensor, float *out, size_t count,
+                                        struct lorac_error *error)
+{
+    struct view view;
+    LORAC_TRY(open_numbers(tensor, count, &view, error));
+    if (view.type->data_type == TYPE(FLOAT) && view.field == LORAC_FIELD_RAW) {
+        raw_floats(tensor->raw_data.data, out, count);
+        return LORAC_OK;
+    }
+    for (size_t i = 0; i < count; i++)
+        out[i] = number_to_float(number_at(tensor, &view, i));
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_tensor_to_double(const Onnx__TensorProto *tensor, double *out, size_t count,
+                                         struct lorac_error *error)
+{
+    struct view view;
+    LORAC_TRY(open_numbers(tensor, count, &view, error));
+    for (size_t i = 0; i < count; i++)
+        out[i] = number_to_double(number_at(tensor, &view, i));
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_tensor_to_int64(const Onnx__TensorProto *tensor, int64_t *out, size_t count,
+                                        struct lorac_error *error)
+{
+    struct view view;
+    int64_t whole;
+    LORAC_TRY(open_numbers(tensor, count, &view, error));
+    // Looks first, so that [out] is written only on success.
+    for (size_t i = 0; i < count; i++) {
+        struct lorac_number number = number_at(tensor, &view, i);
+        if (!number_to_int64(number, &whole))
+            return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                                   "element %zu of tensor '%s' is %.17g: not a whole number that 64 bits hold", i,
+                                   tensor_name(tensor), number_to_double(number));
+    }
+    for (size_t i = 0; i < count; i++)
+        if (number_to_int64(number_at(tensor, &view, i), &whole))
+            out[i] = whole;
+    return LORAC_OK;
+}
+
+// ---- writing
+
+static enum lorac_status open_floats(const Onnx__TensorProto *tensor, size_t count, struct view *view,
+                                     struct lorac_error *error)
+{
+    LORAC_TRY(open_numbers(tensor, count, view, error));
+    switch (view->type->data_type) {
+    case TYPE(FLOAT):
+    case TYPE(DOUBLE):
+    case TYPE(FLOAT16):
+    case TYPE(BFLOAT16):
+        return LORAC_OK;
+    default:
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "cannot write numbers into tensor '%s' of type %s",
+                               tensor_name(tensor), view->type->name);
+    }
+}
+
+// The bytes that protobuf-c unpacked are in the arena and ours to write into.
+static void set_element(Onnx__TensorProto *tensor, const struct view *view, size_t i, double value)
+{
+    uint64_t bits = lorac_tensor_encode(view->type->data_type, value);
+    double stored = number_at(tensor, view, i).real;
+    double rounded = lorac_tensor_decode(view->type->data_type, bits).real;
+    // An equal number keeps its bits: -0 where 0 is written, the payload of a NaN.
+    if (rounded == stored || (isnan(rounded) && isnan(stored)))
+        return;
+    lorac_tensor_put_bits(tensor, view->type, view->field, i, bits);
+}
+
+enum lorac_status lorac_tensor_set_float(struct lorac_model *model, Onnx__TensorProto *tensor, const float *values,
+                                         size_t count, struct lorac_error *error)
+{
+    struct view view;
+    (void)model;
+    LORAC_TRY(open_floats(tensor, count, &view, error));
+    for (size_t i = 0; i < count; i++)
+        set_element(tensor, &view, i, values[i]);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_tensor_set_double(struct lorac_model *model, Onnx__TensorProto *tensor, const double *values,
+                                          size_t count, struct lorac_error *error)
+{
+    struct view view;
+    (void)model;
+    LORAC_TRY(open_floats(tensor, count, &view, error));
+    for (size_t i = 0; i < count; i++)
+        set_element(tensor, &view, i, values[i]);
+    return LORAC_OK;
+}
+
+// ---- whole
+
+enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, uint8_t **bytes, size_t *byte_count,
+                                               struct lorac_error *error)
+{
+    LORAC_TRY(lorac_tensor_check(tensor, error));
+    const struct lorac_tensor_type *type = lorac_tensor_type_find(tensor->data_type);
+    if (!tensor->has_raw_data && (!type || type->cell_bytes == 0))
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' of type %d (%s) has no raw form",
+                               tensor_name(tensor), (int)tensor->data_type, lorac_tensor_type_name(tensor->data_type));
+    enum lorac_tensor_field field = tensor->has_raw_data ? LORAC_FIELD_RAW : type->field;
+    size_t items = lorac_tensor_field_items(tensor, field), size = items;
+    if (field != LORAC_FIELD_RAW && !lorac_size_multiply(items, type->cell_bytes, &size))
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "tensor '%s' is too large", tensor_name(tensor));
+    uint8_t *block = malloc(size ? size : 1);
+    if (!block)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the %zu bytes of tensor '%s'", size,
+                               tensor_name(tensor));
+    if (field != LORAC_FIELD_RAW)
+        for (size_t i = 0; i < items; i++)
+            lorac_bits_store(block + i * type->cell_bytes, type->cell_bytes,
+                             lorac_tensor_get_bits(tensor, type, field, i));
+    else if (size > 0)
+        memcpy(block, tensor->raw_data.data, size);
+    *bytes = block;
+    *byte_count = size;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_tensor_copy(struct lorac_model *model, const Onnx__TensorProto *tensor, const char *name,
+                                    Onnx__TensorProto **out, struct lorac_error *error)
+{
+    // Through the serialised form: every field comes along, unknown ones too.
+    size_t size = onnx__tensor_proto__get_packed_size(tensor);
+    uint8_t *bytes = malloc(size ? size : 1);
+    Onnx__TensorProto *copy = NULL;
+    char *own_name = lorac_arena_strdup(model->arena, name);
+    bool out_of_memory = true;
+    if (bytes && own_name) {
+        onnx__tensor_proto__pack(tensor, bytes);
+        copy = (Onnx__TensorProto *)lorac_arena_unpack(model->arena, &onnx__tensor_proto__descriptor, bytes, size,
+                                                       &out_of_memory);
+    }
+    free(bytes);
+    if (!copy)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a copy of tensor '%s'",
+                               tensor_name(tensor));
+    copy->name = own_name;
+    *out = copy;
+    return LORAC_OK;
+}

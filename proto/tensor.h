@@ -1,0 +1,51 @@
+// A TensorProto read and written as numbers. The only place that knows in which of the schema's fields the
+// bytes of a tensor are (raw_data, float_data, int32_data, int64_data, double_data) and how a type is stored;
+// nobody else may touch those fields, so that later they can be views of a mapped file.
+//
+// Types read as numbers: FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT8/16/32/64, UINT8/16/32/64, BOOL. Others are
+// UNSUPPORTED. Layout is row-major as in ONNX; a convolution's weight is [M, C/g, kh, kw].
+#ifndef LORAC_TENSOR_H
+#define LORAC_TENSOR_H
+
+#include "model.h"
+
+// Number of elements; FORMAT where a dim is negative or the product overflows.
+enum lorac_status lorac_tensor_count(const Onnx__TensorProto *tensor, size_t *count, struct lorac_error *error);
+
+// Bytes that [count] elements of [data_type] take in raw form; 0 for a type that has none (strings, unknown).
+size_t lorac_tensor_type_bytes(int32_t data_type);
+
+// "FLOAT", "INT64", ...; "type 99" is not built: unknown types give "unknown".
+const char *lorac_tensor_type_name(int32_t data_type);
+
+// Checks dims, type and that the stored field holds exactly the elements. FORMAT / UNSUPPORTED (external data).
+enum lorac_status lorac_tensor_check(const Onnx__TensorProto *tensor, struct lorac_error *error);
+
+// Copies all elements out, converted: to float (one rounding for DOUBLE and 64-bit integers) or to int64
+// (floating types must hold whole numbers). [count] must be the tensor's count (ARGUMENT else).
+enum lorac_status lorac_tensor_to_float(const Onnx__TensorProto *tensor, float *out, size_t count,
+                                        struct lorac_error *error);
+enum lorac_status lorac_tensor_to_double(const Onnx__TensorProto *tensor, double *out, size_t count,
+                                         struct lorac_error *error);
+enum lorac_status lorac_tensor_to_int64(const Onnx__TensorProto *tensor, int64_t *out, size_t count,
+                                        struct lorac_error *error);
+
+// Overwrites all elements in the field and type where they were: floating types only (FLOAT as they come,
+// DOUBLE widened, FLOAT16 and BFLOAT16 rounded to nearest even). UNSUPPORTED for others. An element whose new
+// value equals the stored one (converted) keeps its bits.
+enum lorac_status lorac_tensor_set_float(struct lorac_model *model, Onnx__TensorProto *tensor, const float *values,
+                                         size_t count, struct lorac_error *error);
+// From double, rounded once to the stored type.
+enum lorac_status lorac_tensor_set_double(struct lorac_model *model, Onnx__TensorProto *tensor, const double *values,
+                                          size_t count, struct lorac_error *error);
+
+// The elements in canonical raw little-endian form, whatever field they are stored in: what the base hash reads.
+// malloc'ed, the caller frees. Strings and external data are UNSUPPORTED.
+enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, uint8_t **bytes, size_t *byte_count,
+                                               struct lorac_error *error);
+
+// A deep copy in the model's arena under a new name (the initialiser list is not touched).
+enum lorac_status lorac_tensor_copy(struct lorac_model *model, const Onnx__TensorProto *tensor, const char *name,
+                                    Onnx__TensorProto **out, struct lorac_error *error);
+
+#endif
