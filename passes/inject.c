@@ -1,0 +1,292 @@
+// inject
+//
+// before:  W0 ─▶ Conv input 1
+// after:   Add(W0, Mul(Reshape(MatMul(B, A), shape), scale)) ─▶ Conv input 1
+//          for each Conv that inject_plan.c chooses; W0 is a float32 constant [M, C/g, kh, kw]
+//
+//     A [R, (C/g)*kw]  uniform in (-bound, bound), bound = 1/sqrt((C/g)*kw), from the seed and the Conv's name alone
+//     B [M*kh, R]      zeros, so that the outputs stay the same
+//     shape            [M, C/g, kh, kw]
+//     scale            alpha / rank
+#include "inject.h"
+
+#include "proto/model_edit.h"
+#include "proto/rng.h"
+#include "proto/tensor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FLOAT32 = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
+
+static enum lorac_status out_of_memory(const char *conv, struct lorac_error *error)
+{
+    return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject into '%s': out of memory", conv);
+}
+
+// A name "<conv>/<suffix>" that the whole model does not have yet.
+static enum lorac_status fresh_name(struct lorac_model *model, const char *conv, const char *suffix, const char **out,
+                                    struct lorac_error *error)
+{
+    size_t bytes = strlen(conv) + strlen(suffix) + 2;
+    char *wanted = lorac_arena_alloc(model->arena, bytes);
+    if (!wanted)
+        return out_of_memory(conv, error);
+    snprintf(wanted, bytes, "%s/%s", conv, suffix);
+    return lorac_model_fresh_name(model, wanted, out, error);
+}
+
+// ---- initialisers
+
+static enum lorac_status add_zeros(struct lorac_model *model, const char *name, const int64_t *dims, size_t dim_count,
+                                   struct lorac_error *error)
+{
+    size_t count = 1; // dims were multiplied with checks in the plan
+    for (size_t i = 0; i < dim_count; i++)
+        count *= (size_t)dims[i];
+    void *zeros = calloc(count, sizeof(float));
+    if (!zeros)
+        return out_of_memory(name, error);
+    enum lorac_status status =
+        lorac_model_add_initializer(model, name, FLOAT32, dims, dim_count, zeros, count * sizeof(float), error);
+    free(zeros);
+    return status;
+}
+
+static enum lorac_status fill_a(struct lorac_model *model, const struct lorac_conv_row *row, const char *name,
+                                uint64_t seed, struct lorac_error *error)
+{
+    size_t fan_in = (size_t)(row->dims[1] * row->dims[3]);
+    size_t count = (size_t)row->R * fan_in;
+    double bound = 1.0 / sqrt((double)fan_in);
+    float *values = malloc(count * sizeof *values);
+    if (!values)
+        return out_of_memory(row->name, error);
+    struct lorac_rng rng;
+    lorac_rng_init(&rng, seed, "lora_A", lorac_rng_hash_name(row->name), 0);
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)((2.0 * lorac_rng_uniform(&rng) - 1.0) * bound);
+    enum lorac_status status =
+        lorac_tensor_set_float(model, lorac_model_initializer(model, name), values, count, error);
+    free(values);
+    return status;
+}
+
+static enum lorac_status add_shape(struct lorac_model *model, const char *name, const int64_t shape[4],
+                                   struct lorac_error *error)
+{
+    uint8_t bytes[4 * 8]; // little endian, on any machine
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)((uint64_t)shape[i / 8] >> (8 * (i % 8)));
+    const int64_t dims[] = {4};
+    return lorac_model_add_initializer(model, name, INT64, dims, 1, bytes, sizeof bytes, error);
+}
+
+static enum lorac_status add_scale(struct lorac_model *model, const char *name, double scale,
+                                   struct lorac_error *error)
+{
+    LORAC_TRY(add_zeros(model, name, NULL, 0, error));
+    return lorac_tensor_set_double(model, lorac_model_initializer(model, name), &scale, 1, error);
+}
+
+struct names {
+    const char *a, *b, *shape, *scale;
+};
+
+static enum lorac_status add_tensors(struct lorac_model *model, const struct lorac_conv_row *row,
+                                     const struct lorac_inject_options *options, struct names *names,
+                                     struct lorac_error *error)
+{
+    const int64_t a_dims[] = {row->R, row->dims[1] * row->dims[3]};
+    const int64_t b_dims[] = {row->dims[0] * row->dims[2], row->R};
+    LORAC_TRY(fresh_name(model, row->name, "lora_A", &names->a, error));
+    LORAC_TRY(add_zeros(model, names->a, a_dims, 2, error));
+    LORAC_TRY(fill_a(model, row, names->a, options->seed, error));
+    LORAC_TRY(fresh_name(model, row->name, "lora_B", &names->b, error));
+    LORAC_TRY(add_zeros(model, names->b, b_dims, 2, error));
+    LORAC_TRY(fresh_name(model, row->name, "lora_shape", &names->shape, error));
+    LORAC_TRY(add_shape(model, names->shape, row->dims, error));
+    LORAC_TRY(fresh_name(model, row->name, "lora_scale", &names->scale, error));
+    return add_scale(model, names->scale, options->alpha / (double)options->rank, error);
+}
+
+// ---- nodes
+
+// Inserts <conv>/lora_<op_type>(left, right) before the Conv; *out is its output.
+static enum lorac_status add_node(struct lorac_model *model, const struct lorac_conv_row *row, const char *op_type,
+                                  const char *left, const char *right, const char **out, struct lorac_error *error)
+{
+    char suffix[32];
+    const char *output;
+    struct lorac_node_spec spec = {.op_type = op_type, .input_count = 2, .inputs = {left, right}};
+    snprintf(suffix, sizeof suffix, "lora_%s", op_type);
+    LORAC_TRY(fresh_name(model, row->name, suffix, &spec.name, error));
+    size_t bytes = strlen(spec.name) + sizeof "_output";
+    char *wanted = lorac_arena_alloc(model->arena, bytes);
+    if (!wanted)
+        return out_of_memory(row->name, error);
+    snprintf(wanted, bytes, "%s_output", spec.name);
+    LORAC_TRY(lorac_model_fresh_name(model, wanted, &output, error));
+    spec.output = output;
+    Onnx__NodeProto *node;
+    LORAC_TRY(lorac_model_insert_node(model, row->node, &spec, &node, error));
+    *out = output;
+    return LORAC_OK;
+}
+
+static enum lorac_status add_adapter(struct lorac_model *model, const struct lorac_conv_row *row,
+                                     const struct lorac_inject_options *options, struct lorac_adapter *adapter,
+                                     struct lorac_error *error)
+{
+    Onnx__NodeProto *conv = (Onnx__NodeProto *)row->node; // the plan only looks; the model is ours to edit
+    const char *weight = conv->input[1], *value;
+    struct names names;
+    LORAC_TRY(add_tensors(model, row, options, &names, error));
+    LORAC_TRY(add_node(model, row, "MatMul", names.b, names.a, &value, error));
+    LORAC_TRY(add_node(model, row, "Reshape", value, names.shape, &value, error));
+    LORAC_TRY(add_node(model, row, "Mul", value, names.scale, &value, error));
+    LORAC_TRY(add_node(model, row, "Add", weight, value, &value, error));
+    LORAC_TRY(lorac_model_set_node_input(model, conv, 1, value, error));
+    *adapter = (struct lorac_adapter){.conv = row->name,
+                                      .weight = weight,
+                                      .a = names.a,
+                                      .b = names.b,
+                                      .rank = options->rank,
+                                      .alpha = options->alpha,
+                                      .setting = options->setting,
+                                      .form = LORAC_FORM_WEIGHT};
+    return LORAC_OK;
+}
+
+// ---- may it be done?
+
+static const struct lorac_conv_row *first_row(const struct lorac_inject_plan *plan)
+{
+    for (size_t i = 0; i < plan->row_count; i++)
+        if (plan->rows[i].first)
+            return &plan->rows[i];
+    return NULL;
+}
+
+static bool will_train(const struct lorac_inject_plan *plan, const char *value)
+{
+    for (size_t i = 0; i < plan->trainable_count; i++)
+        if (strcmp(plan->trainable[i], value) == 0)
+            return true;
+    return false;
+}
+
+static size_t count_adapted(const struct lorac_inject_plan *plan)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->row_count; i++)
+        count += plan->rows[i].adapted;
+    return count;
+}
+
+static bool layers_name_any(const struct lorac_inject_plan *plan)
+{
+    for (size_t i = 0; i < plan->row_count; i++)
+        if (!plan->rows[i].reason || strcmp(plan->rows[i].reason, "not in --layers") != 0)
+            return true;
+    return plan->row_count == 0;
+}
+
+// What the user asked for must be there: a missing part is never left out in silence.
+static enum lorac_status check_plan(const struct lorac_inject_options *options, const struct lorac_inject_plan *plan,
+                                    struct lorac_error *error)
+{
+    const struct lorac_conv_row *first = first_row(plan);
+    if (options->bn == LORAC_BN_TRAIN && plan->batch_norm_count == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model has no BatchNormalization to train (the exporter "
+                               "folded it into the convolutions); use --bn frozen");
+    if (options->train_first && !options->train_all && (!first || !will_train(plan, lorac_node_input(first->node, 1))))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--train-first: %s",
+                               first ? "the first convolution's weight is no float32 constant of rank 4"
+                                     : "the model has no convolution that depends on its input");
+    if (options->train_last && !options->train_all && !plan->last_layer)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the last layer cannot be trained: %s; use --no-train-last", plan->last_reason);
+    if (options->layers && !options->train_all && count_adapted(plan) == 0 && !layers_name_any(plan))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--layers '%s' matches no convolution; see inspect for "
+                               "their names", options->layers);
+    if (count_adapted(plan) == 0 && plan->trainable_count == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "nothing would be trainable: no convolution gets an adapter "
+                               "and neither the first nor the last layer is trained; see inspect for the reasons");
+    return LORAC_OK;
+}
+
+// ---- the pass
+
+static enum lorac_status add_adapters(struct lorac_model *model, const struct lorac_inject_options *options,
+                                      const struct lorac_inject_plan *plan, struct lorac_meta *meta,
+                                      struct lorac_error *error)
+{
+    struct lorac_arena *arena = model->arena;
+    size_t count = count_adapted(plan);
+    meta->adapters = lorac_arena_alloc_array(arena, count, sizeof *meta->adapters);
+    meta->trainable = lorac_arena_alloc_array(arena, 2 * count + plan->trainable_count, sizeof *meta->trainable);
+    if (!meta->adapters || !meta->trainable)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject: out of memory");
+    for (size_t i = 0; i < plan->row_count; i++) {
+        if (!plan->rows[i].adapted)
+            continue;
+        struct lorac_adapter *adapter = &meta->adapters[meta->adapter_count++];
+        LORAC_TRY(add_adapter(model, &plan->rows[i], options, adapter, error));
+        meta->trainable[meta->trainable_count++] = adapter->a;
+        meta->trainable[meta->trainable_count++] = adapter->b;
+    }
+    for (size_t i = 0; i < plan->trainable_count; i++)
+        meta->trainable[meta->trainable_count++] = plan->trainable[i];
+    return LORAC_OK;
+}
+
+static enum lorac_status run(struct lorac_model *model, const void *options_, struct lorac_pass_report *report,
+                             struct lorac_error *error)
+{
+    struct lorac_inject_options defaults = lorac_inject_options_default();
+    const struct lorac_inject_options *options = options_ ? options_ : &defaults;
+    struct lorac_meta meta;
+    struct lorac_inject_plan plan;
+    char hash[33];
+    LORAC_TRY(lorac_meta_read(model, &meta, error));
+    if (meta.injected)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the model is injected already (by %s); merge it first", meta.tool);
+    LORAC_TRY(lorac_inject_plan(model, options, &plan, error));
+    LORAC_TRY(check_plan(options, &plan, error));
+    LORAC_TRY(lorac_base_hash(model, NULL, hash, error));
+
+    meta.injected = true;
+    meta.base_hash = hash;
+    meta.bn = options->bn;
+    meta.seed = options->seed;
+    meta.tool = options->tool ? options->tool : "lorac-onnx";
+    if (options->input.given)
+        meta.input = options->input;
+    LORAC_TRY(add_adapters(model, options, &plan, &meta, error));
+    LORAC_TRY(lorac_meta_write(model, &meta, error));
+    report->changed = options->train_all ? meta.trainable_count : meta.adapter_count;
+    report->skipped = plan.row_count - meta.adapter_count;
+    return LORAC_OK;
+}
+
+static bool applies(struct lorac_model *model, const void *options_)
+{
+    struct lorac_inject_options defaults = lorac_inject_options_default();
+    const struct lorac_inject_options *options = options_ ? options_ : &defaults;
+    struct lorac_meta meta;
+    struct lorac_inject_plan plan;
+    return lorac_meta_read(model, &meta, NULL) == LORAC_OK && !meta.injected &&
+           lorac_inject_plan(model, options, &plan, NULL) == LORAC_OK && check_plan(options, &plan, NULL) == LORAC_OK;
+}
+
+const struct lorac_pass lorac_pass_inject = {
+    .name = "inject",
+    .summary = "give each convolution but the first a LoRA-C adapter",
+    .keeps_outputs = true,
+    .applies = applies,
+    .run = run,
+};

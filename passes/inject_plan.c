@@ -1,0 +1,423 @@
+// What inject would do: looks at every Conv and says what it gets, or why nothing. Edits nothing.
+#include "inject.h"
+#include "match.h"
+
+#include "proto/size.h"
+#include "proto/tensor.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lorac_inject_options lorac_inject_options_default(void)
+{
+    return (struct lorac_inject_options){.rank = 4,
+                                         .alpha = 8,
+                                         .setting = LORAC_RANK_KERNEL,
+                                         .train_last = true,
+                                         .bn = LORAC_BN_FROZEN};
+}
+
+// One Conv's adapter in an injected model.
+struct site_of {
+    const Onnx__NodeProto *conv;
+    struct lorac_adapter_site site;
+};
+
+struct planner {
+    struct lorac_model *model;
+    const struct lorac_inject_options *options;
+    struct lorac_meta meta;
+    struct site_of *sites; // by the address of the Conv; meta.adapter_count of them
+    struct lorac_last_layer last;
+    const Onnx__NodeProto *first;
+    regex_t layers, exclude;
+    bool has_layers, has_exclude;
+    struct lorac_inject_plan plan;
+};
+
+static enum lorac_status out_of_memory(struct lorac_error *error)
+{
+    return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject: out of memory");
+}
+
+// ---- options
+
+// The channels that the model's input declares ([N, C, H, W]), 0 where it does not say.
+static size_t input_channels(struct lorac_model *model)
+{
+    const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
+    if (!input || !input->type || input->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+        return 0;
+    const Onnx__TensorShapeProto *shape = input->type->tensor_type->shape;
+    if (!shape || shape->n_dim < 2 ||
+        shape->dim[1]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
+        shape->dim[1]->dim_value < 1)
+        return 0;
+    return (size_t)shape->dim[1]->dim_value;
+}
+
+static enum lorac_status check_options(struct lorac_model *model, const struct lorac_inject_options *options,
+                                       struct lorac_error *error)
+{
+    if (options->rank < 1 || options->rank > LORAC_MAX_RANK)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "rank is %" PRId64 "; it must be 1 to %d", options->rank,
+                               (int)LORAC_MAX_RANK);
+    if (!isfinite(options->alpha) || options->alpha == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "alpha is %g; it must be finite and not 0",
+                               options->alpha);
+    float scale = (float)(options->alpha / (double)options->rank);
+    if (!isfinite(scale) || scale == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "alpha/rank is %g, which is no float32; choose another alpha",
+                               options->alpha / (double)options->rank);
+    return options->input.given ? lorac_input_meta_check(&options->input, input_channels(model), error) : LORAC_OK;
+}
+
+static enum lorac_status compile(const char *flag, const char *pattern, regex_t *regex, bool *compiled,
+                                 struct lorac_error *error)
+{
+    if (!pattern)
+        return LORAC_OK;
+    int code = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
+    if (code != 0) {
+        char text[256];
+        regerror(code, regex, text, sizeof text);
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is not a POSIX extended regular expression: %s",
+                               flag, pattern, text);
+    }
+    *compiled = true;
+    return LORAC_OK;
+}
+
+// ---- adapters that are there already
+
+static int compare_sites(const void *a, const void *b)
+{
+    uintptr_t left = (uintptr_t)((const struct site_of *)a)->conv;
+    uintptr_t right = (uintptr_t)((const struct site_of *)b)->conv;
+    return (left > right) - (left < right);
+}
+
+static enum lorac_status locate_sites(struct planner *planner, struct lorac_error *error)
+{
+    size_t count = planner->meta.adapter_count;
+    planner->sites = lorac_arena_alloc_array(planner->model->arena, count, sizeof *planner->sites);
+    if (!planner->sites)
+        return out_of_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        struct site_of *entry = &planner->sites[i];
+        LORAC_TRY(lorac_adapter_locate(planner->model, &planner->meta.adapters[i], &entry->site, error));
+        entry->conv = entry->site.conv;
+    }
+    if (count > 0)
+        qsort(planner->sites, count, sizeof *planner->sites, compare_sites);
+    return LORAC_OK;
+}
+
+static const struct lorac_adapter_site *find_site(const struct planner *planner, const Onnx__NodeProto *conv)
+{
+    struct site_of key = {.conv = conv};
+    if (planner->meta.adapter_count == 0)
+        return NULL;
+    const struct site_of *found =
+        bsearch(&key, planner->sites, planner->meta.adapter_count, sizeof key, compare_sites);
+    return found ? &found->site : NULL;
+}
+
+// ---- one row
+
+static enum lorac_status give_reason(const char *text, const char **reason, struct lorac_error *error)
+{
+    *reason = text;
+    return text ? LORAC_OK : out_of_memory(error);
+}
+
+// Fills the weight's dimensions. *reason says why the weight can neither be adapted nor trained, NULL where it can.
+static enum lorac_status describe_weight(struct planner *planner, struct lorac_conv_row *row,
+                                         const struct lorac_adapter_site *site, const char **reason,
+                                         struct lorac_error *error)
+{
+    struct lorac_model *model = planner->model;
+    const char *name = lorac_node_input(row->node, 1);
+    const Onnx__TensorProto *weight = site ? site->w0 : lorac_model_constant(model, name);
+    *reason = NULL;
+    if (!weight) {
+        const Onnx__NodeProto *producer = lorac_model_producer(model, name);
+        return give_reason(producer ? lorac_match_text(model, "weight is computed (produced by '%s', %s)",
+                                                       lorac_node_name(producer), producer->op_type)
+                                    : "weight is a graph input",
+                           reason, error);
+    }
+    if (weight->n_dims != 4)
+        return give_reason(lorac_match_text(model, "weight has rank %zu", weight->n_dims), reason, error);
+    size_t count = 0;
+    row->has_weight = true;
+    memcpy(row->dims, weight->dims, sizeof row->dims);
+    if (weight->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return give_reason(lorac_match_text(model, "weight type %s is not supported yet",
+                                            lorac_tensor_type_name(weight->data_type)),
+                           reason, error);
+    if (lorac_tensor_count(weight, &count, NULL) != LORAC_OK || count == 0)
+        *reason = "weight is empty";
+    return LORAC_OK;
+}
+
+static bool is_trainable_in(const struct lorac_meta *meta, const char *value)
+{
+    for (size_t i = 0; i < meta->trainable_count; i++)
+        if (strcmp(meta->trainable[i], value) == 0)
+            return true;
+    return false;
+}
+
+// Why a convolution whose weight could be adapted gets no adapter; NULL where it gets one.
+static const char *refuse_adapter(const struct planner *planner, const struct lorac_conv_row *row, bool trained)
+{
+    if (row->last)
+        return trained ? "last layer, trained whole" : "last layer";
+    if (row->first)
+        return trained ? "first convolution, trained whole" : "first convolution";
+    if (trained)
+        return "trained whole";
+    if (row->group > 1 && row->dims[1] == 1)
+        return "depthwise: the adapter would be larger than the layer";
+    if (planner->meta.injected)
+        return "no adapter was injected";
+    if (planner->has_layers && regexec(&planner->layers, row->name, 0, NULL, 0) != 0)
+        return "not in --layers";
+    if (planner->has_exclude && regexec(&planner->exclude, row->name, 0, NULL, 0) == 0)
+        return "excluded by --exclude";
+    return NULL;
+}
+
+static bool is_trained_whole(const struct planner *planner, const struct lorac_conv_row *row)
+{
+    const struct lorac_inject_options *options = planner->options;
+    if (planner->meta.injected)
+        return is_trainable_in(&planner->meta, lorac_node_input(row->node, 1));
+    return options->train_all || (row->last && options->train_last) || (row->first && options->train_first);
+}
+
+static enum lorac_status size_adapter(struct lorac_conv_row *row, struct lorac_error *error)
+{
+    size_t a_row, b_rows, both, parameters;
+    bool fits = row->R > 0 && lorac_size_multiply((size_t)row->dims[1], (size_t)row->dims[3], &a_row) &&
+                lorac_size_multiply((size_t)row->dims[0], (size_t)row->dims[2], &b_rows) &&
+                lorac_size_add(a_row, b_rows, &both) && lorac_size_multiply(both, (size_t)row->R, &parameters) &&
+                parameters <= INT32_MAX / sizeof(float); // one protobuf message holds at most 2 GiB
+    if (!fits)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the adapter of '%s' would be too large for an ONNX file; choose a smaller rank",
+                               row->name);
+    row->adapter_parameters = (int64_t)parameters;
+    return LORAC_OK;
+}
+
+static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto *node, struct lorac_conv_row *row,
+                                  struct lorac_error *error)
+{
+    const struct lorac_adapter_site *site = find_site(planner, node);
+    const char *weight_reason;
+    row->node = node;
+    row->name = lorac_node_name(node);
+    row->group = lorac_node_int(node, "group", 1);
+    row->first = node == planner->first;
+    row->last = node == planner->last.node;
+    LORAC_TRY(describe_weight(planner, row, site, &weight_reason, error));
+    if (site) {
+        row->adapted = true;
+        row->R = site->R;
+        return size_adapter(row, error);
+    }
+    if (weight_reason)
+        row->reason = row->first ? "first convolution" : weight_reason;
+    else
+        row->reason = refuse_adapter(planner, row, is_trained_whole(planner, row));
+    row->adapted = !row->reason;
+    if (!row->adapted)
+        return LORAC_OK;
+    const struct lorac_inject_options *options = planner->options;
+    row->R = lorac_adapter_inner(options->rank, options->setting, row->dims[2], row->dims[3]);
+    return size_adapter(row, error);
+}
+
+static enum lorac_status plan_rows(struct planner *planner, struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = planner->model->proto->graph;
+    struct lorac_inject_plan *plan = &planner->plan;
+    for (size_t i = 0; i < graph->n_node; i++) {
+        plan->row_count += lorac_node_is(graph->node[i], "Conv");
+        plan->batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
+    }
+    plan->rows = lorac_arena_alloc_array(planner->model->arena, plan->row_count, sizeof *plan->rows);
+    if (!plan->rows)
+        return out_of_memory(error);
+    size_t row = 0;
+    for (size_t i = 0; i < graph->n_node; i++)
+        if (lorac_node_is(graph->node[i], "Conv"))
+            LORAC_TRY(plan_row(planner, graph->node[i], &plan->rows[row++], error));
+    return LORAC_OK;
+}
+
+// ---- what is trained beside the adapters
+
+static void add_trainable(struct planner *planner, const char *value)
+{
+    struct lorac_inject_plan *plan = &planner->plan;
+    const Onnx__TensorProto *tensor = value ? lorac_model_constant(planner->model, value) : NULL;
+    if (!tensor || tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return;
+    for (size_t i = 0; i < plan->trainable_count; i++)
+        if (strcmp(plan->trainable[i], value) == 0)
+            return; // shared by two layers
+    plan->trainable[plan->trainable_count++] = value;
+}
+
+static enum lorac_status plan_trainable(struct planner *planner, struct lorac_error *error)
+{
+    struct lorac_inject_plan *plan = &planner->plan;
+    const struct lorac_inject_options *options = planner->options;
+    plan->trainable = lorac_arena_alloc_array(planner->model->arena, plan->row_count + 1, 2 * sizeof *plan->trainable);
+    if (!plan->trainable)
+        return out_of_memory(error);
+    for (size_t i = 0; i < plan->row_count; i++) {
+        const struct lorac_conv_row *row = &plan->rows[i];
+        if (!row->has_weight || !(options->train_all || (row->first && options->train_first)))
+            continue;
+        add_trainable(planner, lorac_node_input(row->node, 1));
+        if (options->train_all)
+            add_trainable(planner, lorac_node_input(row->node, 2));
+    }
+    if (options->train_all || options->train_last) {
+        add_trainable(planner, planner->last.weight);
+        add_trainable(planner, planner->last.bias);
+    }
+    return LORAC_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// In an injected model: what the record names beside the adapters' A and B.
+static enum lorac_status read_trainable(struct planner *planner, struct lorac_error *error)
+{
+    struct lorac_inject_plan *plan = &planner->plan;
+    const struct lorac_meta *meta = &planner->meta;
+    struct lorac_arena *arena = planner->model->arena;
+    const char **own = lorac_arena_alloc_array(arena, meta->adapter_count, 2 * sizeof *own);
+    plan->trainable = lorac_arena_alloc_array(arena, meta->trainable_count, sizeof *plan->trainable);
+    if (!own || !plan->trainable)
+        return out_of_memory(error);
+    for (size_t i = 0; i < meta->adapter_count; i++) {
+        own[2 * i] = meta->adapters[i].a;
+        own[2 * i + 1] = meta->adapters[i].b;
+    }
+    size_t own_count = 2 * meta->adapter_count;
+    if (own_count > 0)
+        qsort(own, own_count, sizeof *own, compare_names);
+    for (size_t i = 0; i < meta->trainable_count; i++)
+        if (own_count == 0 || !bsearch(&meta->trainable[i], own, own_count, sizeof *own, compare_names))
+            plan->trainable[plan->trainable_count++] = meta->trainable[i];
+    return LORAC_OK;
+}
+
+// ---- totals
+
+static int64_t float_elements(const Onnx__TensorProto *tensor)
+{
+    size_t count;
+    switch (tensor->data_type) {
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
+        return lorac_tensor_count(tensor, &count, NULL) == LORAC_OK ? (int64_t)count : 0;
+    default:
+        return 0;
+    }
+}
+
+static int64_t count_parameters(const struct planner *planner)
+{
+    const Onnx__GraphProto *graph = planner->model->proto->graph;
+    int64_t total = 0;
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        total += float_elements(graph->initializer[i]);
+    for (size_t i = 0; i < graph->n_node; i++) {
+        const Onnx__NodeProto *node = graph->node[i];
+        const Onnx__TensorProto *tensor = NULL;
+        if (lorac_node_is(node, "Constant") && node->n_output > 0)
+            tensor = lorac_model_constant(planner->model, node->output[0]);
+        if (tensor)
+            total += float_elements(tensor);
+    }
+    for (size_t i = 0; i < planner->meta.adapter_count; i++) {
+        const struct lorac_adapter_site *site = &planner->sites[i].site;
+        total -= float_elements(site->a) + float_elements(site->b) + float_elements(site->scale);
+    }
+    return total;
+}
+
+static int64_t count_trainable(const struct planner *planner)
+{
+    const struct lorac_inject_plan *plan = &planner->plan;
+    struct lorac_model *model = planner->model;
+    int64_t total = 0;
+    if (planner->meta.injected) {
+        for (size_t i = 0; i < planner->meta.trainable_count; i++)
+            total += float_elements(lorac_model_constant(model, planner->meta.trainable[i]));
+        return total;
+    }
+    for (size_t i = 0; i < plan->row_count; i++)
+        total += plan->rows[i].adapter_parameters;
+    for (size_t i = 0; i < plan->trainable_count; i++)
+        total += float_elements(lorac_model_constant(model, plan->trainable[i]));
+    return total;
+}
+
+// ---- the whole
+
+static enum lorac_status plan_all(struct planner *planner, struct lorac_error *error)
+{
+    struct lorac_model *model = planner->model;
+    const struct lorac_inject_options *options = planner->options;
+    struct lorac_inject_plan *plan = &planner->plan;
+    LORAC_TRY(check_options(model, options, error));
+    LORAC_TRY(compile("--layers", options->layers, &planner->layers, &planner->has_layers, error));
+    LORAC_TRY(compile("--exclude", options->exclude, &planner->exclude, &planner->has_exclude, error));
+    LORAC_TRY(lorac_meta_read(model, &planner->meta, error));
+    LORAC_TRY(locate_sites(planner, error));
+    LORAC_TRY(lorac_match_first_conv(model, &planner->first, error));
+    LORAC_TRY(lorac_match_last_layer(model, &planner->last, error));
+    plan->last_layer = planner->last.node;
+    plan->last_weight = planner->last.weight;
+    plan->last_bias = planner->last.bias;
+    plan->last_reason = planner->last.reason;
+    LORAC_TRY(plan_rows(planner, error));
+    if (planner->meta.injected)
+        LORAC_TRY(read_trainable(planner, error));
+    else
+        LORAC_TRY(plan_trainable(planner, error));
+    plan->parameters = count_parameters(planner);
+    plan->trainable_parameters = count_trainable(planner);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lorac_inject_options *options,
+                                    struct lorac_inject_plan *out, struct lorac_error *error)
+{
+    struct lorac_inject_options defaults = lorac_inject_options_default();
+    struct planner planner = {.model = model, .options = options ? options : &defaults};
+    enum lorac_status status = plan_all(&planner, error);
+    if (planner.has_layers)
+        regfree(&planner.layers);
+    if (planner.has_exclude)
+        regfree(&planner.exclude);
+    if (status == LORAC_OK)
+        *out = planner.plan;
+    return status;
+}

@@ -1,0 +1,29 @@
+// Looking helpers for passes: where the network begins and where it ends.
+#ifndef LORAC_MATCH_H
+#define LORAC_MATCH_H
+
+#include "proto/model.h"
+
+// A formatted text in the model's arena; NULL where memory ran out.
+const char *lorac_match_text(struct lorac_model *model, const char *format, ...) LORAC_PRINTF(2, 3);
+
+// The first Conv in graph order that depends on the trained input (the model's first input that must be fed);
+// *out is NULL where there is none. Errors: MEMORY.
+enum lorac_status lorac_match_first_conv(struct lorac_model *model, const Onnx__NodeProto **out,
+                                         struct lorac_error *error);
+
+// The last layer: the Gemm, MatMul (with the Add of a constant behind it) or 1x1 Conv with a constant float32 weight
+// nearest before the trained output, which is the first graph output. Only operators with one stream of data may be
+// in between: activations, pooling, reshaping, arithmetic with a constant.
+struct lorac_last_layer {
+    const Onnx__NodeProto *node; // NULL where there is none: see [reason]
+    const char *weight;          // value names, NULL without node
+    const char *bias;            // NULL where the layer has none that is a float32 constant
+    const char *reason;          // why there is none, one line; NULL with node
+};
+
+// Errors: MEMORY.
+enum lorac_status lorac_match_last_layer(struct lorac_model *model, struct lorac_last_layer *out,
+                                         struct lorac_error *error);
+
+#endif
