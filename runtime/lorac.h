@@ -1,7 +1,7 @@
 // lorac: LoRA-C adapter training and inference on the device.
 //
-// An application opens an ONNX model (plain, injected or trained), asks what it takes, prepares it for a batch size, and
-// then trains, predicts or evaluates:
+// An application opens an ONNX model (plain, injected or trained), asks what it takes, prepares it for a batch size,
+// and then trains, predicts or evaluates:
 //
 //     struct lorac_error error = {0};
 //     struct lorac_net *net = NULL;
@@ -15,8 +15,8 @@
 //
 // Threads: a net may be used by one thread at a time; different nets are independent. Inside, work is spread over
 // options.threads threads. Nothing prints or exits; every failure is a status and one sentence in [error].
-// Determinism: the same file, options and calls on the same machine give the same bits, with any number of threads. Other
-// processors or library versions may round differently.
+// Determinism: the same file, options and calls on the same machine give the same bits, with any number of threads.
+// Other processors or library versions may round differently.
 #ifndef LORAC_H
 #define LORAC_H
 
@@ -56,10 +56,11 @@ LORAC_API void lorac_close(struct lorac_net *net);
 
 struct lorac_info {
     size_t channels, height, width; // of the input; 0 where the model leaves it free
-    size_t classes;                 // columns of the output
-    bool injected;                  // has LoRA-C metadata: can be trained
+    size_t classes; // columns of the output; 0 where only lorac_prepare can tell (the model leaves height or
+                    // width free, or cannot be run as it declares itself)
+    bool injected;  // has LoRA-C metadata: can be trained
     size_t trainable_parameters;
-    bool normalization_given;       // the model says how pixels become numbers
+    bool normalization_given; // the model says how pixels become numbers
 };
 LORAC_API enum lorac_status lorac_get_info(struct lorac_net *net, struct lorac_info *info, struct lorac_error *error);
 
@@ -73,25 +74,25 @@ enum lorac_optimizer_kind { LORAC_SGD, LORAC_ADAMW };
 // Update rules are PyTorch's (torch.optim.SGD, torch.optim.AdamW).
 struct lorac_optimizer_options {
     enum lorac_optimizer_kind kind; // SGD
-    double lr;           // 0.005
-    double momentum;     // 0.9  (SGD)
-    bool nesterov;       // false (SGD)
-    double weight_decay; // 5e-4; decoupled in AdamW
-    bool decay_all;      // false: tensors of one dimension are not decayed
-    double beta1, beta2; // 0.9, 0.999 (AdamW)
-    double eps;          // 1e-8 (AdamW)
-    double clip_norm;    // 5: all gradients together; 0: off
-    double label_smoothing; // 0, as torch.nn.CrossEntropyLoss
+    double lr;                      // 0.005
+    double momentum;                // 0.9  (SGD)
+    bool nesterov;                  // false (SGD)
+    double weight_decay;            // 5e-4; decoupled in AdamW
+    bool decay_all;                 // false: tensors of one dimension are not decayed
+    double beta1, beta2;            // 0.9, 0.999 (AdamW)
+    double eps;                     // 1e-8 (AdamW)
+    double clip_norm;               // 5: all gradients together; 0: off
+    double label_smoothing;         // 0, as torch.nn.CrossEntropyLoss
 };
 
 // How uint8 pixels become the model's numbers: x = (value*scale - mean[c]) / std[c].
 struct lorac_normalization {
-    double scale;            // 1/255
-    size_t mean_count;       // 0 (no mean), 1 (for all channels) or the number of channels
+    double scale;      // 1/255
+    size_t mean_count; // 0 (no mean), 1 (for all channels) or the number of channels
     double mean[16];
     size_t std_count;
     double std[16];
-    bool bgr;                // the model takes blue first; pixels are always given red first
+    bool bgr; // the model takes blue first; pixels are always given red first
 };
 
 struct lorac_prepare_options {
@@ -105,12 +106,14 @@ struct lorac_prepare_options {
 LORAC_API struct lorac_prepare_options lorac_prepare_options_default(void);
 
 // Allocates everything and packs the weights. May be called again (also after training: the trained values stay; the
-// optimiser starts anew). Errors: UNSUPPORTED (names the node), ARGUMENT (training a model that is not injected), MEMORY,
-// NOT_FINITE.
+// optimiser starts anew). Errors: UNSUPPORTED (names the node), ARGUMENT (an option out of range, training a model that
+// is not injected), MEMORY, NOT_FINITE (names the weight). After MEMORY and NOT_FINITE the net is open but not
+// prepared; after the others it is as it was.
 LORAC_API enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepare_options *options,
                                           struct lorac_error *error);
 
-// Bytes that the prepared net holds for activations, gradients, parameters and packed weights (predicted for the last).
+// Bytes that the prepared net holds for activations, gradients, parameters, optimiser and packed weights (predicted for
+// the last), beside the model itself. 0 before lorac_prepare.
 LORAC_API size_t lorac_memory_bytes(const struct lorac_net *net);
 
 // ---- images
@@ -133,9 +136,10 @@ struct lorac_step_result {
     size_t correct;       // images whose largest logit was the label's
 };
 
-// One training step on exactly options.batch images with labels[count] in 0 .. classes-1. [lr] replaces the learning rate
-// of this step (a schedule); NULL: optimizer.lr. Errors: ARGUMENT, and NOT_FINITE: the message names the first bad layer,
-// and the net keeps the values it had before the step.
+// One training step on exactly options.batch images with labels[count] in 0 .. classes-1. [lr] replaces the learning
+// rate of this step (a schedule), at least 0; NULL: optimizer.lr. [result] may be NULL. Errors: ARGUMENT, MISMATCH (a
+// label), NOT_FINITE: the message names the bad image, or the first bad layer or tensor, and the net keeps the values
+// it had before the step.
 LORAC_API enum lorac_status lorac_train_batch(struct lorac_net *net, const struct lorac_images *images,
                                               const int32_t *labels, const double *lr, struct lorac_step_result *result,
                                               struct lorac_error *error);
@@ -143,7 +147,8 @@ LORAC_API enum lorac_status lorac_train_batch(struct lorac_net *net, const struc
 // ---- use
 
 // outputs[count, classes] = the model's output (logits, or probabilities where the model ends in a Softmax), for any
-// count; run in batches.
+// count; run in batches. A net prepared for training predicts too. Errors: ARGUMENT, NOT_FINITE (names the bad image,
+// or the first bad layer).
 LORAC_API enum lorac_status lorac_predict(struct lorac_net *net, const struct lorac_images *images, float *outputs,
                                           struct lorac_error *error);
 
@@ -151,15 +156,16 @@ struct lorac_evaluation {
     size_t images, correct;
     double loss; // mean cross-entropy, of the logits before a final Softmax
 };
-// Called between batches with the images done so far; returning true stops (status ABORTED).
+// Called after each batch with the images done so far; returning true before the last stops (status ABORTED).
 typedef bool (*lorac_abort_callback)(void *context, size_t images_done, size_t images_total);
 
+// labels[count] in 0 .. classes-1; callback NULL: none. Errors: as lorac_predict, MISMATCH (a label), ABORTED.
 LORAC_API enum lorac_status lorac_evaluate(struct lorac_net *net, const struct lorac_images *images,
                                            const int32_t *labels, lorac_abort_callback callback, void *context,
                                            struct lorac_evaluation *result, struct lorac_error *error);
 
-// Writes the model with its present values: same graph, only trained tensors differ. Atomic: [path] holds either its old
-// content or the whole new one.
+// Writes the model with its present values: same graph, only trained tensors differ. Atomic: [path] holds either its
+// old content or the whole new one.
 LORAC_API enum lorac_status lorac_save(struct lorac_net *net, const char *path, struct lorac_error *error);
 
 #ifdef __cplusplus

@@ -14,19 +14,32 @@ struct lorac_net {
     struct lorac_input_shape input;
     struct lorac_prepare_options options; // of the last prepare; threads resolved
     struct lorac_normalize normalize;
-    bool can_normalize; // normalize is set: uint8 images may be used
+    bool can_normalize;            // normalize is set: uint8 images may be used
     struct lorac_program *program; // NULL before prepare
     struct lorac_session *session;
     struct lorac_train_state *train; // NULL where not training
     size_t classes;
 };
 
-// Runs one training step on what lorac_session_input holds already (the loop in train/loop.c fills it from a dataset).
-enum lorac_status lorac_net_train_prepared(struct lorac_net *net, const int32_t *labels, double lr,
-                                           struct lorac_step_result *result, struct lorac_error *error);
+// Fills the input of a batch, [N, H, W, C] float32. Called once more where a step has to be replayed to name a bad
+// layer, and must give the same numbers then.
+struct lorac_net_fill {
+    void (*run)(void *context, float *input);
+    void *context;
+};
 
-// Runs forward on what lorac_session_input holds; *logits and *outputs [batch, classes], valid until the next run.
-enum lorac_status lorac_net_forward_prepared(struct lorac_net *net, const float **logits, const float **outputs,
-                                             struct lorac_error *error);
+// One training step: forward, loss, backward, update. labels[batch] were checked by the caller; lr is finite and at
+// least 0. NOT_FINITE names the first bad layer, gradient or parameter; the net keeps the values it had, and
+// BatchNorm's statistics do not move.
+enum lorac_status lorac_net_train_step(struct lorac_net *net, const struct lorac_net_fill *fill, const int32_t *labels,
+                                       double lr, struct lorac_step_result *result, struct lorac_error *error);
+
+// Forward as in use (not training) on a batch. *logits and *outputs [batch, classes] are valid until the next run.
+enum lorac_status lorac_net_forward(struct lorac_net *net, const struct lorac_net_fill *fill, const float **logits,
+                                    const float **outputs, struct lorac_error *error);
+
+// The sentence for a forward whose logits were not all finite: replays it and names the first bad layer. NOT_FINITE.
+enum lorac_status lorac_net_bad_forward(struct lorac_net *net, const struct lorac_net_fill *fill, size_t first_image,
+                                        struct lorac_error *error);
 
 #endif

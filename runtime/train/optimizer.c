@@ -72,7 +72,8 @@ static const struct rule {
 #undef FIELD
 };
 
-enum lorac_status lorac_optimizer_options_check(const struct lorac_optimizer_options *options, struct lorac_error *error)
+enum lorac_status lorac_optimizer_options_check(const struct lorac_optimizer_options *options,
+                                                struct lorac_error *error)
 {
     const struct lorac_optimizer *optimizer = lorac_optimizer_find(options->kind);
     if (!optimizer)
@@ -90,8 +91,10 @@ enum lorac_status lorac_optimizer_options_check(const struct lorac_optimizer_opt
                                    rule->name, value, rule->text);
     }
     if (options->nesterov && options->kind != LORAC_SGD)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "optimizer option 'nesterov' is set, but %s has none; it "
-                               "belongs to sgd", optimizer->name);
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "optimizer option 'nesterov' is set, but %s has none; it "
+                               "belongs to sgd",
+                               optimizer->name);
     if (options->nesterov && options->momentum == 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "optimizer option 'nesterov' is set, but 'momentum' is 0; it must be above 0");

@@ -35,7 +35,9 @@ const struct lorac_optimizer *const *lorac_optimizer_all(size_t *count);
 // Defaults of lorac-onnx train: SGD, lr 0.005, momentum 0.9, weight decay 5e-4, clip 5.
 struct lorac_optimizer_options lorac_optimizer_options_default(void);
 // Finite, positive where they must be, betas in [0,1), nesterov with momentum; ARGUMENT names the field and the rule.
-enum lorac_status lorac_optimizer_options_check(const struct lorac_optimizer_options *options, struct lorac_error *error);
+// Fields of the other optimiser are not looked at, except that nesterov is refused without SGD.
+enum lorac_status lorac_optimizer_options_check(const struct lorac_optimizer_options *options,
+                                                struct lorac_error *error);
 
 // Everything a training run holds beside the session: optimiser state and the last good values of all trainable
 // parameters.
@@ -51,16 +53,17 @@ size_t lorac_train_state_bytes(const struct lorac_program *program, const struct
 double lorac_gradient_norm(struct lorac_session *session, const char **bad);
 
 // Applies one update with [lr] to every trainable parameter, clipped by options.clip_norm with factor
-// min(1, c/(norm + 1e-6)), and checks the new values: where one is NaN or infinite all go back to the last good values and
-// NOT_FINITE names the tensor. Tells the session that its parameters changed.
+// min(1, c/(norm + 1e-6)), and checks the new values: where one is NaN or infinite all go back to the last good values,
+// the optimiser starts anew (its own state has seen the bad step), and NOT_FINITE names the tensor. Tells the session
+// that its parameters changed.
 enum lorac_status lorac_train_state_update(struct lorac_train_state *state, struct lorac_session *session, double lr,
                                            double norm, struct lorac_error *error);
 
 // ---- loss (train/loss.c)
 
-// Cross-entropy of logits [rows, classes] with labels [rows] and label smoothing, mean over the rows, in double; PyTorch's
-// definition. gradient [rows, classes] (NULL: not wanted) gets d loss / d logits. *correct counts rows whose first largest
-// logit is the label's. per_row [rows] (NULL: not wanted) gets each row's loss.
+// Cross-entropy of logits [rows, classes] with labels [rows] and label smoothing, mean over the rows, in double;
+// PyTorch's definition. gradient [rows, classes] (NULL: not wanted) gets d loss / d logits. *correct counts rows whose
+// first largest logit is the label's. per_row [rows] (NULL: not wanted) gets each row's loss.
 double lorac_cross_entropy(const float *logits, const int32_t *labels, size_t rows, size_t classes,
                            double label_smoothing, float *gradient, size_t *correct, double *per_row);
 
@@ -73,9 +76,9 @@ struct lorac_schedule {
     uint64_t total_steps;
     uint64_t warmup_steps; // 0; the first warmup_steps steps rise linearly from lr/warmup to lr
 };
-// The learning rate of [step] (0 for the first). cosine: lr * (1 + cos(pi * t)) / 2 reaching zero at the last step's end as
-// torch.optim.lr_scheduler.CosineAnnealingLR with T_max = total - warmup does; step: times 0.1 at 1/2 and at 3/4 of the
-// steps.
+// The learning rate of [step] (0 for the first, below total_steps). cosine: lr * (1 + cos(pi * t)) / 2 reaching zero at
+// the last step's end as torch.optim.lr_scheduler.CosineAnnealingLR with T_max = total - warmup does; step: times 0.1
+// at 1/2 and at 3/4 of the steps.
 double lorac_schedule_lr(const struct lorac_schedule *schedule, uint64_t step);
 
 #endif

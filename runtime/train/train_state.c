@@ -82,8 +82,8 @@ static void set_tensors(struct lorac_train_state *state, const struct lorac_prog
         free_numbers += param->count;
         state->names[tensor] = param->name;
         for (size_t begin = 0; begin < param->count; begin += RANGE)
-            state->ranges[range++] = (struct range){
-                tensor, begin, param->count - begin < RANGE ? param->count : begin + RANGE};
+            state->ranges[range++] =
+                (struct range){tensor, begin, param->count - begin < RANGE ? param->count : begin + RANGE};
         tensor++;
     }
 }

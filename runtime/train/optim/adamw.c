@@ -5,8 +5,8 @@
 //     v = beta2*v + (1 - beta2)*g*g
 //     p = p - lr/(1 - beta1^t) * m / (sqrt(v)/sqrt(1 - beta2^t) + eps)
 //
-// In float, as PyTorch computes it for float32 parameters; what does not depend on the element is computed in double and
-// rounded once.
+// In float, as PyTorch computes it for float32 parameters; what does not depend on the element is computed in double
+// and rounded once.
 #include "optimizer_list.h"
 
 #include <math.h>

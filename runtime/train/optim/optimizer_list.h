@@ -4,8 +4,8 @@
 
 #include "runtime/train/optimizer.h"
 
-#define LORAC_OPTIMIZER_LIST(X)                                                 \
-    X(lorac_optimizer_sgd)                                                      \
+#define LORAC_OPTIMIZER_LIST(X)                                                                                        \
+    X(lorac_optimizer_sgd)                                                                                             \
     X(lorac_optimizer_adamw)
 
 #define LORAC_OPTIMIZER_DECLARE(name) extern const struct lorac_optimizer name;

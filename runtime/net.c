@@ -1,0 +1,272 @@
+// The life of a net: open, look, prepare, save. Running it is in net_run.c.
+#include "net.h"
+
+#include "proto/size.h"
+#include "proto/tensor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_THREADS = 1024 };
+
+#define TEXT_OF(number) #number
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *lorac_version(void)
+{
+    return VERSION_TEXT(LORAC_VERSION_MAJOR, LORAC_VERSION_MINOR, LORAC_VERSION_PATCH);
+}
+
+// ---- open and look
+
+// Takes [model] over, also on failure.
+static enum lorac_status open_model(struct lorac_model *model, struct lorac_net **out, struct lorac_error *error)
+{
+    struct lorac_net *net = calloc(1, sizeof *net);
+    if (!net) {
+        lorac_model_free(model);
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a net");
+    }
+    net->model = model;
+    enum lorac_status status = lorac_meta_read(model, &net->meta, error);
+    if (status == LORAC_OK)
+        status = lorac_input_shape(model, &net->input, error);
+    if (status != LORAC_OK) {
+        lorac_close(net);
+        return status;
+    }
+    *out = net;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_open(const char *path, struct lorac_net **net, struct lorac_error *error)
+{
+    if (!path || !net)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_open: path and net must not be NULL");
+    struct lorac_error own_error; // the prefix needs a status to forward
+    if (!error)
+        error = &own_error;
+    struct lorac_model *model;
+    LORAC_TRY(lorac_model_load(path, &model, error));
+    enum lorac_status status = open_model(model, net, error);
+    return status == LORAC_OK ? LORAC_OK : lorac_error_prefix(error, "'%s': ", path);
+}
+
+enum lorac_status lorac_open_memory(const void *bytes, size_t byte_count, struct lorac_net **net,
+                                    struct lorac_error *error)
+{
+    if (!bytes || !net)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_open_memory: bytes and net must not be NULL");
+    struct lorac_model *model;
+    LORAC_TRY(lorac_model_parse(bytes, byte_count, &model, error));
+    return open_model(model, net, error);
+}
+
+// Back to a net that is open but not prepared.
+static void unprepare(struct lorac_net *net)
+{
+    lorac_train_state_free(net->train);
+    lorac_session_free(net->session);
+    lorac_program_free(net->program);
+    net->train = NULL;
+    net->session = NULL;
+    net->program = NULL;
+}
+
+void lorac_close(struct lorac_net *net)
+{
+    if (!net)
+        return;
+    unprepare(net);
+    lorac_model_free(net->model);
+    free(net);
+}
+
+// Columns of the output, which must be one row of numbers for each image.
+static enum lorac_status count_classes(const struct lorac_program *program, size_t *classes, struct lorac_error *error)
+{
+    const struct lorac_value *logits = &program->values[program->logits], *output = &program->values[program->output];
+    if (output->h != 1 || output->w != 1 || output->n != program->batch || logits->h != 1 || logits->w != 1 ||
+        logits->n != program->batch || logits->c != output->c)
+        return lorac_error_set(
+            error, LORAC_ERROR_UNSUPPORTED,
+            "output '%s' is [%zu, %zu, %zu, %zu] for a batch of %zu; it must be one row of numbers for "
+            "each image, as a classifier's is",
+            output->name, output->n, output->c, output->h, output->w, program->batch);
+    *classes = output->c;
+    return LORAC_OK;
+}
+
+// Lowering one image is cheap (no weight is read) and tells the classes. A model that cannot be lowered so is no error
+// here: lorac_prepare, which knows the real sizes, says what is wrong.
+static enum lorac_status find_classes(struct lorac_net *net, struct lorac_error *error)
+{
+    if (net->classes > 0 || net->input.height == 0 || net->input.width == 0)
+        return LORAC_OK;
+    const struct lorac_lower_options options = {.batch = 1};
+    struct lorac_program *program = NULL;
+    enum lorac_status status = lorac_lower(net->model, &net->meta, &options, &program, error);
+    if (status == LORAC_OK)
+        status = count_classes(program, &net->classes, NULL);
+    lorac_program_free(program);
+    return status == LORAC_ERROR_MEMORY ? status : LORAC_OK;
+}
+
+static enum lorac_status count_trainable(struct lorac_net *net, size_t *count, struct lorac_error *error)
+{
+    *count = 0;
+    for (size_t i = 0; i < net->meta.trainable_count; i++) {
+        const Onnx__TensorProto *tensor = lorac_model_constant(net->model, net->meta.trainable[i]);
+        size_t elements = 0;
+        if (tensor)
+            LORAC_TRY(lorac_tensor_count(tensor, &elements, error));
+        if (!tensor || !lorac_size_add(*count, elements, count))
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH, "trainable '%s' is no constant of the model",
+                                   net->meta.trainable[i]);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_get_info(struct lorac_net *net, struct lorac_info *info, struct lorac_error *error)
+{
+    if (!net || !info)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_get_info: net and info must not be NULL");
+    size_t trainable;
+    LORAC_TRY(count_trainable(net, &trainable, error));
+    LORAC_TRY(find_classes(net, error));
+    *info = (struct lorac_info){
+        .channels = net->input.channels,
+        .height = net->input.height,
+        .width = net->input.width,
+        .classes = net->classes,
+        .injected = net->meta.injected,
+        .trainable_parameters = trainable,
+        .normalization_given = net->meta.input.given,
+    };
+    return LORAC_OK;
+}
+
+const char *lorac_class_name(const struct lorac_net *net, size_t i)
+{
+    return net && i < net->meta.class_count ? net->meta.classes[i] : NULL;
+}
+
+// ---- prepare
+
+struct lorac_prepare_options lorac_prepare_options_default(void)
+{
+    return (struct lorac_prepare_options){.batch = 32, .optimizer = lorac_optimizer_options_default()};
+}
+
+static enum lorac_status check_options(const struct lorac_net *net, const struct lorac_prepare_options *options,
+                                       struct lorac_error *error)
+{
+    if (options->batch == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "batch is 0; it must be at least 1");
+    if (options->threads > MAX_THREADS)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "threads is %zu; it must be at most %d", options->threads,
+                               (int)MAX_THREADS);
+    if (!options->training)
+        return LORAC_OK;
+    if (!net->meta.injected)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the model has no LoRA-C metadata, so nothing in it can be trained; run 'lorac-onnx "
+                               "inject' on it first");
+    return lorac_optimizer_options_check(&options->optimizer, error);
+}
+
+static size_t resolve_threads(size_t threads)
+{
+    if (threads > 0)
+        return threads;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : online > MAX_THREADS ? (size_t)MAX_THREADS : (size_t)online;
+}
+
+static enum lorac_status make_normalize(const struct lorac_net *net, const struct lorac_normalization *given,
+                                        size_t channels, struct lorac_normalize *normalize, bool *can_normalize,
+                                        struct lorac_error *error)
+{
+    struct lorac_input_meta input = net->meta.input;
+    if (given) {
+        input = (struct lorac_input_meta){.given = true, .scale = given->scale, .bgr = given->bgr};
+        input.mean_count = given->mean_count;
+        input.std_count = given->std_count;
+        memcpy(input.mean, given->mean, sizeof input.mean);
+        memcpy(input.std, given->std, sizeof input.std);
+    }
+    *can_normalize = input.given;
+    if (!input.given)
+        return LORAC_OK;
+    LORAC_TRY(lorac_input_meta_check(&input, channels, error));
+    return lorac_normalize_init(normalize, &input, channels, error);
+}
+
+// The memory and the kernels for a program; on failure the net is open but not prepared.
+static enum lorac_status start_session(struct lorac_net *net, struct lorac_error *error)
+{
+    enum lorac_status status = lorac_session_create(net->program, net->options.threads, &net->session, error);
+    if (status == LORAC_OK && net->options.training)
+        status = lorac_train_state_create(net->session, &net->options.optimizer, &net->train, error);
+    if (status != LORAC_OK)
+        unprepare(net);
+    return status;
+}
+
+// All that can be wrong with the model or the options shows in lowering, while what was prepared before is still whole;
+// its memory goes before that of the new session is taken, since a device may not hold both.
+enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepare_options *options,
+                                struct lorac_error *error)
+{
+    if (!net || !options)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_prepare: net and options must not be NULL");
+    LORAC_TRY(check_options(net, options, error));
+    if (net->session)
+        LORAC_TRY(lorac_session_store(net->session, error));
+    const struct lorac_lower_options lower = {
+        .batch = options->batch, .height = options->height, .width = options->width, .training = options->training};
+    struct lorac_program *program = NULL;
+    LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, &program, error));
+    size_t classes = 0;
+    bool can_normalize = false;
+    struct lorac_normalize normalize;
+    enum lorac_status status = count_classes(program, &classes, error);
+    if (status == LORAC_OK)
+        status = make_normalize(net, options->normalization, program->values[program->input].c, &normalize,
+                                &can_normalize, error);
+    if (status != LORAC_OK) {
+        lorac_program_free(program);
+        return status;
+    }
+    unprepare(net);
+    net->program = program;
+    net->classes = classes;
+    net->can_normalize = can_normalize;
+    if (can_normalize)
+        net->normalize = normalize;
+    net->options = *options;
+    net->options.normalization = NULL; // borrowed for the call only
+    net->options.threads = resolve_threads(options->threads);
+    return start_session(net, error);
+}
+
+size_t lorac_memory_bytes(const struct lorac_net *net)
+{
+    struct lorac_session_memory memory;
+    if (!net || !net->session || lorac_program_memory(net->program, &memory, NULL) != LORAC_OK)
+        return 0;
+    size_t bytes = memory.planned_bytes + memory.workspace_bytes + memory.parameter_bytes + memory.packed_bytes;
+    return net->train ? bytes + lorac_train_state_bytes(net->program, &net->options.optimizer) : bytes;
+}
+
+// ---- save
+
+enum lorac_status lorac_save(struct lorac_net *net, const char *path, struct lorac_error *error)
+{
+    if (!net || !path)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_save: net and path must not be NULL");
+    if (net->session)
+        LORAC_TRY(lorac_session_store(net->session, error));
+    return lorac_model_save(net->model, path, error);
+}

@@ -1,0 +1,91 @@
+#include "fill.h"
+#include "finite.h"
+#include "loop.h"
+
+// The present batch and the sums so far.
+struct evaluation {
+    struct lorac_net *net;
+    const struct lorac_evaluate_request *request;
+    struct lorac_fill_batch fill;
+    double loss_sum;
+    size_t correct;
+};
+
+static void score(struct evaluation *evaluation, const float *logits)
+{
+    const struct lorac_evaluate_request *request = evaluation->request;
+    const size_t classes = evaluation->net->classes;
+    const int32_t *labels = evaluation->fill.source->dataset->labels + evaluation->fill.first;
+    for (size_t i = 0; i < evaluation->fill.count; i++) {
+        size_t correct;
+        evaluation->loss_sum +=
+            lorac_cross_entropy(logits + i * classes, labels + i, 1, classes, 0, NULL, &correct, NULL);
+        evaluation->correct += correct;
+        if (request->class_images)
+            request->class_images[labels[i]]++;
+        if (request->class_correct)
+            request->class_correct[labels[i]] += correct;
+    }
+}
+
+static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_error *error)
+{
+    const struct lorac_evaluate_request *request = evaluation->request;
+    const struct lorac_fill_batch *fill = &evaluation->fill;
+    const size_t classes = evaluation->net->classes;
+    const struct lorac_net_fill net_fill = {lorac_fill_run, &evaluation->fill};
+    const float *logits, *outputs;
+    LORAC_TRY(lorac_net_forward(evaluation->net, &net_fill, &logits, &outputs, error));
+    if (!lorac_all_finite(logits, fill->count * classes))
+        return lorac_net_bad_forward(evaluation->net, &net_fill, fill->first, error);
+    const size_t bytes = fill->count * classes * sizeof(float);
+    if (request->logits)
+        memcpy(request->logits + fill->first * classes, logits, bytes);
+    if (request->outputs)
+        memcpy(request->outputs + fill->first * classes, outputs, bytes);
+    if (fill->source->dataset->labels)
+        score(evaluation, logits);
+    return LORAC_OK;
+}
+
+static enum lorac_status run_all(struct evaluation *evaluation, struct lorac_error *error)
+{
+    const struct lorac_evaluate_request *request = evaluation->request;
+    struct lorac_fill_batch *fill = &evaluation->fill;
+    const size_t total = fill->source->dataset->count;
+    for (size_t done = 0; done < total;) {
+        fill->first = done;
+        fill->count = total - done < fill->batch ? total - done : fill->batch;
+        LORAC_TRY(run_batch(evaluation, error));
+        done += fill->count;
+        if (request->callback && request->callback(request->context, done, total) && done < total)
+            return lorac_error_set(error, LORAC_ERROR_ABORTED, "stopped after %zu of %zu images", done, total);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_net_evaluate(struct lorac_net *net, const struct lorac_evaluate_request *request,
+                                     struct lorac_evaluation *result, struct lorac_error *error)
+{
+    if (!net->session)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model is not prepared; call lorac_prepare first");
+    const struct lorac_dataset *dataset = request->source->dataset;
+    LORAC_TRY(lorac_fill_check(net, dataset, error));
+    for (size_t c = 0; c < net->classes; c++) {
+        if (request->class_images)
+            request->class_images[c] = 0;
+        if (request->class_correct)
+            request->class_correct[c] = 0;
+    }
+    struct evaluation evaluation = {.net = net, .request = request};
+    evaluation.fill.source = request->source;
+    evaluation.fill.batch = net->options.batch;
+    evaluation.fill.pool = lorac_session_pool(net->session);
+    LORAC_TRY(run_all(&evaluation, error));
+    if (result) {
+        const double images = dataset->count > 0 ? (double)dataset->count : 1;
+        *result = (struct lorac_evaluation){
+            .images = dataset->count, .correct = evaluation.correct, .loss = evaluation.loss_sum / images};
+    }
+    return LORAC_OK;
+}

@@ -1,0 +1,75 @@
+#include "fill.h"
+
+#include "finite.h"
+#include "runtime/kernels/parallel.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+size_t lorac_fill_index(const struct lorac_fill_batch *fill, size_t i)
+{
+    return fill->order ? fill->order[fill->first + i] : fill->first + i;
+}
+
+static size_t image_size(const struct lorac_dataset *dataset)
+{
+    return dataset->channels * dataset->height * dataset->width; // the dataset is in memory: no overflow
+}
+
+struct fill_work {
+    const struct lorac_fill_batch *fill;
+    float *input;
+    size_t image_size;
+};
+
+static void fill_image(void *context, size_t i)
+{
+    const struct fill_work *work = context;
+    float *out = work->input + i * work->image_size;
+    if (i < work->fill->count)
+        lorac_batch_image(work->fill->source, lorac_fill_index(work->fill, i), work->fill->epoch, out);
+    else
+        memset(out, 0, work->image_size * sizeof *out);
+}
+
+void lorac_fill_run(void *context, float *input)
+{
+    const struct lorac_fill_batch *fill = context;
+    assert(fill->count <= fill->batch);
+    struct fill_work work = {fill, input, image_size(fill->source->dataset)};
+    lorac_parallel_for(fill->pool, fill_image, &work, fill->batch);
+}
+
+static enum lorac_status check_finite(const struct lorac_dataset *dataset, struct lorac_error *error)
+{
+    if (dataset->element != LORAC_ELEMENT_F32)
+        return LORAC_OK;
+    const size_t size = image_size(dataset);
+    const float *image = dataset->pixels;
+    for (size_t i = 0; i < dataset->count; i++, image += size)
+        if (!lorac_all_finite(image, size))
+            return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
+                                   "image %zu holds a NaN or an infinity; float images must be finite numbers", i);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_fill_check(const struct lorac_net *net, const struct lorac_dataset *dataset,
+                                   struct lorac_error *error)
+{
+    const struct lorac_value *input = &net->program->values[net->program->input];
+    if (dataset->channels != input->c || dataset->height != input->h || dataset->width != input->w)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "images have %zu channels of %zu x %zu pixels, but the model's input '%s' takes %zu "
+                               "channels of %zu x %zu",
+                               dataset->channels, dataset->height, dataset->width, input->name, input->c, input->h,
+                               input->w);
+    if (dataset->labels)
+        for (size_t i = 0; i < dataset->count; i++)
+            if (dataset->labels[i] < 0 || (size_t)dataset->labels[i] >= net->classes)
+                return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                       "label %zu is %" PRId32
+                                       ", but the model has %zu classes; labels must be in 0 .. "
+                                       "%zu",
+                                       i, dataset->labels[i], net->classes, net->classes - 1);
+    return check_finite(dataset, error);
+}

@@ -1,0 +1,28 @@
+// From a dataset to the input of a batch, with all that has to be checked before.
+#ifndef LORAC_FILL_H
+#define LORAC_FILL_H
+
+#include "runtime/net.h"
+
+// One batch of a dataset: images order[first .. first+count), and zero images after them up to [batch].
+struct lorac_fill_batch {
+    const struct lorac_batch_source *source;
+    const uint32_t *order; // NULL: 0, 1, 2, ...
+    size_t first, count;
+    uint64_t epoch;
+    size_t batch;
+    struct pthreadpool *pool; // NULL: one thread
+};
+
+// The dataset's index of row [i] of the batch.
+size_t lorac_fill_index(const struct lorac_fill_batch *fill, size_t i);
+
+// A lorac_net_fill: [context] is a struct lorac_fill_batch, [input] is [batch, H, W, C].
+void lorac_fill_run(void *context, float *input);
+
+// Checks that the prepared [net] takes the images: shape (MISMATCH), float images without NaN and infinity (NOT_FINITE,
+// names the image), labels where there are any (MISMATCH, names the image and the value).
+enum lorac_status lorac_fill_check(const struct lorac_net *net, const struct lorac_dataset *dataset,
+                                   struct lorac_error *error);
+
+#endif

@@ -1,0 +1,163 @@
+#include "loop.h"
+
+#include "fill.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct lorac_loop_options lorac_loop_options_default(void)
+{
+    return (struct lorac_loop_options){
+        .source = {.augment = LORAC_AUGMENT_NONE, .crop_pad = 4},
+        .epochs = 8,
+        .shuffle = true,
+        .schedule = LORAC_SCHEDULE_COSINE,
+    };
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+// A run: what is fixed, and the sums of the present epoch.
+struct run {
+    struct lorac_net *net;
+    const struct lorac_loop_options *options;
+    struct lorac_schedule schedule;
+    uint64_t steps_per_epoch;
+    size_t batch;
+    uint32_t *order; // [images], of the present epoch
+    int32_t *labels; // [batch]
+    double loss_sum, epoch_start;
+    uint64_t correct_sum;
+};
+
+static enum lorac_status check_options(const struct lorac_net *net, const struct lorac_loop_options *options,
+                                       struct lorac_error *error)
+{
+    const struct lorac_dataset *dataset = options->source.dataset;
+    if (!net->session || !net->train)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the model is not prepared for training; call lorac_prepare "
+                               "with training set");
+    if (!dataset->labels)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "training images have no labels; give them");
+    if (dataset->count < net->options.batch)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "%zu images are fewer than one batch of %zu; use --batch %zu or less", dataset->count,
+                               net->options.batch, dataset->count);
+    if (dataset->count > UINT32_MAX)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "%zu images are more than the %" PRIu32 " that can be shuffled; use --range",
+                               dataset->count, UINT32_MAX);
+    return lorac_fill_check(net, dataset, error);
+}
+
+static enum lorac_status plan_steps(struct run *run, struct lorac_error *error)
+{
+    const struct lorac_loop_options *options = run->options;
+    run->steps_per_epoch = options->source.dataset->count / run->batch;
+    uint64_t total = options->steps;
+    if (total == 0) {
+        if (options->epochs > UINT64_MAX / run->steps_per_epoch)
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%" PRIu64 " epochs are more than can be counted",
+                                   options->epochs);
+        total = options->epochs * run->steps_per_epoch;
+    }
+    if (total == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "epochs and steps are both 0: nothing to train");
+    if (options->warmup_steps > total)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "warm-up of %" PRIu64 " steps is longer than the %" PRIu64 " steps of training",
+                               options->warmup_steps, total);
+    run->schedule =
+        (struct lorac_schedule){options->schedule, run->net->options.optimizer.lr, total, options->warmup_steps};
+    return LORAC_OK;
+}
+
+static void begin_epoch(struct run *run, uint64_t epoch)
+{
+    const struct lorac_batch_source *source = &run->options->source;
+    lorac_batch_order(source->seed, epoch, run->options->shuffle, source->dataset->count, run->order);
+    run->loss_sum = 0;
+    run->correct_sum = 0;
+    run->epoch_start = seconds_now();
+}
+
+static void report(struct run *run, uint64_t step, double lr, const struct lorac_step_result *result,
+                   struct lorac_loop_progress *progress)
+{
+    const uint64_t per_epoch = run->steps_per_epoch, total = run->schedule.total_steps;
+    run->loss_sum += result->loss;
+    run->correct_sum += result->correct;
+    *progress = (struct lorac_loop_progress){
+        .step = step + 1,
+        .total_steps = total,
+        .epoch = step / per_epoch,
+        .total_epochs = total / per_epoch + (total % per_epoch != 0),
+        .step_in_epoch = step % per_epoch + 1,
+        .steps_per_epoch = per_epoch,
+        .lr = lr,
+        .result = *result,
+    };
+    const double steps = (double)progress->step_in_epoch, images = steps * (double)run->batch;
+    const double seconds = seconds_now() - run->epoch_start;
+    progress->epoch_loss = run->loss_sum / steps;
+    progress->epoch_accuracy = (double)run->correct_sum / images;
+    progress->images_per_second = seconds > 0 ? images / seconds : 0;
+}
+
+static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_error *error)
+{
+    const struct lorac_batch_source *source = &run->options->source;
+    struct lorac_fill_batch fill = {
+        .source = source,
+        .order = run->order,
+        .first = (size_t)(step % run->steps_per_epoch) * run->batch,
+        .count = run->batch,
+        .epoch = step / run->steps_per_epoch,
+        .batch = run->batch,
+        .pool = lorac_session_pool(run->net->session),
+    };
+    if (step % run->steps_per_epoch == 0)
+        begin_epoch(run, fill.epoch);
+    for (size_t i = 0; i < run->batch; i++)
+        run->labels[i] = source->dataset->labels[lorac_fill_index(&fill, i)];
+    const double lr = lorac_schedule_lr(&run->schedule, step);
+    const struct lorac_net_fill net_fill = {lorac_fill_run, &fill};
+    struct lorac_step_result result;
+    if (lorac_net_train_step(run->net, &net_fill, run->labels, lr, &result, error) != LORAC_OK)
+        return lorac_error_prefix(error, "step %" PRIu64 ": ", step + 1);
+    struct lorac_loop_progress progress;
+    report(run, step, lr, &result, &progress);
+    if (run->options->callback && run->options->callback(run->options->context, &progress))
+        return lorac_error_set(error, LORAC_ERROR_ABORTED, "stopped after step %" PRIu64 " of %" PRIu64, step + 1,
+                               run->schedule.total_steps);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_options *options,
+                                 struct lorac_error *error)
+{
+    struct lorac_error own_error; // the prefix needs a status to forward
+    if (!error)
+        error = &own_error;
+    LORAC_TRY(check_options(net, options, error));
+    struct run run = {.net = net, .options = options, .batch = net->options.batch};
+    LORAC_TRY(plan_steps(&run, error));
+    enum lorac_status status = LORAC_OK;
+    run.order = calloc(options->source.dataset->count, sizeof *run.order);
+    run.labels = calloc(run.batch, sizeof *run.labels);
+    if (!run.order || !run.labels)
+        status = lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the order of %zu images",
+                                 options->source.dataset->count);
+    for (uint64_t step = 0; status == LORAC_OK && step < run.schedule.total_steps; step++)
+        status = run_step(&run, step, error);
+    free(run.order);
+    free(run.labels);
+    return status;
+}
