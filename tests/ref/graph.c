@@ -196,23 +196,59 @@ static void scalar_tensor(struct builder *builder, const char *name, double valu
     put_float(add_tensor(builder, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 0, NULL), 0, value);
 }
 
+static size_t reals(struct builder *builder, double *out)
+{
+    size_t count = 0;
+    while (!take(builder, '>')) {
+        char *after;
+        if (count == MAX_ITEMS)
+            fail(builder, "too many numbers");
+        out[count++] = strtod(builder->at, &after);
+        if (after == builder->at)
+            fail(builder, "a number is missing");
+        builder->at = after;
+        take(builder, ',');
+    }
+    return count;
+}
+
+// `{...}` or `<...>` with its dims, where one comes next.
+static bool literal(struct builder *builder, const char *name)
+{
+    int64_t values[MAX_ITEMS], dims[MAX_ITEMS];
+    double numbers[MAX_ITEMS];
+    bool integer = take(builder, '{');
+    if (!integer && !take(builder, '<'))
+        return false;
+    size_t count = integer ? integers(builder, '}', values) : reals(builder, numbers);
+    size_t rank = !integer && count == 1 ? 0 : 1;
+    dims[0] = (int64_t)count;
+    if (*builder->at == '[') {
+        builder->at++;
+        rank = integers(builder, ']', dims);
+    }
+    int32_t type = integer ? ONNX__TENSOR_PROTO__DATA_TYPE__INT64 : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    Onnx__TensorProto *tensor = add_tensor(builder, name, type, rank, dims);
+    if (tensor->raw_data.len != count * (integer ? sizeof(int64_t) : sizeof(float)))
+        fail(builder, "dims do not fit the numbers");
+    for (size_t i = 0; i < count; i++) {
+        if (integer)
+            memcpy(tensor->raw_data.data + i * sizeof values[i], &values[i], sizeof values[i]);
+        else
+            put_float(tensor, i, numbers[i]);
+    }
+    return true;
+}
+
 static const char *read_input(struct builder *builder)
 {
     if (take(builder, '-'))
         return "";
     const char *name = word(builder);
-    if (take(builder, '[')) {
+    if (take(builder, '['))
         float_input(builder, name);
-    } else if (take(builder, '{')) {
-        int64_t values[MAX_ITEMS];
-        size_t count = integers(builder, '}', values);
-        integer_tensor(builder, name, count, values);
-    } else if (take(builder, '<')) {
-        char *after;
-        scalar_tensor(builder, name, strtod(builder->at, &after));
-        builder->at = after;
-        expect(builder, '>');
-    }
+    else
+        literal(builder, name);
     return name;
 }
 
@@ -270,7 +306,10 @@ static void number_attribute(struct builder *builder, Onnx__NodeProto *node, con
 
 static void read_attribute(struct builder *builder, Onnx__NodeProto *node, const char *name)
 {
-    if (take(builder, '[')) {
+    if (literal(builder, name)) {
+        Onnx__TensorProto *tensor = builder->tensors[--builder->tensor_count];
+        add_attribute(builder, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = tensor;
+    } else if (take(builder, '[')) {
         int64_t values[MAX_ITEMS];
         size_t count = integers(builder, ']', values);
         Onnx__AttributeProto *made = add_attribute(builder, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);

@@ -10,8 +10,10 @@
 //         *  trainable     +  positive (0.5 .. 1.5)     =  one on the diagonal [m, m, 0...], zero elsewhere
 //         !  the output of a Constant node in place of an initialiser
 //     name{1,-2}    an int64 initialiser of one dimension (min and max are the type's ends)
-//     name<0.5>     a float scalar
-// An attribute is name=3 (integer), name=0.5 (a float has a point), name=[1,1] (integers) or name=WORD (string).
+//     name<0.5>     a float scalar; name<0.5,2.> a float initialiser of one dimension
+//                   (dims may follow both: name{1,2}[2,1], name{5}[] is a scalar)
+// An attribute is name=3 (integer), name=0.5 (a float has a point), name=[1,1] (integers), name=WORD (string) or
+// name={7} or name=<0.5> (tensor).
 // On a Conv, lora=kernel:2:4 (setting, rank, alpha) puts the adapter of proto/adapter_meta.h before its weight, with
 // trainable A and B of random values.
 //
