@@ -186,14 +186,6 @@ static size_t count_adapted(const struct lorac_inject_plan *plan)
     return count;
 }
 
-static bool layers_name_any(const struct lorac_inject_plan *plan)
-{
-    for (size_t i = 0; i < plan->row_count; i++)
-        if (!plan->rows[i].reason || strcmp(plan->rows[i].reason, "not in --layers") != 0)
-            return true;
-    return plan->row_count == 0;
-}
-
 // What the user asked for must be there: a missing part is never left out in silence.
 static enum lorac_status check_plan(const struct lorac_inject_options *options, const struct lorac_inject_plan *plan,
                                     struct lorac_error *error)
@@ -209,9 +201,9 @@ static enum lorac_status check_plan(const struct lorac_inject_options *options, 
     if (options->train_last && !options->train_all && !plan->last_layer)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "the last layer cannot be trained: %s; use --no-train-last", plan->last_reason);
-    if (options->layers && !options->train_all && count_adapted(plan) == 0 && !layers_name_any(plan))
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--layers '%s' matches no convolution; see inspect for "
-                               "their names", options->layers);
+    if (options->layers && !options->train_all && count_adapted(plan) == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--layers '%s' leaves no convolution to adapt; see inspect "
+                               "for the names and reasons", options->layers);
     if (count_adapted(plan) == 0 && plan->trainable_count == 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "nothing would be trainable: no convolution gets an adapter "
                                "and neither the first nor the last layer is trained; see inspect for the reasons");
