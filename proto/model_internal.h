@@ -14,13 +14,7 @@ struct lorac_name_entry {
 };
 
 // The lists of pointers that edits lengthen. protobuf-c knows no capacity; this is where we remember it.
-enum lorac_list {
-    LORAC_LIST_NODE,
-    LORAC_LIST_INITIALIZER,
-    LORAC_LIST_INPUT,
-    LORAC_LIST_METADATA,
-    LORAC_LIST_COUNT
-};
+enum lorac_list { LORAC_LIST_NODE, LORAC_LIST_INITIALIZER, LORAC_LIST_INPUT, LORAC_LIST_METADATA, LORAC_LIST_COUNT };
 
 // Made at load; look-ups fill it again after an edit. Its memory is reserved by the edits, which can fail, so that
 // look-ups cannot.

@@ -59,9 +59,9 @@ static enum lorac_status check_narrow_items(const Onnx__TensorProto *tensor, con
         if (is_wide ? tensor->uint64_data[i] <= (uint64_t)high
                     : tensor->int32_data[i] >= low && tensor->int32_data[i] <= high)
             continue;
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "element %zu of tensor '%s' in %s is outside %s (%" PRId64
-                               " .. %" PRId64 ")", i, tensor_name(tensor), FIELD_NAMES[type->field], type->name, low,
-                               high);
+        return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                               "element %zu of tensor '%s' in %s is outside %s (%" PRId64 " .. %" PRId64 ")", i,
+                               tensor_name(tensor), FIELD_NAMES[type->field], type->name, low, high);
     }
     return LORAC_OK;
 }
@@ -80,12 +80,12 @@ static enum lorac_status check_field(const Onnx__TensorProto *tensor, const stru
     size_t unit = type->cells * (field == LORAC_FIELD_RAW ? type->cell_bytes : 1), wanted = SIZE_MAX;
     size_t got = lorac_tensor_field_items(tensor, field);
     if (!lorac_size_multiply(count, unit, &wanted) || wanted != got)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' of type %s and dims %s has %zu %s in %s, not %zu",
-                               tensor_name(tensor), type->name, lorac_dims_format(tensor->dims, tensor->n_dims).text,
-                               got, field == LORAC_FIELD_RAW ? "bytes" : "elements", FIELD_NAMES[field],
-                               wanted);
-    bool widened = (field == LORAC_FIELD_INT32 && type->cell_bytes < 4) ||
-                   (field == LORAC_FIELD_UINT64 && type->cell_bytes < 8);
+        return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                               "tensor '%s' of type %s and dims %s has %zu %s in %s, not %zu", tensor_name(tensor),
+                               type->name, lorac_dims_format(tensor->dims, tensor->n_dims).text, got,
+                               field == LORAC_FIELD_RAW ? "bytes" : "elements", FIELD_NAMES[field], wanted);
+    bool widened =
+        (field == LORAC_FIELD_INT32 && type->cell_bytes < 4) || (field == LORAC_FIELD_UINT64 && type->cell_bytes < 8);
     return widened ? check_narrow_items(tensor, type, error) : LORAC_OK;
 }
 

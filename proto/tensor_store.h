@@ -21,8 +21,8 @@ enum lorac_tensor_field {
 struct lorac_tensor_type {
     int32_t data_type;
     const char *name;
-    size_t cell_bytes; // 0: has no raw form
-    size_t cells;      // per element
+    size_t cell_bytes;             // 0: has no raw form
+    size_t cells;                  // per element
     enum lorac_tensor_field field; // where the elements are when they are not in raw_data
 };
 
