@@ -1,0 +1,45 @@
+// The options that say what inject does, shared by inject (which does it) and inspect (which shows what it would do).
+#ifndef LORAC_ADAPTERS_H
+#define LORAC_ADAPTERS_H
+
+#include "command.h"
+#include "passes/inject.h"
+
+struct lorac_adapter_settings {
+    int64_t rank;
+    double alpha;
+    int setting; // enum lorac_rank_setting
+    int bn;      // enum lorac_bn_mode
+    const char *layers, *exclude;
+    bool train_first, train_last, train_all;
+};
+extern const struct lorac_option lorac_adapter_options[];
+
+// Refuses --train-all together with options of adapters, and --train-last with --no-train-last. Errors: ARGUMENT.
+enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error);
+
+// What inject would do to [model] (plain), or what is in it (injected): see passes/inject.h. The device build has no
+// passes: it shows what is there.
+enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lorac_adapter_settings *settings,
+                                      struct lorac_inject_plan *out, struct lorac_error *error);
+
+// Injects in memory. UNSUPPORTED in the device build.
+enum lorac_status lorac_adapters_apply(struct lorac_model *model, const struct lorac_adapter_settings *settings,
+                                       struct lorac_error *error);
+
+// The pass's options; seed, input and tool keep their defaults.
+void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct lorac_inject_options *options);
+
+// What becomes trainable, by kind.
+struct lorac_trainable_split {
+    int64_t adapters, first_weight, last_weight, last_bias, others, total;
+    bool has_first, has_last; // the first convolution's / the last layer's weight is trainable
+};
+void lorac_adapters_split(struct lorac_model *model, const struct lorac_inject_plan *plan,
+                          struct lorac_trainable_split *out);
+
+// "adapters 46656, last weight 640, last bias 10" in [text]; returns text.
+enum { LORAC_SPLIT_TEXT = 192 };
+const char *lorac_split_text(const struct lorac_trainable_split *split, char text[LORAC_SPLIT_TEXT]);
+
+#endif

@@ -1,0 +1,105 @@
+// The device build has no passes: inspect shows what is in the model, and nothing can be injected.
+#include "adapters.h"
+
+#include "proto/size.h"
+#include "proto/tensor.h"
+
+#include <string.h>
+
+enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error)
+{
+    (void)call;
+    (void)error;
+    return LORAC_OK;
+}
+
+static const struct lorac_adapter *find_adapter(const struct lorac_meta *meta, const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < meta->adapter_count; i++)
+        if (strcmp(meta->adapters[i].conv, lorac_node_name(node)) == 0)
+            return &meta->adapters[i];
+    return NULL;
+}
+
+static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_meta *meta, const Onnx__NodeProto *node,
+                                  struct lorac_conv_row *row, struct lorac_error *error)
+{
+    const struct lorac_adapter *adapter = find_adapter(meta, node);
+    const Onnx__TensorProto *weight = lorac_model_constant(model, lorac_node_input(node, 1));
+    *row = (struct lorac_conv_row){
+        .node = node, .name = lorac_node_name(node), .group = lorac_node_int(node, "group", 1)};
+    if (adapter) {
+        struct lorac_adapter_site site;
+        LORAC_TRY(lorac_adapter_locate(model, adapter, &site, error));
+        weight = site.w0;
+        row->adapted = true;
+        row->R = site.R;
+        row->adapter_parameters = site.R * (site.Cg * site.kw + site.M * site.kh); // located: both tensors are there
+    } else {
+        row->reason = meta->injected ? "no adapter was injected" : "the model is not injected";
+    }
+    row->has_weight = weight && weight->n_dims == 4;
+    if (row->has_weight)
+        memcpy(row->dims, weight->dims, sizeof row->dims);
+    return LORAC_OK;
+}
+
+static int64_t count_of(const Onnx__TensorProto *tensor)
+{
+    size_t count = 0;
+    return tensor && lorac_tensor_count(tensor, &count, NULL) == LORAC_OK ? (int64_t)count : 0;
+}
+
+// The base model's float tensors; [adapters] counts what the adapters hold beside A and B: their scales.
+static int64_t count_parameters(struct lorac_model *model, int64_t in_adapters)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    int64_t total = -in_adapters;
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        if (graph->initializer[i]->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+            total += count_of(graph->initializer[i]);
+    return total;
+}
+
+enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lorac_adapter_settings *settings,
+                                      struct lorac_inject_plan *out, struct lorac_error *error)
+{
+    (void)settings;
+    const Onnx__GraphProto *graph = model->proto->graph;
+    struct lorac_inject_plan plan = {.last_reason = "this build has no inject"};
+    struct lorac_meta meta;
+    int64_t in_adapters = 0;
+    LORAC_TRY(lorac_meta_read(model, &meta, error));
+    plan.rows = lorac_arena_alloc_array(model->arena, graph->n_node + 1, sizeof *plan.rows);
+    plan.trainable = lorac_arena_alloc_array(model->arena, meta.trainable_count + 1, sizeof *plan.trainable);
+    if (!plan.rows || !plan.trainable)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the list of convolutions");
+    for (size_t i = 0; i < graph->n_node; i++) {
+        plan.batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
+        if (!lorac_node_is(graph->node[i], "Conv"))
+            continue;
+        struct lorac_conv_row *row = &plan.rows[plan.row_count++];
+        LORAC_TRY(fill_row(model, &meta, graph->node[i], row, error));
+        in_adapters += row->adapted ? row->adapter_parameters + 1 : 0;
+    }
+    for (size_t i = 0; i < meta.trainable_count; i++) {
+        bool own = false;
+        for (size_t j = 0; j < meta.adapter_count; j++)
+            own = own || strcmp(meta.trainable[i], meta.adapters[j].a) == 0 ||
+                  strcmp(meta.trainable[i], meta.adapters[j].b) == 0;
+        if (!own)
+            plan.trainable[plan.trainable_count++] = meta.trainable[i];
+        plan.trainable_parameters += count_of(lorac_model_constant(model, meta.trainable[i]));
+    }
+    plan.parameters = count_parameters(model, in_adapters);
+    *out = plan;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_adapters_apply(struct lorac_model *model, const struct lorac_adapter_settings *settings,
+                                       struct lorac_error *error)
+{
+    (void)model;
+    (void)settings;
+    return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the model is not injected, and this build has no inject");
+}

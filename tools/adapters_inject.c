@@ -1,0 +1,82 @@
+#include "adapters.h"
+
+
+// The full build: what inject does comes from passes/. (adapters_device.c is the other build's.)
+
+// In the order of enum lorac_rank_setting and enum lorac_bn_mode.
+static const char *const rank_settings[] = {"kernel", "plain", NULL};
+static const char *const bn_modes[] = {"frozen", "train", NULL};
+
+#define FIELD(member) offsetof(struct lorac_adapter_settings, member)
+const struct lorac_option lorac_adapter_options[] = {
+    {.name = "rank", .type = LORAC_OPTION_INT64, .value = "R", .offset = FIELD(rank), .fallback = "4",
+     .help = "Rank of the adapters.", .limit = LORAC_FROM_TO(1, LORAC_MAX_RANK)},
+    {.name = "alpha", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(alpha), .fallback = "8",
+     .help = "The adapters' product counts alpha/rank times; twice the rank is usually best.",
+     .limit = LORAC_ABOVE(0)},
+    {.name = "rank-setting", .type = LORAC_OPTION_ENUM, .choices = rank_settings, .offset = FIELD(setting),
+     .fallback = "kernel", .help = "Inner dimension: rank times the kernel's size, or the rank itself (for ResNet-50 "
+                                   "and larger)."},
+    {.name = "layers", .type = LORAC_OPTION_STRING, .value = "REGEX", .offset = FIELD(layers),
+     .fallback_text = "all", .help = "Only convolutions whose node name matches (POSIX extended)."},
+    {.name = "exclude", .type = LORAC_OPTION_STRING, .value = "REGEX", .offset = FIELD(exclude),
+     .fallback_text = "none", .help = "No convolution whose node name matches."},
+    {.name = "train-first", .type = LORAC_OPTION_FLAG, .offset = FIELD(train_first),
+     .help = "Train the first convolution's weight as well."},
+    {.name = "train-last", .type = LORAC_OPTION_FLAG, .offset = FIELD(train_last),
+     .help = "Train the last layer's weight and bias as well: the default."},
+    {.name = "no-train-last", .type = LORAC_OPTION_NO_FLAG, .offset = FIELD(train_last),
+     .help = "Leave the last layer as it is."},
+    {.name = "train-all", .type = LORAC_OPTION_FLAG, .offset = FIELD(train_all),
+     .help = "No adapters: train all weights and biases of the convolutions and of the last layer."},
+    {.name = "bn", .type = LORAC_OPTION_ENUM, .choices = bn_modes, .offset = FIELD(bn), .fallback = "frozen",
+     .help = "BatchNorm: keep its statistics, or use each batch's and move the running ones."},
+    {0},
+};
+#undef FIELD
+
+enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error)
+{
+    static const char *const without_adapters[] = {"rank",        "alpha",      "rank-setting", "layers",
+                                                   "exclude",     "train-first", "train-last",   "no-train-last"};
+    const struct lorac_option_set *options = &call->options;
+    if (lorac_options_given(options, "train-last") && lorac_options_given(options, "no-train-last"))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--train-last contradicts --no-train-last: give one of them");
+    for (size_t i = 0; i < sizeof without_adapters / sizeof *without_adapters; i++)
+        if (lorac_options_given(options, "train-all") && lorac_options_given(options, without_adapters[i]))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                                   "--train-all makes no adapters and trains every layer: --%s has no effect, leave one "
+                                   "of them out",
+                                   without_adapters[i]);
+    return LORAC_OK;
+}
+
+void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct lorac_inject_options *options)
+{
+    options->rank = settings->rank;
+    options->alpha = settings->alpha;
+    options->setting = (enum lorac_rank_setting)settings->setting;
+    options->bn = (enum lorac_bn_mode)settings->bn;
+    options->layers = settings->layers;
+    options->exclude = settings->exclude;
+    options->train_first = settings->train_first;
+    options->train_last = settings->train_last;
+    options->train_all = settings->train_all;
+}
+
+enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lorac_adapter_settings *settings,
+                                      struct lorac_inject_plan *out, struct lorac_error *error)
+{
+    struct lorac_inject_options options = lorac_inject_options_default();
+    lorac_adapters_fill(settings, &options);
+    return lorac_inject_plan(model, &options, out, error);
+}
+
+enum lorac_status lorac_adapters_apply(struct lorac_model *model, const struct lorac_adapter_settings *settings,
+                                       struct lorac_error *error)
+{
+    struct lorac_inject_options options = lorac_inject_options_default();
+    struct lorac_pass_report report;
+    lorac_adapters_fill(settings, &options);
+    return lorac_pass_inject.run(model, &options, &report, error);
+}

@@ -1,0 +1,241 @@
+// eval: accuracy, loss and speed of any model that the runtime can run, and its raw outputs.
+#include "groups.h"
+#include "report.h"
+#include "runtime/train/loop.h"
+
+#include "proto/size.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct eval_settings {
+    struct lorac_data_settings data;
+    struct lorac_pixel_settings pixels;
+    struct lorac_run_settings run;
+    struct lorac_general_settings general;
+    int64_t batch;
+    bool per_class, json;
+    const char *outputs;
+};
+
+#define FIELD(member) offsetof(struct eval_settings, member)
+static const struct lorac_option eval_options[] = {
+    {.name = "per-class", .type = LORAC_OPTION_FLAG, .offset = FIELD(per_class),
+     .help = "Accuracy of each class as well."},
+    {.name = "json", .type = LORAC_OPTION_FLAG, .offset = FIELD(json),
+     .help = "Print JSON: images, accuracy (0 to 1), loss, images_per_second."},
+    {.name = "outputs", .type = LORAC_OPTION_PATH, .value = "FILE.npy", .offset = FIELD(outputs),
+     .help = "Write the raw outputs, float32 [N, classes]."},
+    {.name = "batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(batch), .fallback = "32",
+     .help = "Images that are run at once.", .limit = LORAC_FROM_TO(1, 65536)},
+    {0},
+};
+static const struct lorac_option_group groups[] = {
+    {"Results", eval_options, 0},
+    {"Data", lorac_labelled_data_options, FIELD(data)},
+    {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
+    {"Running", lorac_run_options, FIELD(run)},
+    {"General", lorac_general_options, FIELD(general)},
+    {0},
+};
+#undef FIELD
+
+// What one evaluation works with; all owned here.
+struct evaluation {
+    struct lorac_net *net;
+    struct lorac_dataset dataset;
+    struct lorac_normalize normalize;
+    size_t classes;
+    float *outputs;                       // [images, classes], where wanted
+    size_t *class_images, *class_correct; // [classes], where wanted
+    struct lorac_evaluation result;
+    double seconds;
+};
+
+static enum lorac_status check_settings(const struct lorac_call *call, const struct eval_settings *settings,
+                                        struct lorac_error *error)
+{
+    LORAC_TRY(lorac_pixels_check(call, error));
+    LORAC_TRY(lorac_data_check(call, &settings->data, error));
+    if (settings->per_class && !settings->data.labels)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--per-class needs --labels FILE");
+    const char *inputs[] = {call->operands[0], settings->data.data,
+                            settings->data.labels ? settings->data.labels : "", NULL};
+    return settings->outputs ? lorac_output_check("--outputs", settings->outputs, inputs, error) : LORAC_OK;
+}
+
+static enum lorac_status allocate(struct evaluation *evaluation, const struct eval_settings *settings,
+                                  struct lorac_error *error)
+{
+    size_t count;
+    if (settings->outputs) {
+        if (!lorac_size_multiply(evaluation->dataset.count, evaluation->classes, &count) ||
+            !(evaluation->outputs = calloc(count, sizeof *evaluation->outputs)))
+            return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the outputs of %zu images",
+                                   evaluation->dataset.count);
+    }
+    if (settings->per_class) {
+        evaluation->class_images = calloc(evaluation->classes, sizeof *evaluation->class_images);
+        evaluation->class_correct = calloc(evaluation->classes, sizeof *evaluation->class_correct);
+        if (!evaluation->class_images || !evaluation->class_correct)
+            return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu classes", evaluation->classes);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status evaluate(const struct lorac_call *call, struct evaluation *evaluation,
+                                  struct lorac_error *error)
+{
+    const struct eval_settings *settings = call->options.settings;
+    struct lorac_input_shape shape;
+    LORAC_TRY(lorac_open(call->operands[0], &evaluation->net, error));
+    struct lorac_net *net = evaluation->net;
+    LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
+    struct lorac_prepare_options options = lorac_prepare_options_default();
+    lorac_run_apply(&settings->run, settings->batch, &options);
+    LORAC_TRY(lorac_prepare(net, &options, error));
+    evaluation->classes = net->classes; // known only now where the model leaves its input size free
+    LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, &evaluation->dataset, error));
+    LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, &evaluation->dataset,
+                                   &evaluation->normalize, error));
+    LORAC_TRY(allocate(evaluation, settings, error));
+    const struct lorac_batch_source source = {.dataset = &evaluation->dataset,
+                                              .normalize = evaluation->normalize,
+                                              .augment = LORAC_AUGMENT_NONE,
+                                              .seed = settings->data.seed};
+    const struct lorac_evaluate_request request = {.source = &source,
+                                                   .outputs = evaluation->outputs,
+                                                   .class_images = evaluation->class_images,
+                                                   .class_correct = evaluation->class_correct};
+    double start = lorac_seconds();
+    LORAC_TRY(lorac_net_evaluate(net, &request, &evaluation->result, error));
+    evaluation->seconds = lorac_seconds() - start;
+    return LORAC_OK;
+}
+
+// ---- results
+
+static double images_per_second(const struct evaluation *evaluation)
+{
+    return (double)evaluation->dataset.count / (evaluation->seconds > 0 ? evaluation->seconds : 1e-9);
+}
+
+static double accuracy(size_t correct, size_t images)
+{
+    return images ? (double)correct / (double)images : NAN;
+}
+
+static enum lorac_status print_classes(const struct evaluation *evaluation, struct lorac_error *error)
+{
+    static const char *const headers[] = {"class", "name", "images", "correct", "accuracy"};
+    struct lorac_table table;
+    lorac_table_init(&table, 5, "rlrrr", headers);
+    for (size_t i = 0; i < evaluation->classes; i++) {
+        const char *name = lorac_class_name(evaluation->net, i);
+        lorac_table_cell(&table, "%zu", i);
+        lorac_table_cell(&table, "%s", name ? name : "-");
+        lorac_table_cell(&table, "%zu", evaluation->class_images[i]);
+        lorac_table_cell(&table, "%zu", evaluation->class_correct[i]);
+        if (evaluation->class_images[i])
+            lorac_table_cell(&table, "%.2f %%",
+                             100 * accuracy(evaluation->class_correct[i], evaluation->class_images[i]));
+        else
+            lorac_table_cell(&table, "-");
+    }
+    putchar('\n');
+    enum lorac_status status = lorac_table_print(&table, stdout, error);
+    lorac_table_clear(&table);
+    return status;
+}
+
+static json_t *classes_json(const struct evaluation *evaluation)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; rows && i < evaluation->classes; i++) {
+        size_t images = evaluation->class_images[i], correct = evaluation->class_correct[i];
+        json_t *row = json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)i, "name",
+                                lorac_json_text(lorac_class_name(evaluation->net, i)), "images", (json_int_t)images,
+                                "correct", (json_int_t)correct, "accuracy",
+                                lorac_json_number(accuracy(correct, images)));
+        if (json_array_append_new(rows, row) != 0) {
+            json_decref(rows);
+            return NULL;
+        }
+    }
+    return rows;
+}
+
+static enum lorac_status print_json(const struct evaluation *evaluation, bool labelled, struct lorac_error *error)
+{
+    const struct lorac_evaluation *result = &evaluation->result;
+    json_t *root = json_pack(
+        "{s:I, s:o, s:o, s:o}", "images", (json_int_t)evaluation->dataset.count, "accuracy",
+        lorac_json_number(labelled ? accuracy(result->correct, result->images) : NAN), "loss",
+        lorac_json_number(labelled ? result->loss : NAN), "images_per_second",
+        lorac_json_number(images_per_second(evaluation)));
+    if (root && evaluation->class_images && json_object_set_new(root, "per_class", classes_json(evaluation)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
+    return lorac_json_write(root, error);
+}
+
+static enum lorac_status print_text(const struct evaluation *evaluation, bool labelled, struct lorac_error *error)
+{
+    const struct lorac_evaluation *result = &evaluation->result;
+    printf("images      %zu\n", evaluation->dataset.count);
+    if (labelled) {
+        printf("accuracy    %.2f %% (%zu)\n", 100 * accuracy(result->correct, result->images), result->correct);
+        printf("mean loss   %.4f\n", result->loss);
+    }
+    printf("images/s    %.0f\n", images_per_second(evaluation));
+    return evaluation->class_images ? print_classes(evaluation, error) : LORAC_OK;
+}
+
+static enum lorac_status report(const struct lorac_call *call, const struct evaluation *evaluation,
+                                struct lorac_error *error)
+{
+    const struct eval_settings *settings = call->options.settings;
+    bool labelled = settings->data.labels != NULL;
+    if (settings->outputs)
+        LORAC_TRY(lorac_npy_write_f32(settings->outputs, evaluation->outputs, evaluation->dataset.count,
+                                      evaluation->classes, error));
+    LORAC_TRY(settings->json ? print_json(evaluation, labelled, error) : print_text(evaluation, labelled, error));
+    if (labelled && !isfinite(evaluation->result.loss))
+        return lorac_error_set(error, LORAC_ERROR_NOT_FINITE, "the mean loss is not finite: the model gives NaN or "
+                                                              "infinite outputs for some of these images");
+    return LORAC_OK;
+}
+
+static enum lorac_exit run(const struct lorac_call *call)
+{
+    struct lorac_error error = {0};
+    struct evaluation evaluation = {0};
+    enum lorac_exit code = LORAC_EXIT_DONE;
+    if (check_settings(call, call->options.settings, &error) != LORAC_OK ||
+        evaluate(call, &evaluation, &error) != LORAC_OK || report(call, &evaluation, &error) != LORAC_OK)
+        code = lorac_report_failure(call, &error);
+    free(evaluation.outputs);
+    free(evaluation.class_images);
+    free(evaluation.class_correct);
+    lorac_dataset_clear(&evaluation.dataset);
+    lorac_close(evaluation.net);
+    return code;
+}
+
+extern const struct lorac_command lorac_command_eval;
+const struct lorac_command lorac_command_eval = {
+    .name = "eval",
+    .summary = "accuracy, loss and speed of a model on images",
+    .synopsis = "MODEL.onnx --data FILE [--labels FILE] [options]",
+    .description = "Runs a plain, injected, trained or merged model on images. Without --labels only the speed is\n"
+                   "measured, and --outputs can be written.\n",
+    .examples = "  lorac-onnx eval trained.onnx --data test_x.npy --labels test_y.npy --per-class\n"
+                "  lorac-onnx eval plain.onnx --data test_x.npy --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\\n"
+                "      --outputs logits.npy --json\n",
+    .operand_count = 1,
+    .operand_help = "give the model: lorac-onnx eval MODEL.onnx --data FILE",
+    .groups = groups,
+    .settings_bytes = sizeof(struct eval_settings),
+    .run = run,
+};

@@ -1,0 +1,136 @@
+// inject: gives a model its adapters.
+#include "adapters.h"
+#include "groups.h"
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct inject_settings {
+    const char *output;
+    uint64_t seed;
+    struct lorac_adapter_settings adapters;
+    struct lorac_pixel_settings pixels;
+    struct lorac_general_settings general;
+};
+
+#define FIELD(member) offsetof(struct inject_settings, member)
+static const struct lorac_option inject_options[] = {
+    {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
+     .offset = FIELD(output), .help = "Where the injected model goes: not the input."},
+    {.name = "seed", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(seed), .fallback = "0",
+     .help = "Seed of the adapters' random start."},
+    {0},
+};
+static const struct lorac_option_group groups[] = {
+    {"Files", inject_options, 0},
+    {"What is trained", lorac_adapter_options, FIELD(adapters)},
+    {"Pixels (recorded in the model where any is given)", lorac_pixel_options, FIELD(pixels)},
+    {"General", lorac_general_options, FIELD(general)},
+    {0},
+};
+#undef FIELD
+
+static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
+{
+    const struct inject_settings *settings = call->options.settings;
+    const char *inputs[] = {call->operands[0], NULL};
+    LORAC_TRY(lorac_adapters_check(call, error));
+    LORAC_TRY(lorac_pixels_check(call, error));
+    return lorac_output_check("-o", settings->output, inputs, error);
+}
+
+static enum lorac_status print_skipped(const struct lorac_inject_plan *plan, struct lorac_error *error)
+{
+    static const char *const headers[] = {"  not adapted", "reason"};
+    struct lorac_table table;
+    lorac_table_init(&table, 2, "ll", headers);
+    for (size_t i = 0; i < plan->row_count; i++)
+        if (!plan->rows[i].adapted) {
+            lorac_table_cell(&table, "  %s", plan->rows[i].name);
+            lorac_table_cell(&table, "%s", plan->rows[i].reason);
+        }
+    enum lorac_status status = lorac_table_print(&table, stdout, error);
+    lorac_table_clear(&table);
+    return status;
+}
+
+static enum lorac_status print_report(struct lorac_model *model, const struct lorac_inject_plan *plan,
+                                      const char *output, struct lorac_error *error)
+{
+    struct lorac_trainable_split split;
+    char text[LORAC_SPLIT_TEXT];
+    size_t adapted = 0;
+    for (size_t i = 0; i < plan->row_count; i++)
+        adapted += plan->rows[i].adapted;
+    lorac_adapters_split(model, plan, &split);
+    printf("adapters on %zu of %zu convolutions\n", adapted, plan->row_count);
+    if (adapted < plan->row_count && adapted > 0)
+        LORAC_TRY(print_skipped(plan, error));
+    if (!plan->last_layer)
+        printf("no last layer: %s\n", plan->last_reason ? plan->last_reason : "not found");
+    printf("trainable %" PRId64 " of %" PRId64 " parameters (%.2f %%): %s\nwrote %s\n", plan->trainable_parameters,
+           plan->parameters,
+           plan->parameters > 0 ? 100 * (double)plan->trainable_parameters / (double)plan->parameters : 0,
+           lorac_split_text(&split, text), output);
+    return LORAC_OK;
+}
+
+static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_error *error)
+{
+    const struct inject_settings *settings = call->options.settings;
+    struct lorac_inject_options options = lorac_inject_options_default();
+    struct lorac_meta meta;
+    struct lorac_inject_plan plan;
+    struct lorac_pass_report report;
+    char tool[64];
+    snprintf(tool, sizeof tool, "lorac-onnx %s", lorac_version());
+    lorac_adapters_fill(&settings->adapters, &options);
+    options.seed = settings->seed;
+    options.tool = tool;
+    LORAC_TRY(lorac_meta_read(model, &meta, error));
+    if (meta.injected)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "'%s' has adapters already: merge it first, or inject the base model",
+                               call->operands[0]);
+    lorac_pixels_resolve(call, &settings->pixels, &meta.input, &options.input);
+    // Planned before the pass runs: afterwards the rows would say what is there and not what was skipped and why.
+    LORAC_TRY(lorac_inject_plan(model, &options, &plan, error));
+    if (!model->rewrites_unchanged)
+        lorac_report_note(call, "note: '%s' is stored in another way than this program writes; merging will give a model "
+                                "that says the same, but not the same bytes",
+                          call->operands[0]);
+    LORAC_TRY(lorac_pass_inject.run(model, &options, &report, error));
+    LORAC_TRY(lorac_model_save(model, settings->output, error));
+    return print_report(model, &plan, settings->output, error);
+}
+
+static enum lorac_exit run(const struct lorac_call *call)
+{
+    struct lorac_error error = {0};
+    struct lorac_model *model = NULL;
+    enum lorac_exit code = LORAC_EXIT_DONE;
+    if (check_settings(call, &error) != LORAC_OK || lorac_model_load(call->operands[0], &model, &error) != LORAC_OK ||
+        inject(call, model, &error) != LORAC_OK)
+        code = lorac_report_failure(call, &error);
+    lorac_model_free(model);
+    return code;
+}
+
+extern const struct lorac_command lorac_command_inject;
+const struct lorac_command lorac_command_inject = {
+    .name = "inject",
+    .summary = "give a model its adapters, and record how it is trained",
+    .synopsis = "MODEL.onnx -o OUT.onnx [options]",
+    .description = "Adds a LoRA-C adapter to each convolution but the first. The outputs stay the same, and the output is\n"
+                   "a valid ONNX model. Nothing of the original changes: merging it at once gives the file back.\n",
+    .examples = "  lorac-onnx inject resnet20.onnx -o injected.onnx --rank 4 --alpha 8 \\\n"
+                "      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n"
+                "  lorac-onnx inject resnet50.onnx -o injected.onnx --rank-setting plain --exclude 'layer1'\n",
+    .operand_count = 1,
+    .operand_help = "give the model: lorac-onnx inject MODEL.onnx -o OUT.onnx",
+    .groups = groups,
+    .settings_bytes = sizeof(struct inject_settings),
+    .run = run,
+};

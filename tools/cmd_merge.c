@@ -1,0 +1,158 @@
+// merge: puts the adapters into the weights and checks, before anything is written, that the plain model computes the
+// same.
+#include "compare.h"
+#include "passes/merge.h"
+#include "report.h"
+
+#include <stdlib.h>
+
+struct merge_settings {
+    const char *output;
+    bool check;
+    struct lorac_compare_settings compare;
+    struct lorac_data_settings data;
+    struct lorac_pixel_settings pixels;
+    struct lorac_run_settings run;
+    struct lorac_general_settings general;
+};
+
+#define FIELD(member) offsetof(struct merge_settings, member)
+static const struct lorac_option merge_options[] = {
+    {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
+     .offset = FIELD(output), .help = "Where the merged model goes: not the input."},
+    {.name = "no-check", .type = LORAC_OPTION_NO_FLAG, .offset = FIELD(check),
+     .help = "Write without running both models first."},
+    {0},
+};
+static const struct lorac_option_group groups[] = {
+    {"Files", merge_options, 0},
+    {"Check", lorac_compare_options, FIELD(compare)},
+    {"Data for the check, beside random images", lorac_data_options, FIELD(data)},
+    {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
+    {"Running", lorac_run_options, FIELD(run)},
+    {"General", lorac_general_options, FIELD(general)},
+    {0},
+};
+#undef FIELD
+
+// The merged model as bytes, so that it can be both run and written without being in memory twice.
+struct merged {
+    uint8_t *bytes;
+    size_t byte_count;
+    size_t changed;
+};
+
+static enum lorac_status check_settings(const struct lorac_call *call, const struct merge_settings *settings,
+                                        struct lorac_error *error)
+{
+    static const char *const check_flags[] = {"data", "tolerance", "random", "batch"};
+    LORAC_TRY(lorac_pixels_check(call, error));
+    LORAC_TRY(lorac_data_check(call, &settings->data, error));
+    for (size_t i = 0; !settings->check && i < sizeof check_flags / sizeof *check_flags; i++)
+        if (lorac_options_given(&call->options, check_flags[i]))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--no-check contradicts --%s: give one of them",
+                                   check_flags[i]);
+    const char *inputs[] = {call->operands[0], settings->data.data ? settings->data.data : "", NULL};
+    return lorac_output_check("-o", settings->output, inputs, error);
+}
+
+static enum lorac_status check_injected(const struct lorac_meta *meta, const char *path, struct lorac_error *error)
+{
+    if (!meta->injected)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' has no adapters: there is nothing to merge", path);
+    return LORAC_OK;
+}
+
+static enum lorac_status run_trained(const struct lorac_call *call, struct lorac_comparison *comparison,
+                                     struct lorac_error *error)
+{
+    struct lorac_net *net = NULL;
+    enum lorac_status status = lorac_open(call->operands[0], &net, error);
+    if (status == LORAC_OK)
+        status = check_injected(&net->meta, call->operands[0], error);
+    if (status == LORAC_OK)
+        status = lorac_comparison_first(comparison, net, call->operands[0], error);
+    lorac_close(net);
+    return status;
+}
+
+static enum lorac_status merge(const char *path, struct merged *out, struct lorac_error *error)
+{
+    struct lorac_model *model = NULL;
+    struct lorac_meta meta;
+    struct lorac_pass_report report = {0};
+    enum lorac_status status;
+    LORAC_TRY_GOTO(status, lorac_model_load(path, &model, error), done);
+    LORAC_TRY_GOTO(status, lorac_meta_read(model, &meta, error), done);
+    LORAC_TRY_GOTO(status, check_injected(&meta, path, error), done);
+    LORAC_TRY_GOTO(status, lorac_pass_merge.run(model, NULL, &report, error), done);
+    LORAC_TRY_GOTO(status, lorac_model_pack(model, &out->bytes, &out->byte_count, error), done);
+    out->changed = report.changed;
+done:
+    lorac_model_free(model);
+    return status;
+}
+
+static enum lorac_status run_merged(const struct merged *merged, struct lorac_comparison *comparison,
+                                    struct lorac_error *error)
+{
+    struct lorac_net *net = NULL;
+    enum lorac_status status = lorac_open_memory(merged->bytes, merged->byte_count, &net, error);
+    if (status == LORAC_OK)
+        status = lorac_comparison_second(comparison, net, "the merged model", error);
+    lorac_close(net);
+    return status;
+}
+
+static enum lorac_status merge_checked(const struct lorac_call *call, struct lorac_comparison *comparison,
+                                       struct merged *merged, struct lorac_error *error)
+{
+    const struct merge_settings *settings = call->options.settings;
+    LORAC_TRY(check_settings(call, settings, error));
+    if (settings->check)
+        LORAC_TRY(run_trained(call, comparison, error));
+    LORAC_TRY(merge(call->operands[0], merged, error));
+    if (settings->check)
+        LORAC_TRY(run_merged(merged, comparison, error));
+    LORAC_TRY(lorac_file_write(settings->output, merged->bytes, merged->byte_count, error));
+    printf("merged %zu adapter%s\nwrote %s\n", merged->changed, merged->changed == 1 ? "" : "s", settings->output);
+    return LORAC_OK;
+}
+
+static enum lorac_exit run(const struct lorac_call *call)
+{
+    const struct merge_settings *settings = call->options.settings;
+    struct lorac_error error = {0};
+    struct merged merged = {0};
+    struct lorac_comparison comparison = {.call = call,
+                                          .settings = &settings->compare,
+                                          .data = &settings->data,
+                                          .pixels = &settings->pixels,
+                                          .run = &settings->run,
+                                          .use_random = true};
+    enum lorac_exit code = LORAC_EXIT_DONE;
+    if (merge_checked(call, &comparison, &merged, &error) != LORAC_OK) {
+        if (error.status == LORAC_ERROR_TOLERANCE)
+            lorac_error_prefix(&error, "nothing was written: ");
+        code = lorac_report_failure(call, &error);
+    }
+    free(merged.bytes);
+    lorac_comparison_clear(&comparison);
+    return code;
+}
+
+extern const struct lorac_command lorac_command_merge;
+const struct lorac_command lorac_command_merge = {
+    .name = "merge",
+    .summary = "put trained adapters into the weights: a plain model",
+    .synopsis = "MODEL.onnx -o OUT.onnx [--data FILE] [options]",
+    .description = "Computes W = W0 + (alpha/rank) * view(B*A) for each adapter and removes the adapters. Then runs both\n"
+                   "models on random images (and on --data) and writes only where their outputs agree.\n",
+    .examples = "  lorac-onnx merge trained.onnx -o plain.onnx\n"
+                "  lorac-onnx merge trained.onnx -o plain.onnx --data test_x.npy --range 0:500\n",
+    .operand_count = 1,
+    .operand_help = "give the trained model: lorac-onnx merge MODEL.onnx -o OUT.onnx",
+    .groups = groups,
+    .settings_bytes = sizeof(struct merge_settings),
+    .run = run,
+};

@@ -1,0 +1,325 @@
+// train: fine-tunes an injected model's adapters on labelled images.
+#include "groups.h"
+#include "progress.h"
+#include "report.h"
+#include "runtime/train/loop.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+struct train_settings {
+    const char *output;
+    struct lorac_data_settings data;
+    struct lorac_pixel_settings pixels;
+    struct lorac_run_settings run;
+    struct lorac_general_settings general;
+    uint64_t epochs, steps, warmup_steps;
+    int64_t batch;
+    int optimizer, schedule, augment;
+    double lr, momentum, weight_decay, beta1, beta2, eps, clip_norm, label_smoothing;
+    bool nesterov, decay_all, shuffle;
+    const char *log;
+};
+
+// ---- options
+
+static const char *optimizer_name(size_t i)
+{
+    size_t count;
+    const struct lorac_optimizer *const *all = lorac_optimizer_all(&count);
+    return i < count ? all[i]->name : NULL;
+}
+
+// In the order of enum lorac_schedule_kind and enum lorac_augment.
+static const char *const schedules[] = {"constant", "cosine", "step", NULL};
+static const char *const augmentations[] = {"none", "crop-flip", NULL};
+
+#define FIELD(member) offsetof(struct train_settings, member)
+static const struct lorac_option output_options[] = {
+    {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
+     .offset = FIELD(output), .help = "Where the trained model goes: not the input."},
+    {.name = "log", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(log),
+     .help = "JSON lines, one per step: step, epoch, loss, lr, gradient_norm, images_per_second."},
+    {0},
+};
+static const struct lorac_option loop_options[] = {
+    {.name = "epochs", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(epochs), .fallback = "8",
+     .help = "Times through the images; an incomplete last batch is left out.", .limit = LORAC_FROM_TO(1, 1000000)},
+    {.name = "steps", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(steps), .fallback_text = "by --epochs",
+     .help = "Steps in all, instead of --epochs.", .limit = LORAC_FROM_TO(1, 1e12)},
+    {.name = "batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(batch), .fallback = "32",
+     .help = "Images per step.", .limit = LORAC_FROM_TO(1, 65536)},
+    {.name = "augment", .type = LORAC_OPTION_ENUM, .choices = augmentations, .offset = FIELD(augment),
+     .fallback = "none", .help = "crop-flip: random crop after padding by 4, and random mirroring."},
+    {.name = "no-shuffle", .type = LORAC_OPTION_NO_FLAG, .offset = FIELD(shuffle),
+     .help = "Take the images in the order of the file."},
+    {0},
+};
+static const struct lorac_option optimizer_options[] = {
+    {.name = "optimizer", .type = LORAC_OPTION_ENUM, .choice_at = optimizer_name, .offset = FIELD(optimizer),
+     .fallback = "sgd", .help = "The update rule, as PyTorch's."},
+    {.name = "lr", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(lr), .fallback = "0.005",
+     .fallback_text = "0.005; 0.001 for adamw", .help = "Learning rate.", .limit = LORAC_ABOVE(0)},
+    {.name = "momentum", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(momentum), .fallback = "0.9",
+     .help = "sgd: momentum.", .limit = LORAC_FROM_BELOW(0, 1)},
+    {.name = "nesterov", .type = LORAC_OPTION_FLAG, .offset = FIELD(nesterov), .help = "sgd: Nesterov's momentum."},
+    {.name = "weight-decay", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(weight_decay),
+     .fallback = "0.0005", .help = "Weight decay; decoupled in adamw.", .limit = LORAC_AT_LEAST(0)},
+    {.name = "decay-all", .type = LORAC_OPTION_FLAG, .offset = FIELD(decay_all),
+     .help = "Decay tensors of one dimension (biases) too."},
+    {.name = "beta1", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(beta1), .fallback = "0.9",
+     .help = "adamw: decay of the mean.", .limit = LORAC_FROM_BELOW(0, 1)},
+    {.name = "beta2", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(beta2), .fallback = "0.999",
+     .help = "adamw: decay of the squares.", .limit = LORAC_FROM_BELOW(0, 1)},
+    {.name = "eps", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(eps), .fallback = "1e-8",
+     .help = "adamw: added to the divisor.", .limit = LORAC_ABOVE(0)},
+    {.name = "schedule", .type = LORAC_OPTION_ENUM, .choices = schedules, .offset = FIELD(schedule),
+     .fallback = "cosine",
+     .help = "How the learning rate falls: not, to zero along a cosine, or to a tenth at 1/2 and again at 3/4."},
+    {.name = "warmup-steps", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(warmup_steps), .fallback = "0",
+     .help = "Steps in which the learning rate first rises.", .limit = LORAC_FROM_TO(0, 1e12)},
+    {.name = "clip-norm", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(clip_norm), .fallback = "5",
+     .help = "Largest norm of all gradients together; 0: any.", .limit = LORAC_AT_LEAST(0)},
+    {.name = "label-smoothing", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(label_smoothing),
+     .fallback = "0", .help = "Label smoothing of the cross-entropy.", .limit = LORAC_FROM_BELOW(0, 1)},
+    {0},
+};
+static const struct lorac_option_group groups[] = {
+    {"Files", output_options, 0},
+    {"Data", lorac_training_data_options, FIELD(data)},
+    {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
+    {"Steps", loop_options, 0},
+    {"Optimiser", optimizer_options, 0},
+    {"Running", lorac_run_options, FIELD(run)},
+    {"General", lorac_general_options, FIELD(general)},
+    {0},
+};
+#undef FIELD
+
+// ---- checks
+
+// Options that the chosen optimiser does not read are refused: they would be silently without effect.
+static enum lorac_status check_optimizer_flags(const struct lorac_call *call, enum lorac_optimizer_kind kind,
+                                               struct lorac_error *error)
+{
+    static const struct {
+        const char *name, *optimizer;
+        enum lorac_optimizer_kind kind;
+    } rows[] = {{"momentum", "sgd", LORAC_SGD},
+                {"nesterov", "sgd", LORAC_SGD},
+                {"beta1", "adamw", LORAC_ADAMW},
+                {"beta2", "adamw", LORAC_ADAMW},
+                {"eps", "adamw", LORAC_ADAMW}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].kind != kind && lorac_options_given(&call->options, rows[i].name))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is only for --optimizer %s", rows[i].name,
+                                   rows[i].optimizer);
+    return LORAC_OK;
+}
+
+// Adam's steps have the size of the learning rate whatever the gradients are, so that SGD's default would be too large.
+static const double adamw_lr = 0.001;
+
+static void fill_optimizer(const struct lorac_call *call, struct lorac_optimizer_options *options)
+{
+    const struct train_settings *settings = call->options.settings;
+    size_t count;
+    enum lorac_optimizer_kind kind = lorac_optimizer_all(&count)[settings->optimizer]->kind;
+    *options = (struct lorac_optimizer_options){
+        .kind = kind,
+        .lr = kind == LORAC_ADAMW && !lorac_options_given(&call->options, "lr") ? adamw_lr : settings->lr,
+        .momentum = settings->momentum,
+        .nesterov = settings->nesterov,
+        .weight_decay = settings->weight_decay,
+        .decay_all = settings->decay_all,
+        .beta1 = settings->beta1,
+        .beta2 = settings->beta2,
+        .eps = settings->eps,
+        .clip_norm = settings->clip_norm,
+        .label_smoothing = settings->label_smoothing,
+    };
+}
+
+// Everything that can be known before any file is read.
+static enum lorac_status check_settings(const struct lorac_call *call, const struct train_settings *settings,
+                                        struct lorac_error *error)
+{
+    struct lorac_optimizer_options optimizer;
+    fill_optimizer(call, &optimizer);
+    if (lorac_options_given(&call->options, "epochs") && lorac_options_given(&call->options, "steps"))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--epochs and --steps: give one of them");
+    if (settings->nesterov && settings->momentum == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--nesterov needs --momentum above 0");
+    LORAC_TRY(check_optimizer_flags(call, optimizer.kind, error));
+    LORAC_TRY(lorac_optimizer_options_check(&optimizer, error));
+    LORAC_TRY(lorac_pixels_check(call, error));
+    LORAC_TRY(lorac_data_check(call, &settings->data, error));
+    const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels, NULL, NULL};
+    LORAC_TRY(lorac_output_check("-o", settings->output, inputs, error));
+    if (!settings->log)
+        return LORAC_OK;
+    inputs[3] = settings->output;
+    return lorac_output_check("--log", settings->log, inputs, error);
+}
+
+static enum lorac_status check_model(const struct lorac_net *net, const char *path, struct lorac_error *error)
+{
+    if (!net->meta.injected)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "'%s' has no adapters to train: run 'lorac-onnx inject' on it first", path);
+    if (net->meta.trainable_count == 0)
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "'%s' has nothing to train (lorac.trainable is empty): inject it with other options",
+                               path);
+    return LORAC_OK;
+}
+
+// ---- the run
+
+static void print_start(const struct lorac_call *call, const struct lorac_net *net, const struct lorac_info *info,
+                        const struct lorac_dataset *dataset)
+{
+    char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT];
+    lorac_report_note(call,
+                      "%zu trainable parameters, %zu images (%s), batch %zu, %zu thread%s, BatchNorm %s, "
+                      "memory for training %s",
+                      info->trainable_parameters, dataset->count,
+                      lorac_bytes_text(dataset->image_array.byte_count, data), net->options.batch,
+                      net->options.threads, net->options.threads == 1 ? "" : "s",
+                      net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
+                      lorac_bytes_text(lorac_memory_bytes(net), memory));
+}
+
+// Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
+static enum lorac_exit save_and_report(const struct lorac_call *call, const struct train_settings *settings,
+                                       struct lorac_net *net, enum lorac_status ended, const struct lorac_error *reason,
+                                       const struct lorac_progress *progress)
+{
+    const struct lorac_loop_progress *last = &progress->last;
+    struct lorac_error error = {0};
+    char time[LORAC_DURATION_TEXT];
+    lorac_duration_text(lorac_seconds() - progress->started, time);
+    if (lorac_save(net, settings->output, &error) != LORAC_OK) {
+        if (ended != LORAC_OK && ended != LORAC_ERROR_ABORTED)
+            lorac_report_error(call, "%s", reason->message);
+        return lorac_report_failure(call, &error);
+    }
+    if (ended == LORAC_ERROR_NOT_FINITE) {
+        lorac_report_error(call, "%s; the last good values (after step %" PRIu64 ") are in '%s'", reason->message,
+                           last->step, settings->output);
+        return LORAC_EXIT_FAILED;
+    }
+    if (ended == LORAC_ERROR_ABORTED) {
+        lorac_report_error(call, "interrupted after step %" PRIu64 " of %" PRIu64 "; the values so far are in '%s'",
+                           last->step, last->total_steps, settings->output);
+        return LORAC_EXIT_INTERRUPTED;
+    }
+    printf("trained %" PRIu64 " steps in %s: loss %.4f, accuracy %.2f %% on the last epoch's batches\nwrote %s\n",
+           last->step, time, last->epoch_loss, 100 * last->epoch_accuracy, settings->output);
+    return LORAC_EXIT_DONE;
+}
+
+static void fill_loop(const struct train_settings *settings, const struct lorac_dataset *dataset,
+                      const struct lorac_normalize *normalize, struct lorac_progress *progress,
+                      struct lorac_loop_options *loop)
+{
+    *loop = lorac_loop_options_default();
+    loop->source.dataset = dataset;
+    loop->source.normalize = *normalize;
+    loop->source.augment = (enum lorac_augment)settings->augment;
+    loop->source.crop_pad = 4;
+    loop->source.seed = settings->data.seed;
+    loop->epochs = settings->epochs;
+    loop->steps = settings->steps;
+    loop->shuffle = settings->shuffle;
+    loop->schedule = (enum lorac_schedule_kind)settings->schedule;
+    loop->warmup_steps = settings->warmup_steps;
+    loop->callback = lorac_progress_step;
+    loop->context = progress;
+}
+
+static enum lorac_exit train_prepared(const struct lorac_call *call, const struct train_settings *settings,
+                                      struct lorac_net *net, const struct lorac_dataset *dataset,
+                                      const struct lorac_normalize *normalize)
+{
+    struct lorac_error error = {0}, log_error = {0};
+    struct lorac_progress progress;
+    struct lorac_loop_options loop;
+    if (lorac_progress_init(&progress, call, settings->log, &error) != LORAC_OK)
+        return lorac_report_failure(call, &error);
+    fill_loop(settings, dataset, normalize, &progress, &loop);
+    lorac_interrupt_catch();
+    enum lorac_status ended = lorac_loop_run(net, &loop, &error);
+    enum lorac_status log_status = lorac_progress_finish(&progress, &log_error);
+    enum lorac_exit code;
+    if (ended == LORAC_OK || ended == LORAC_ERROR_ABORTED || ended == LORAC_ERROR_NOT_FINITE)
+        code = save_and_report(call, settings, net, ended, &error, &progress);
+    else
+        code = lorac_report_failure(call, &error);
+    if (log_status != LORAC_OK) {
+        enum lorac_exit log_code = lorac_report_failure(call, &log_error);
+        code = code == LORAC_EXIT_DONE ? log_code : code;
+    }
+    return code;
+}
+
+static enum lorac_status prepare(const struct lorac_call *call, const struct train_settings *settings,
+                                 struct lorac_net *net, struct lorac_dataset *dataset,
+                                 struct lorac_normalize *normalize, struct lorac_error *error)
+{
+    struct lorac_info info;
+    struct lorac_input_shape shape;
+    LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
+    struct lorac_prepare_options options = lorac_prepare_options_default();
+    options.training = true;
+    fill_optimizer(call, &options.optimizer);
+    lorac_run_apply(&settings->run, settings->batch, &options);
+    LORAC_TRY(lorac_prepare(net, &options, error));
+    LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, dataset, error));
+    LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, dataset, normalize, error));
+    if (dataset->count < options.batch)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--batch %zu: there are only %zu images: give at most %zu",
+                               options.batch, dataset->count, dataset->count);
+    LORAC_TRY(lorac_get_info(net, &info, error));
+    print_start(call, net, &info, dataset);
+    return LORAC_OK;
+}
+
+static enum lorac_exit run(const struct lorac_call *call)
+{
+    const struct train_settings *settings = call->options.settings;
+    struct lorac_error error = {0};
+    struct lorac_net *net = NULL;
+    struct lorac_dataset dataset = {0};
+    struct lorac_normalize normalize;
+    enum lorac_exit code;
+    if (check_settings(call, settings, &error) != LORAC_OK ||
+        lorac_open(call->operands[0], &net, &error) != LORAC_OK ||
+        check_model(net, call->operands[0], &error) != LORAC_OK ||
+        prepare(call, settings, net, &dataset, &normalize, &error) != LORAC_OK)
+        code = lorac_report_failure(call, &error);
+    else
+        code = train_prepared(call, settings, net, &dataset, &normalize);
+    lorac_dataset_clear(&dataset);
+    lorac_close(net);
+    return code;
+}
+
+extern const struct lorac_command lorac_command_train;
+const struct lorac_command lorac_command_train = {
+    .name = "train",
+    .summary = "fine-tune an injected model on labelled images",
+    .synopsis = "MODEL.onnx -o OUT.onnx --data FILE --labels FILE [options]",
+    .description = "Trains the adapters of an injected model (and what else inject made trainable). The output is the\n"
+                   "same graph: only trained tensors differ, and BatchNorm statistics where the model was injected\n"
+                   "with --bn train. Ctrl-C ends the current step and writes what there is (exit code 130).\n",
+    .examples = "  lorac-onnx train injected.onnx -o trained.onnx --data train_x.npy --labels train_y.npy\n"
+                "  lorac-onnx train injected.onnx -o trained.onnx --data t10k-images-idx3-ubyte.gz \\\n"
+                "      --labels t10k-labels-idx1-ubyte.gz --range 0:5000 --corrupt fog:3 --augment crop-flip\n",
+    .operand_count = 1,
+    .operand_help = "give the injected model: lorac-onnx train MODEL.onnx -o OUT.onnx --data FILE --labels FILE",
+    .groups = groups,
+    .settings_bytes = sizeof(struct train_settings),
+    .run = run,
+};

@@ -1,0 +1,42 @@
+// What a command of lorac-onnx is: a table of options and a function that runs. One file each, cmd_<name>.c, and one
+// line in command_list.h. No maths and no graph surgery here: parse, call the library, report.
+#ifndef LORAC_COMMAND_H
+#define LORAC_COMMAND_H
+
+#include "options.h"
+
+#include <stddef.h>
+
+// Exit codes of the program.
+enum lorac_exit {
+    LORAC_EXIT_DONE = 0,
+    LORAC_EXIT_FAILED = 1,
+    LORAC_EXIT_USAGE = 2,
+    LORAC_EXIT_ABOVE_TOLERANCE = 3,
+    LORAC_EXIT_INTERRUPTED = 130, // the output is written
+};
+
+enum { LORAC_OPERANDS_MAX = 2 };
+
+// One run of a command.
+struct lorac_call {
+    const struct lorac_command *command;
+    struct lorac_option_set options;          // .settings is the command's struct
+    const char *operands[LORAC_OPERANDS_MAX]; // exactly command->operand_count
+    bool quiet;                               // no notes and no progress on stderr
+};
+
+struct lorac_command {
+    const char *name;
+    const char *summary;     // one line for the list of commands
+    const char *synopsis;    // what follows the name in the usage line
+    const char *description; // lines for -h
+    const char *examples;    // lines for -h
+    size_t operand_count;
+    const char *operand_help; // "give the model: MODEL.onnx"
+    const struct lorac_option_group *groups;
+    size_t settings_bytes;
+    enum lorac_exit (*run)(const struct lorac_call *call);
+};
+
+#endif

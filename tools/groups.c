@@ -1,0 +1,273 @@
+#include "groups.h"
+#include "report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// ---- general
+
+#define FIELD(member) offsetof(struct lorac_general_settings, member)
+const struct lorac_option lorac_general_options[] = {
+    {.name = "quiet", .letter = 'q', .type = LORAC_OPTION_FLAG, .offset = FIELD(quiet),
+     .help = "No notes and no progress on stderr, only errors."},
+    {.name = "help", .letter = 'h', .type = LORAC_OPTION_FLAG, .offset = FIELD(help), .help = "This text."},
+    {0},
+};
+#undef FIELD
+
+// ---- run
+
+#define FIELD(member) offsetof(struct lorac_run_settings, member)
+const struct lorac_option lorac_run_options[] = {
+    {.name = "threads", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(threads),
+     .help = "Threads to work with; any number gives the same results to the bit.", .fallback = "0",
+     .fallback_text = "0: all processors", .limit = LORAC_FROM_TO(0, 1024)},
+    {.name = "input-size", .type = LORAC_OPTION_SIZE, .value = "HxW", .offset = FIELD(size),
+     .help = "Height and width of the images, for a model that leaves them free."},
+    {0},
+};
+#undef FIELD
+
+void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct lorac_prepare_options *options)
+{
+    options->threads = (size_t)run->threads;
+    options->batch = (size_t)batch;
+    options->height = run->size.height;
+    options->width = run->size.width;
+}
+
+enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,
+                                        struct lorac_input_shape *out, struct lorac_error *error)
+{
+    struct lorac_input_shape shape = *declared;
+    if ((shape.height && run->size.height && shape.height != run->size.height) ||
+        (shape.width && run->size.width && shape.width != run->size.width))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--input-size %zux%zu: the model takes %zux%zu",
+                               run->size.height, run->size.width, shape.height, shape.width);
+    if (!shape.height)
+        shape.height = run->size.height;
+    if (!shape.width)
+        shape.width = run->size.width;
+    if (!shape.height || !shape.width)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the model leaves the size of its input '%s' free: give --input-size HxW", shape.name);
+    *out = shape;
+    return LORAC_OK;
+}
+
+// ---- pixels
+
+static const char *const channel_orders[] = {"rgb", "bgr", NULL};
+static const char *const normalizations[] = {"none", NULL};
+
+#define FIELD(member) offsetof(struct lorac_pixel_settings, member)
+const struct lorac_option lorac_pixel_options[] = {
+    {.name = "scale", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(scale), .fallback = "1/255",
+     .help = "uint8 pixels become (value*scale - mean)/std."},
+    {.name = "mean", .type = LORAC_OPTION_DOUBLES, .value = "M,..", .offset = FIELD(mean), .fallback_text = "0",
+     .help = "Mean of each channel of the model's input, or one for all."},
+    {.name = "std", .type = LORAC_OPTION_DOUBLES, .value = "S,..", .offset = FIELD(std), .fallback_text = "1",
+     .help = "Standard deviation of each channel, or one for all.", .limit = LORAC_ABOVE(0)},
+    {.name = "channel-order", .type = LORAC_OPTION_ENUM, .choices = channel_orders, .offset = FIELD(channel_order),
+     .fallback = "rgb", .help = "Order of the channels in the model's input; images are always read as RGB."},
+    {.name = "normalize", .type = LORAC_OPTION_ENUM, .choices = normalizations, .offset = FIELD(normalize),
+     .help = "none: uint8 pixels are taken as the numbers they are."},
+    {0},
+};
+#undef FIELD
+
+static const char *const arithmetic_flags[] = {"scale", "mean", "std"};
+
+enum lorac_status lorac_pixels_check(const struct lorac_call *call, struct lorac_error *error)
+{
+    if (!lorac_options_given(&call->options, "normalize"))
+        return LORAC_OK;
+    for (size_t i = 0; i < sizeof arithmetic_flags / sizeof *arithmetic_flags; i++)
+        if (lorac_options_given(&call->options, arithmetic_flags[i]))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--normalize none contradicts --%s: give one of them",
+                                   arithmetic_flags[i]);
+    return LORAC_OK;
+}
+
+static bool any_pixel_flag(const struct lorac_call *call)
+{
+    for (const struct lorac_option *option = lorac_pixel_options; option->name; option++)
+        if (lorac_options_given(&call->options, option->name))
+            return true;
+    return false;
+}
+
+void lorac_pixels_resolve(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
+                          const struct lorac_input_meta *record, struct lorac_input_meta *out)
+{
+    const struct lorac_option_set *options = &call->options;
+    struct lorac_input_meta input = {.scale = pixels->scale}; // the default where it was not given
+    if (record && record->given)
+        input = *record;
+    if (!any_pixel_flag(call)) {
+        *out = input;
+        return;
+    }
+    input.given = true;
+    if (pixels->normalize >= 0) { // "none"
+        input.scale = 1;
+        input.mean_count = input.std_count = 0;
+    }
+    if (lorac_options_given(options, "scale"))
+        input.scale = pixels->scale;
+    if (lorac_options_given(options, "mean")) {
+        input.mean_count = pixels->mean.count;
+        memcpy(input.mean, pixels->mean.values, sizeof pixels->mean.values);
+    }
+    if (lorac_options_given(options, "std")) {
+        input.std_count = pixels->std.count;
+        memcpy(input.std, pixels->std.values, sizeof pixels->std.values);
+    }
+    if (lorac_options_given(options, "channel-order"))
+        input.bgr = pixels->channel_order == 1;
+    *out = input;
+}
+
+_Static_assert((int)LORAC_DOUBLES_MAX == (int)LORAC_MAX_CHANNELS, "the lists are copied whole");
+
+enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
+                                       const struct lorac_input_meta *record, const struct lorac_dataset *dataset,
+                                       struct lorac_normalize *out, struct lorac_error *error)
+{
+    *out = (struct lorac_normalize){0};
+    if (dataset->element == LORAC_ELEMENT_F32) {
+        if (any_pixel_flag(call))
+            lorac_report_note(call, "note: the images are float32 and are taken as they are: "
+                                    "--scale, --mean, --std, --channel-order and --normalize are not used");
+        return LORAC_OK;
+    }
+    struct lorac_input_meta input;
+    lorac_pixels_resolve(call, pixels, record, &input);
+    if (!input.given)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the images are uint8, and neither the model nor the command says how pixels become "
+                               "numbers: give --mean and --std (and --scale, --channel-order), or --normalize none");
+    LORAC_TRY(lorac_input_meta_check(&input, dataset->channels, error));
+    return lorac_normalize_init(out, &input, dataset->channels, error);
+}
+
+// ---- data
+
+#define FIELD(member) offsetof(struct lorac_data_settings, member)
+// clang-format off
+#define DATA_OPTION(is_required) \
+    {.name = "data", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(data), .required = is_required, \
+     .help = "Images, .npy or IDX, gzipped or not: uint8 [N,H,W,C] or [N,H,W], or float32 in the model's own layout " \
+             "[N,C,H,W]."}
+#define LABELS_OPTION(is_required) \
+    {.name = "labels", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(labels), .required = is_required, \
+     .help = "Labels, .npy or IDX, gzipped or not: one whole number per image."}
+#define OTHER_DATA_OPTIONS \
+    {.name = "range", .type = LORAC_OPTION_RANGE, .value = "A:B", .offset = FIELD(range), .fallback_text = "all", \
+     .help = "Only the images A to B-1, counted from 0."}, \
+    {.name = "corrupt", .type = LORAC_OPTION_STRING, .value = "NAME:SEVERITY", .offset = FIELD(corrupt), \
+     .help = "Corrupts uint8 images first: fog or gaussian_noise, severity 1 to 5."}, \
+    {.name = "seed", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(seed), .fallback = "0", \
+     .help = "Seed of all random numbers."}, \
+    {0}
+// clang-format on
+const struct lorac_option lorac_data_options[] = {DATA_OPTION(false), OTHER_DATA_OPTIONS};
+const struct lorac_option lorac_labelled_data_options[] = {DATA_OPTION(true), LABELS_OPTION(false), OTHER_DATA_OPTIONS};
+const struct lorac_option lorac_training_data_options[] = {DATA_OPTION(true), LABELS_OPTION(true), OTHER_DATA_OPTIONS};
+#undef FIELD
+
+enum lorac_status lorac_data_check(const struct lorac_call *call, const struct lorac_data_settings *data,
+                                   struct lorac_error *error)
+{
+    struct lorac_corrupt corrupt;
+    if (data->corrupt && lorac_corrupt_parse(data->corrupt, &corrupt, error) != LORAC_OK)
+        return lorac_error_prefix(error, "--corrupt %s: ", data->corrupt);
+    if (data->data)
+        return LORAC_OK;
+    if (data->range.given || data->corrupt)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs --data FILE",
+                               data->range.given ? "range" : "corrupt");
+    if (any_pixel_flag(call))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the flags for pixels need --data FILE");
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_data_open(const struct lorac_data_settings *data, const struct lorac_input_shape *shape,
+                                  size_t classes, struct lorac_dataset *out, struct lorac_error *error)
+{
+    const struct lorac_dataset_options options = {.images_path = data->data,
+                                                  .labels_path = data->labels,
+                                                  .has_range = data->range.given,
+                                                  .range_begin = data->range.begin,
+                                                  .range_end = data->range.end,
+                                                  .channels = shape->channels,
+                                                  .height = shape->height,
+                                                  .width = shape->width,
+                                                  .classes = classes};
+    struct lorac_corrupt corrupt = {0};
+    if (data->corrupt)
+        LORAC_TRY(lorac_corrupt_parse(data->corrupt, &corrupt, error));
+    struct lorac_dataset dataset;
+    LORAC_TRY(lorac_dataset_open(&options, &dataset, error));
+    if (data->corrupt) {
+        enum lorac_status status = lorac_dataset_corrupt(&dataset, &corrupt, data->seed, error);
+        if (status != LORAC_OK) {
+            lorac_dataset_clear(&dataset);
+            lorac_error_prefix(error, "'%s': ", data->data);
+            return status;
+        }
+    }
+    *out = dataset;
+    return LORAC_OK;
+}
+
+// ---- files
+
+// The folder of [path] in a malloc'ed text: up to the last slash, "." where there is none.
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) + (slash == path) : 1;
+    char *folder = malloc(length + 1);
+    if (folder) {
+        memcpy(folder, slash ? path : ".", length);
+        folder[length] = '\0';
+    }
+    return folder;
+}
+
+static enum lorac_status check_folder(const char *option, const char *path, struct lorac_error *error)
+{
+    struct stat info;
+    char *folder = folder_of(path);
+    if (!folder)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory");
+    enum lorac_status status = LORAC_OK;
+    if (stat(folder, &info) != 0)
+        status = lorac_error_set(error, LORAC_ERROR_IO, "%s '%s': cannot use the folder '%s': %s", option, path, folder,
+                                 strerror(errno));
+    else if (!S_ISDIR(info.st_mode))
+        status = lorac_error_set(error, LORAC_ERROR_IO, "%s '%s': '%s' is not a folder", option, path, folder);
+    else if (access(folder, W_OK | X_OK) != 0)
+        status = lorac_error_set(error, LORAC_ERROR_IO, "%s '%s': the folder '%s' cannot be written: %s", option, path,
+                                 folder, strerror(errno));
+    free(folder);
+    return status;
+}
+
+enum lorac_status lorac_output_check(const char *option, const char *path, const char *const *inputs,
+                                     struct lorac_error *error)
+{
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return lorac_error_set(error, LORAC_ERROR_IO, "%s '%s' is %s: give the name of a file", option, path,
+                               S_ISDIR(info.st_mode) ? "a folder" : "not an ordinary file");
+    for (; *inputs; inputs++)
+        if (**inputs && (strcmp(*inputs, path) == 0 || lorac_file_same(*inputs, path)))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is also an input: give another name", option,
+                                   path);
+    return check_folder(option, path, error);
+}

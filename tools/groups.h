@@ -1,0 +1,83 @@
+// Groups of options that several commands share, and what they mean.
+#ifndef LORAC_GROUPS_H
+#define LORAC_GROUPS_H
+
+#include "command.h"
+#include "runtime/net.h"
+
+// ---- general: -q --quiet, -h --help
+
+struct lorac_general_settings {
+    bool quiet, help;
+};
+extern const struct lorac_option lorac_general_options[];
+
+// ---- run: --threads --input-size
+
+struct lorac_run_settings {
+    int64_t threads;        // 0: all processors
+    struct lorac_size size; // used where the model leaves its input size free
+};
+extern const struct lorac_option lorac_run_options[];
+
+// Sets threads, size and batch of [options], which must hold the defaults.
+void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct lorac_prepare_options *options);
+
+// The size of the images that the model will run on: its own, or what --input-size says where it is free.
+// Errors: ARGUMENT (free and not given, or given and another than the model's).
+enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,
+                                        struct lorac_input_shape *out, struct lorac_error *error);
+
+// ---- pixels: --scale --mean --std --channel-order --normalize
+
+struct lorac_pixel_settings {
+    double scale;
+    struct lorac_doubles mean, std;
+    int channel_order; // 0 rgb, 1 bgr
+    int normalize;     // 0 none; -1 not given
+};
+extern const struct lorac_option lorac_pixel_options[];
+
+// Refuses --normalize none together with flags that say otherwise. Errors: ARGUMENT.
+enum lorac_status lorac_pixels_check(const struct lorac_call *call, struct lorac_error *error);
+
+// What the flags and the model's record say together: out->given is false where neither says anything. A flag that is
+// not given comes from the record, else from its default.
+void lorac_pixels_resolve(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
+                          const struct lorac_input_meta *record, struct lorac_input_meta *out);
+
+// How [dataset] becomes the numbers that the model takes. For float32 sets nothing is done (a note says so where pixel
+// flags were given). Errors: ARGUMENT (uint8 and nothing is said; counts that do not fit the channels).
+enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
+                                       const struct lorac_input_meta *record, const struct lorac_dataset *dataset,
+                                       struct lorac_normalize *out, struct lorac_error *error);
+
+// ---- data: --data --labels --range --corrupt --seed
+
+struct lorac_data_settings {
+    const char *data, *labels; // labels stay NULL in commands without the option
+    struct lorac_range range;
+    const char *corrupt;
+    uint64_t seed; // of the corruption, and of whatever else the command draws
+};
+extern const struct lorac_option lorac_data_options[];          // --data, --range, --corrupt, --seed
+extern const struct lorac_option lorac_labelled_data_options[]; // with --labels; --data is required
+extern const struct lorac_option lorac_training_data_options[]; // both are required
+
+// Refuses options that need --data where there is none, and a bad --corrupt. Errors: ARGUMENT.
+enum lorac_status lorac_data_check(const struct lorac_call *call, const struct lorac_data_settings *data,
+                                   struct lorac_error *error);
+
+// Opens the set for a model that takes [shape] and gives [classes], and corrupts it where asked.
+enum lorac_status lorac_data_open(const struct lorac_data_settings *data, const struct lorac_input_shape *shape,
+                                  size_t classes, struct lorac_dataset *out, struct lorac_error *error);
+
+// ---- files
+
+// Checks, before any work, that [path] can be written: its folder exists and takes files, it is no folder itself, and
+// it is none of [inputs] (NULL-ended; "" entries are skipped). [option] names it ("-o"). Errors: ARGUMENT (one of the
+// inputs), IO.
+enum lorac_status lorac_output_check(const char *option, const char *path, const char *const *inputs,
+                                     struct lorac_error *error);
+
+#endif

@@ -1,0 +1,206 @@
+#include "inspect.h"
+#include "report.h"
+#include "runtime/kernels/kernel.h"
+#include "runtime/session.h"
+#include "runtime/train/optimizer.h"
+
+#include "proto/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// Totals that overflow are as good as infinite.
+static void add(size_t *total, size_t value)
+{
+    if (!lorac_size_add(*total, value, total))
+        *total = SIZE_MAX;
+}
+
+void lorac_conv_strides(const Onnx__NodeProto *node, int64_t strides[2])
+{
+    const int64_t *values;
+    size_t count = lorac_node_ints(node, "strides", &values);
+    strides[0] = count == 2 ? values[0] : 1;
+    strides[1] = count == 2 ? values[1] : 1;
+}
+
+static size_t step_multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
+{
+    return step->kernel->multiply_adds ? step->kernel->multiply_adds(program, step) : 0;
+}
+
+// ---- forward, one image
+
+static void cost_of_row(const struct lorac_program *program, const struct lorac_conv_row *row,
+                        struct lorac_conv_cost *cost)
+{
+    for (size_t i = 0; i < program->step_count; i++) {
+        const struct lorac_step *step = &program->steps[i];
+        if (step->node != row->node)
+            continue;
+        const struct lorac_value *output = lorac_step_output(program, step);
+        *cost = (struct lorac_conv_cost){true, output->c, output->h, output->w, step_multiply_adds(program, step)};
+        return;
+    }
+}
+
+static enum lorac_status count_forward(struct lorac_inspection *inspection, const struct lorac_size *size,
+                                       struct lorac_error *error)
+{
+    const struct lorac_lower_options options = {.batch = 1, .height = size->height, .width = size->width};
+    struct lorac_program *program = NULL;
+    enum lorac_status status = lorac_lower(inspection->model, &inspection->meta, &options, &program, error);
+    if (status != LORAC_OK)
+        return status;
+    const struct lorac_value *input = &program->values[program->input];
+    inspection->input.height = input->h;
+    inspection->input.width = input->w;
+    inspection->classes = program->values[program->output].c;
+    for (size_t i = 0; i < inspection->plan.row_count; i++)
+        cost_of_row(program, &inspection->plan.rows[i], &inspection->costs[i]);
+    for (size_t i = 0; i < program->step_count; i++)
+        add(&inspection->multiply_adds, step_multiply_adds(program, &program->steps[i]));
+    inspection->forward_known = true;
+    lorac_program_free(program);
+    return LORAC_OK;
+}
+
+// ---- one training step
+
+static bool needs_input_gradient(const struct lorac_program *program, const struct lorac_step *step)
+{
+    for (size_t i = 0; i < step->input_count; i++)
+        if (lorac_step_input(program, step, i)->needs_gradient)
+            return true;
+    return false;
+}
+
+// Forward, the gradient of the input where one is needed, and the dense gradient of the weight where it or an adapter
+// in it is trained (the method's definition); then, once per step, the three products of each adapter: B*A, and the
+// gradients of A and of B.
+static enum lorac_status count_step(struct lorac_inspection *inspection, const struct lorac_program *program,
+                                    struct lorac_error *error)
+{
+    size_t *total = &inspection->step_multiply_adds;
+    for (size_t i = 0; i < program->forward_step_count_to_logits; i++) {
+        const struct lorac_step *step = &program->steps[i];
+        size_t once = step_multiply_adds(program, step);
+        add(total, once);
+        add(total, needs_input_gradient(program, step) ? once : 0);
+        add(total, step->has_trainable ? once : 0);
+    }
+    for (size_t i = 0; i < inspection->trained_meta.adapter_count; i++) {
+        struct lorac_adapter_site site;
+        LORAC_TRY(lorac_adapter_locate(inspection->trained, &inspection->trained_meta.adapters[i], &site, error));
+        size_t product = SIZE_MAX;
+        lorac_size_of_dims((const int64_t[]){3, site.M, site.kh, site.R, site.Cg, site.kw}, 6, &product);
+        add(total, product);
+    }
+    return LORAC_OK;
+}
+
+// The peak is either at loading (the file's bytes and the structure made from them) or during training (the structure,
+// and what the session holds). Saving streams.
+static enum lorac_status predict_memory(struct lorac_inspection *inspection, struct lorac_program *program,
+                                        size_t base_bytes, struct lorac_error *error)
+{
+    const struct lorac_optimizer_options optimizer = lorac_optimizer_options_default();
+    struct lorac_session_memory memory;
+    size_t model = inspection->file_bytes, session = lorac_train_state_bytes(program, &optimizer);
+    LORAC_TRY(lorac_program_memory(program, &memory, error));
+    add(&session, memory.planned_bytes);
+    add(&session, memory.workspace_bytes);
+    add(&session, memory.parameter_bytes);
+    add(&session, memory.packed_bytes);
+    if (!inspection->meta.injected && inspection->split.adapters > 0) // the file that will be trained is larger
+        add(&model, sizeof(float) * (size_t)inspection->split.adapters);
+    size_t peak = base_bytes;
+    add(&peak, model);
+    add(&peak, session > model ? session : model);
+    inspection->memory_bytes = peak;
+    return LORAC_OK;
+}
+
+static enum lorac_status make_trained(struct lorac_inspection *inspection,
+                                      const struct lorac_inspect_settings *settings, struct lorac_error *error)
+{
+    LORAC_TRY(lorac_model_load(inspection->path, &inspection->trained, error));
+    if (!inspection->meta.injected)
+        LORAC_TRY(lorac_adapters_apply(inspection->trained, &settings->adapters, error));
+    return lorac_meta_read(inspection->trained, &inspection->trained_meta, error);
+}
+
+static enum lorac_status count_training(struct lorac_inspection *inspection,
+                                        const struct lorac_inspect_settings *settings, size_t base_bytes,
+                                        struct lorac_error *error)
+{
+    const struct lorac_lower_options options = {.batch = inspection->batch,
+                                                .height = settings->size.height,
+                                                .width = settings->size.width,
+                                                .training = true};
+    struct lorac_program *program = NULL;
+    LORAC_TRY(make_trained(inspection, settings, error));
+    LORAC_TRY(lorac_lower(inspection->trained, &inspection->trained_meta, &options, &program, error));
+    enum lorac_status status = count_step(inspection, program, error);
+    if (status == LORAC_OK)
+        status = predict_memory(inspection, program, base_bytes, error);
+    lorac_program_free(program);
+    inspection->training_known = status == LORAC_OK;
+    return status;
+}
+
+// ---- the whole
+
+static enum lorac_status find_refusals(struct lorac_inspection *inspection, const struct lorac_size *size,
+                                       struct lorac_error *error)
+{
+    const struct lorac_lower_options options = {.batch = 1, .height = size->height, .width = size->width};
+    return lorac_lower_refusals(inspection->model, &inspection->meta, &options, &inspection->refusal_count,
+                                &inspection->refusals, error);
+}
+
+static enum lorac_status look(struct lorac_inspection *inspection, const struct lorac_inspect_settings *settings,
+                              struct lorac_error *error)
+{
+    struct stat info;
+    LORAC_TRY(lorac_model_load(inspection->path, &inspection->model, error));
+    inspection->file_bytes = stat(inspection->path, &info) == 0 && info.st_size > 0 ? (size_t)info.st_size : 0;
+    LORAC_TRY(lorac_meta_read(inspection->model, &inspection->meta, error));
+    LORAC_TRY(lorac_adapters_plan(inspection->model, &settings->adapters, &inspection->plan, error));
+    lorac_adapters_split(inspection->model, &inspection->plan, &inspection->split);
+    inspection->costs = calloc(inspection->plan.row_count + 1, sizeof *inspection->costs);
+    if (!inspection->costs)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu convolutions",
+                               inspection->plan.row_count);
+    return LORAC_OK;
+}
+
+// What the runtime says of the model is a finding and no failure, unless memory ran out.
+enum lorac_status lorac_inspection_make(struct lorac_inspection *inspection, const char *path,
+                                        const struct lorac_inspect_settings *settings, size_t base_bytes,
+                                        struct lorac_error *error)
+{
+    struct lorac_error found = {0};
+    inspection->path = path;
+    inspection->batch = (size_t)settings->batch;
+    LORAC_TRY(look(inspection, settings, error));
+    if (lorac_input_shape(inspection->model, &inspection->input, &found) != LORAC_OK ||
+        count_forward(inspection, &settings->size, &found) != LORAC_OK)
+        strcpy(inspection->forward_reason, found.message);
+    if (found.status != LORAC_ERROR_MEMORY && !inspection->forward_known && inspection->input.name)
+        find_refusals(inspection, &settings->size, &found);
+    if (found.status != LORAC_ERROR_MEMORY && count_training(inspection, settings, base_bytes, &found) != LORAC_OK)
+        strcpy(inspection->training_reason, found.message);
+    if (found.status == LORAC_ERROR_MEMORY)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", found.message);
+    return LORAC_OK;
+}
+
+void lorac_inspection_clear(struct lorac_inspection *inspection)
+{
+    free(inspection->costs);
+    lorac_model_free(inspection->trained);
+    lorac_model_free(inspection->model);
+    *inspection = (struct lorac_inspection){0};
+}

@@ -1,0 +1,152 @@
+// lorac-onnx: finds the command, parses its options, runs it.
+#include "command.h"
+#include "command_list.h"
+#include "groups.h"
+#include "report.h"
+#include "runtime/lorac.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DECLARE(name) extern const struct lorac_command lorac_command_##name;
+LORAC_COMMAND_LIST(DECLARE)
+#undef DECLARE
+
+#define ENTRY(name) &lorac_command_##name,
+static const struct lorac_command *const commands[] = {LORAC_COMMAND_LIST(ENTRY) NULL};
+#undef ENTRY
+
+static const struct lorac_command *find_command(const char *name)
+{
+    for (size_t i = 0; commands[i]; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static void print_usage(FILE *file)
+{
+    fputs("Usage: lorac-onnx COMMAND [options]\n\n"
+          "Fine-tunes ONNX ResNets on the device with LoRA-C adapters.\n\nCommands:\n",
+          file);
+    for (size_t i = 0; commands[i]; i++)
+        fprintf(file, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
+    fputs("\n  lorac-onnx COMMAND -h    the options of a command (also: lorac-onnx help COMMAND)\n"
+          "  lorac-onnx --version     the version\n\n"
+          "Exit codes: 0 done, 1 failed, 2 usage, 3 above tolerance, 130 interrupted with the output written.\n",
+          file);
+}
+
+static void print_command_help(const struct lorac_command *command)
+{
+    printf("Usage: lorac-onnx %s %s\n\n%s", command->name, command->synopsis, command->description);
+    lorac_options_print_help(command->groups, stdout);
+    printf("\nExamples:\n%s", command->examples);
+}
+
+static enum lorac_exit refuse_command(const char *name)
+{
+    const char *names[sizeof commands / sizeof *commands];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        names[i] = commands[i] ? commands[i]->name : NULL;
+    const char *nearest = lorac_nearest_name(name, names);
+    if (nearest)
+        fprintf(stderr, "lorac-onnx: unknown command '%s': did you mean '%s'?\n", name, nearest);
+    else
+        fprintf(stderr, "lorac-onnx: unknown command '%s': see lorac-onnx -h\n", name);
+    return LORAC_EXIT_USAGE;
+}
+
+static enum lorac_exit run_help(int argc, char **argv)
+{
+    if (argc < 3) {
+        print_usage(stdout);
+        return LORAC_EXIT_DONE;
+    }
+    const struct lorac_command *command = find_command(argv[2]);
+    if (!command)
+        return refuse_command(argv[2]);
+    print_command_help(command);
+    return LORAC_EXIT_DONE;
+}
+
+// Parses into [call] and runs. argv[0] is the command's name.
+static enum lorac_exit run_parsed(struct lorac_call *call, int argc, char **argv)
+{
+    const struct lorac_command *command = call->command;
+    struct lorac_error error = {0};
+    int first = 0;
+    if (lorac_options_parse(&call->options, argc, argv, "help", &first, &error) != LORAC_OK)
+        return lorac_report_failure(call, &error);
+    if (lorac_options_given(&call->options, "help")) {
+        print_command_help(command);
+        return LORAC_EXIT_DONE;
+    }
+    size_t count = (size_t)(argc - first);
+    if (count < command->operand_count)
+        return lorac_report_usage(call, "%s", command->operand_help);
+    if (count > command->operand_count)
+        return lorac_report_usage(call, "unexpected argument '%s': options begin with --, see -h",
+                                  argv[first + (int)command->operand_count]);
+    for (size_t i = 0; i < count; i++) {
+        call->operands[i] = argv[first + (int)i];
+        if (!*call->operands[i])
+            return lorac_report_usage(call, "an empty file name: %s", command->operand_help);
+    }
+    call->quiet = lorac_options_given(&call->options, "quiet");
+    return command->run(call);
+}
+
+static enum lorac_exit run_command(const struct lorac_command *command, int argc, char **argv)
+{
+    struct lorac_call call = {.command = command, .options = {.groups = command->groups}};
+    call.options.settings = calloc(1, command->settings_bytes);
+    if (!call.options.settings) {
+        lorac_report_error(&call, "out of memory");
+        return LORAC_EXIT_FAILED;
+    }
+    enum lorac_exit code = run_parsed(&call, argc, argv);
+    free(call.options.settings);
+    return code;
+}
+
+static enum lorac_exit dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return LORAC_EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
+        print_usage(stdout);
+        return LORAC_EXIT_DONE;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("lorac-onnx %s\n", lorac_version());
+        return LORAC_EXIT_DONE;
+    }
+    if (strcmp(word, "help") == 0)
+        return run_help(argc, argv);
+    if (word[0] == '-') {
+        fprintf(stderr, "lorac-onnx: unknown option '%s': the command comes first, see lorac-onnx -h\n", word);
+        return LORAC_EXIT_USAGE;
+    }
+    const struct lorac_command *command = find_command(word);
+    return command ? run_command(command, argc - 1, argv + 1) : refuse_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    // A reader that went away must not end a training run in the middle: writes fail instead, which is seen below.
+    signal(SIGPIPE, SIG_IGN);
+    enum lorac_exit code = dispatch(argc, argv);
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == LORAC_EXIT_DONE) {
+        fprintf(stderr, "lorac-onnx: cannot write to standard output%s%s\n", errno ? ": " : "",
+                errno ? strerror(errno) : "");
+        return LORAC_EXIT_FAILED;
+    }
+    return code;
+}

@@ -1,0 +1,484 @@
+#include "options.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// getopt_long gives this plus the row's number for a long option, so that it cannot be mistaken for a letter.
+enum { LONG_BASE = 256 };
+
+static const struct lorac_option *option_at(const struct lorac_option_group *groups, size_t index,
+                                            const struct lorac_option_group **group)
+{
+    for (; groups->options; groups++)
+        for (const struct lorac_option *option = groups->options; option->name; option++)
+            if (index-- == 0) {
+                if (group)
+                    *group = groups;
+                return option;
+            }
+    return NULL;
+}
+
+static bool takes_value(const struct lorac_option *option)
+{
+    return option->type != LORAC_OPTION_FLAG && option->type != LORAC_OPTION_NO_FLAG;
+}
+
+static const char *choice_at(const struct lorac_option *option, size_t i)
+{
+    return option->choice_at ? option->choice_at(i) : option->choices[i];
+}
+
+// "sgd|adamw" or "sgd, adamw".
+static void join_choices(const struct lorac_option *option, const char *separator, char *text, size_t text_bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; choice_at(option, i); i++) {
+        int written = snprintf(text + used, text_bytes - used, "%s%s", i ? separator : "", choice_at(option, i));
+        if (written < 0 || (size_t)written >= text_bytes - used)
+            return;
+        used += (size_t)written;
+    }
+}
+
+// ---- values
+
+static enum lorac_status refuse(const struct lorac_option *option, const char *text, const char *rule,
+                                struct lorac_error *error)
+{
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s %s: %s", option->name, text, rule);
+}
+
+static enum lorac_status check_limit(const struct lorac_option *option, double value, const char *text,
+                                     struct lorac_error *error)
+{
+    const struct lorac_limit *limit = &option->limit;
+    bool low = !limit->has_low || (limit->low_open ? value > limit->low : value >= limit->low);
+    bool high = !limit->has_high || (limit->high_open ? value < limit->high : value <= limit->high);
+    if (low && high)
+        return LORAC_OK;
+    char rule[128];
+    if (limit->has_low && limit->has_high && !limit->low_open && !limit->high_open)
+        snprintf(rule, sizeof rule, "must be from %.15g to %.15g", limit->low, limit->high);
+    else if (!low)
+        snprintf(rule, sizeof rule, "must be %s %.15g", limit->low_open ? "above" : "at least", limit->low);
+    else
+        snprintf(rule, sizeof rule, "must be %s %.15g", limit->high_open ? "below" : "at most", limit->high);
+    return refuse(option, text, rule, error);
+}
+
+// A whole number with an optional sign and nothing else.
+static bool looks_whole(const char *text)
+{
+    if (*text == '-' || *text == '+')
+        text++;
+    return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+static enum lorac_status set_int64(const struct lorac_option *option, int64_t *out, const char *text,
+                                   struct lorac_error *error)
+{
+    if (!looks_whole(text))
+        return refuse(option, text, "must be a whole number", error);
+    errno = 0;
+    long long value = strtoll(text, NULL, 10);
+    if (errno)
+        return refuse(option, text, "is too large a number", error);
+    LORAC_TRY(check_limit(option, (double)value, text, error));
+    *out = value;
+    return LORAC_OK;
+}
+
+static enum lorac_status set_uint64(const struct lorac_option *option, uint64_t *out, const char *text,
+                                    struct lorac_error *error)
+{
+    if (!looks_whole(text) || *text == '-')
+        return refuse(option, text, "must be a whole number, 0 or more", error);
+    errno = 0;
+    unsigned long long value = strtoull(text, NULL, 10);
+    if (errno)
+        return refuse(option, text, "is too large a number", error);
+    LORAC_TRY(check_limit(option, (double)value, text, error));
+    *out = value;
+    return LORAC_OK;
+}
+
+// A number, or a fraction of two; *end is where it stopped.
+static bool read_double(const char *text, double *out, char **end)
+{
+    if (!strchr("+-.0123456789", *text) || *text == '\0')
+        return false; // strtod would take spaces, "nan" and "inf"
+    double value = strtod(text, end);
+    if (*end == text)
+        return false;
+    if (**end == '/') {
+        const char *below = *end + 1;
+        if (*below == '\0' || !strchr(".0123456789", *below))
+            return false;
+        value /= strtod(below, end);
+    }
+    *out = value;
+    return isfinite(value);
+}
+
+static enum lorac_status set_double(const struct lorac_option *option, double *out, const char *text,
+                                    struct lorac_error *error)
+{
+    double value;
+    char *end;
+    if (!read_double(text, &value, &end) || *end)
+        return refuse(option, text, "must be a number", error);
+    LORAC_TRY(check_limit(option, value, text, error));
+    *out = value;
+    return LORAC_OK;
+}
+
+static enum lorac_status set_doubles(const struct lorac_option *option, struct lorac_doubles *out, const char *text,
+                                     struct lorac_error *error)
+{
+    struct lorac_doubles list = {0};
+    const char *at = text;
+    for (;;) {
+        char *end;
+        double value;
+        if (!read_double(at, &value, &end) || (*end && *end != ','))
+            return refuse(option, text, "must be numbers separated by commas", error);
+        LORAC_TRY(check_limit(option, value, text, error));
+        if (list.count == LORAC_DOUBLES_MAX)
+            return refuse(option, text, "has more than 16 numbers", error);
+        list.values[list.count++] = value;
+        if (!*end)
+            break;
+        at = end + 1;
+    }
+    *out = list;
+    return LORAC_OK;
+}
+
+// Two whole numbers around [separator].
+static bool read_pair(const char *text, char separator, size_t *first, size_t *second)
+{
+    char *end;
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    unsigned long long a = strtoull(text, &end, 10);
+    if (errno || *end != separator || end[1] < '0' || end[1] > '9')
+        return false;
+    unsigned long long b = strtoull(end + 1, &end, 10);
+    if (errno || *end || a > SIZE_MAX || b > SIZE_MAX)
+        return false;
+    *first = (size_t)a;
+    *second = (size_t)b;
+    return true;
+}
+
+static enum lorac_status set_range(const struct lorac_option *option, struct lorac_range *out, const char *text,
+                                   struct lorac_error *error)
+{
+    struct lorac_range range = {.given = true};
+    if (!read_pair(text, ':', &range.begin, &range.end) || range.begin >= range.end)
+        return refuse(option, text, "must be A:B, two whole numbers with A below B (images A to B-1, counted from 0)",
+                      error);
+    *out = range;
+    return LORAC_OK;
+}
+
+static enum lorac_status set_size(const struct lorac_option *option, struct lorac_size *out, const char *text,
+                                  struct lorac_error *error)
+{
+    struct lorac_size size;
+    if (!read_pair(text, 'x', &size.height, &size.width) || size.height == 0 || size.width == 0 ||
+        size.height > 65536 || size.width > 65536)
+        return refuse(option, text, "must be HEIGHTxWIDTH, for example 224x224, each from 1 to 65536", error);
+    *out = size;
+    return LORAC_OK;
+}
+
+static enum lorac_status set_choice(const struct lorac_option *option, int *out, const char *text,
+                                    struct lorac_error *error)
+{
+    for (size_t i = 0; choice_at(option, i); i++)
+        if (strcmp(choice_at(option, i), text) == 0) {
+            *out = (int)i;
+            return LORAC_OK;
+        }
+    char choices[256], rule[300];
+    join_choices(option, ", ", choices, sizeof choices);
+    snprintf(rule, sizeof rule, "must be %s%s", choice_at(option, 1) ? "one of " : "", choices);
+    return refuse(option, text, rule, error);
+}
+
+enum lorac_status lorac_option_set_value(const struct lorac_option *option, void *group_settings, const char *text,
+                                         struct lorac_error *error)
+{
+    void *field = (char *)group_settings + option->offset;
+    switch (option->type) {
+    case LORAC_OPTION_FLAG:
+    case LORAC_OPTION_NO_FLAG:
+        *(bool *)field = option->type == LORAC_OPTION_FLAG;
+        return LORAC_OK;
+    case LORAC_OPTION_INT64:
+        return set_int64(option, field, text, error);
+    case LORAC_OPTION_UINT64:
+        return set_uint64(option, field, text, error);
+    case LORAC_OPTION_DOUBLE:
+        return set_double(option, field, text, error);
+    case LORAC_OPTION_PATH:
+        if (!*text)
+            return refuse(option, "''", "must be the name of a file", error);
+        // fall through
+    case LORAC_OPTION_STRING:
+        *(const char **)field = text;
+        return LORAC_OK;
+    case LORAC_OPTION_ENUM:
+        return set_choice(option, field, text, error);
+    case LORAC_OPTION_DOUBLES:
+        return set_doubles(option, field, text, error);
+    case LORAC_OPTION_RANGE:
+        return set_range(option, field, text, error);
+    case LORAC_OPTION_SIZE:
+        return set_size(option, field, text, error);
+    }
+    assert(!"an option type that is not handled");
+    return LORAC_OK;
+}
+
+static void set_default(const struct lorac_option *option, void *group_settings)
+{
+    void *field = (char *)group_settings + option->offset;
+    if (option->type == LORAC_OPTION_FLAG || option->type == LORAC_OPTION_NO_FLAG)
+        *(bool *)field = option->type == LORAC_OPTION_NO_FLAG;
+    else if (option->type == LORAC_OPTION_ENUM)
+        *(int *)field = -1;
+    if (option->fallback) {
+        enum lorac_status status = lorac_option_set_value(option, group_settings, option->fallback, NULL);
+        assert(status == LORAC_OK && "a default in the table breaks its own limit");
+        (void)status;
+    }
+}
+
+// ---- names
+
+// Levenshtein distance; texts longer than the row are far from everything.
+static size_t distance(const char *a, const char *b)
+{
+    enum { LONGEST = 40 };
+    size_t row[LONGEST + 1], a_length = strlen(a), b_length = strlen(b);
+    if (a_length > LONGEST || b_length > LONGEST)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a_length; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t best = corner + (a[i - 1] != b[j - 1]);
+            corner = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[b_length];
+}
+
+const char *lorac_nearest_name(const char *text, const char *const *names)
+{
+    const char *best = NULL;
+    size_t best_distance = strlen(text) / 2 + 1; // farther away is no misspelling
+    for (; *names; names++) {
+        size_t d = distance(text, *names);
+        if (d < best_distance) {
+            best = *names;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+// ---- parsing
+
+// What getopt_long wants, made from the tables.
+struct getopt_tables {
+    struct option long_options[LORAC_OPTIONS_MAX + 1];
+    char letters[2 * LORAC_OPTIONS_MAX + 2];
+    const char *names[LORAC_OPTIONS_MAX + 1];
+};
+
+static void make_tables(const struct lorac_option_group *groups, struct getopt_tables *tables)
+{
+    memset(tables, 0, sizeof *tables);
+    size_t used = 0;
+    tables->letters[used++] = ':'; // a missing value is told apart from an unknown option
+    const struct lorac_option *option;
+    for (size_t i = 0; (option = option_at(groups, i, NULL)) != NULL; i++) {
+        assert(i < LORAC_OPTIONS_MAX);
+        struct option *entry = &tables->long_options[i];
+        entry->name = option->name;
+        entry->has_arg = takes_value(option) ? required_argument : no_argument;
+        entry->val = LONG_BASE + (int)i;
+        tables->names[i] = option->name;
+        if (option->letter) {
+            tables->letters[used++] = option->letter;
+            if (takes_value(option))
+                tables->letters[used++] = ':';
+        }
+    }
+}
+
+// The row of what getopt_long returned (or left in optopt), or -1.
+static int row_of(const struct lorac_option_group *groups, int code)
+{
+    if (code >= LONG_BASE)
+        return code - LONG_BASE;
+    const struct lorac_option *option;
+    for (size_t i = 0; code > 0 && (option = option_at(groups, i, NULL)) != NULL; i++)
+        if (option->letter == code)
+            return (int)i;
+    return -1;
+}
+
+static enum lorac_status refuse_unknown(const struct getopt_tables *tables, const struct lorac_option_group *groups,
+                                        const char *word, struct lorac_error *error)
+{
+    if (optopt && row_of(groups, optopt) >= 0) // getopt knows the option, but "=value" follows
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s takes no value",
+                               option_at(groups, (size_t)row_of(groups, optopt), NULL)->name);
+    if (optopt)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "unknown option -%c: see -h", optopt);
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    const char *first = NULL;
+    for (size_t i = 0; tables->names[i]; i++)
+        if (*name && strncmp(tables->names[i], name, strlen(name)) == 0) {
+            if (first)
+                return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "option --%s can mean --%s or --%s", name, first,
+                                       tables->names[i]);
+            first = tables->names[i];
+        }
+    const char *nearest = lorac_nearest_name(name, tables->names);
+    if (nearest)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "unknown option --%s: did you mean --%s?", name, nearest);
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "unknown option --%s: see -h", name);
+}
+
+static enum lorac_status check_required(const struct lorac_option_set *set, struct lorac_error *error)
+{
+    const struct lorac_option *option;
+    for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
+        if (option->required && !(set->given >> i & 1))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s %s is missing: %s", option->name, option->value,
+                                   option->help);
+    return LORAC_OK;
+}
+
+static void set_defaults(struct lorac_option_set *set)
+{
+    const struct lorac_option_group *group;
+    const struct lorac_option *option;
+    set->given = 0;
+    for (size_t i = 0; (option = option_at(set->groups, i, &group)) != NULL; i++)
+        set_default(option, (char *)set->settings + group->offset);
+}
+
+enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, char **argv, const char *help_name,
+                                      int *operands, struct lorac_error *error)
+{
+    struct getopt_tables tables;
+    make_tables(set->groups, &tables);
+    set_defaults(set);
+    opterr = 0;
+    optind = 0; // starts getopt anew, also after another command line
+    for (;;) {
+        optopt = 0;
+        int code = getopt_long(argc, argv, tables.letters, tables.long_options, NULL);
+        if (code == -1)
+            break;
+        if (code == '?')
+            return refuse_unknown(&tables, set->groups, argv[optind - 1], error);
+        int row = row_of(set->groups, code == ':' ? optopt : code);
+        assert(row >= 0);
+        const struct lorac_option_group *group = NULL;
+        const struct lorac_option *option = option_at(set->groups, (size_t)row, &group);
+        if (code == ':')
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs a value: %s", option->name, option->help);
+        LORAC_TRY(lorac_option_set_value(option, (char *)set->settings + group->offset, optarg, error));
+        set->given |= UINT64_C(1) << row;
+    }
+    *operands = optind;
+    return help_name && lorac_options_given(set, help_name) ? LORAC_OK : check_required(set, error);
+}
+
+bool lorac_options_given(const struct lorac_option_set *set, const char *name)
+{
+    const struct lorac_option *option;
+    for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
+        if (strcmp(option->name, name) == 0)
+            return set->given >> i & 1;
+    assert(!"no such option in this command");
+    return false;
+}
+
+// ---- help
+
+enum { HELP_INDENT = 30, HELP_WIDTH = 100 };
+
+// Prints words from column HELP_INDENT on, wrapped. [column] is where the cursor is.
+static void print_wrapped(FILE *file, const char *text, size_t column)
+{
+    if (column + 2 > HELP_INDENT) {
+        fputc('\n', file);
+        column = 0;
+    }
+    fprintf(file, "%*s", (int)(HELP_INDENT - column), "");
+    column = HELP_INDENT;
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        if (column > HELP_INDENT && column + 1 + length > HELP_WIDTH) {
+            fprintf(file, "\n%*s", HELP_INDENT, "");
+            column = HELP_INDENT;
+        } else if (column > HELP_INDENT) {
+            fputc(' ', file);
+            column++;
+        }
+        fwrite(text, 1, length, file);
+        column += length;
+        text += length;
+        text += strspn(text, " ");
+    }
+    fputc('\n', file);
+}
+
+static void print_option(const struct lorac_option *option, FILE *file)
+{
+    char value[128] = "", left[192], help[1024], letter[8] = "    ";
+    if (option->type == LORAC_OPTION_ENUM)
+        join_choices(option, "|", value, sizeof value);
+    else if (takes_value(option))
+        snprintf(value, sizeof value, "%s", option->value);
+    if (option->letter)
+        snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    int column = snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name, *value ? " " : "", value);
+    const char *fallback = option->fallback_text ? option->fallback_text : option->fallback;
+    snprintf(help, sizeof help, "%s%s%s%s%s", option->help, fallback ? " (default " : "", fallback ? fallback : "",
+             fallback ? ")" : "", option->required ? " (required)" : "");
+    fputs(left, file);
+    print_wrapped(file, help, (size_t)column);
+}
+
+void lorac_options_print_help(const struct lorac_option_group *groups, FILE *file)
+{
+    for (; groups->options; groups++) {
+        fprintf(file, "\n%s:\n", groups->title);
+        for (const struct lorac_option *option = groups->options; option->name; option++)
+            print_option(option, file);
+    }
+}

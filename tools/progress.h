@@ -1,0 +1,39 @@
+// Progress of a training run: a line that rewrites itself on a terminal, a plain line per epoch elsewhere, and the log
+// file of JSON lines. Also where Ctrl-C arrives.
+#ifndef LORAC_PROGRESS_H
+#define LORAC_PROGRESS_H
+
+#include "command.h"
+#include "runtime/train/loop.h"
+
+#include <stdio.h>
+
+struct lorac_progress {
+    const struct lorac_call *call;
+    FILE *log;           // NULL: none
+    const char *log_path;
+    bool log_failed;     // a line could not be written: the log ends there
+    bool terminal;       // stderr is one
+    bool line_open;      // the cursor stands behind a progress line
+    double started, drawn; // seconds
+    struct lorac_loop_progress last; // of the last step; step 0 before the first
+};
+
+// Opens the log ([log_path] NULL: none), emptied. Errors: IO.
+enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
+                                      const char *log_path, struct lorac_error *error);
+
+// The loop's callback; [context] is a struct lorac_progress. True after Ctrl-C or SIGTERM.
+bool lorac_progress_step(void *context, const struct lorac_loop_progress *step);
+
+// Ends the progress line and closes the log. Errors: IO (the log could not be written whole).
+enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct lorac_error *error);
+
+// From here on the first SIGINT or SIGTERM only asks to stop; the second one kills as usual.
+void lorac_interrupt_catch(void);
+
+// "1:02:03" or "4:05" in [text]; returns text.
+enum { LORAC_DURATION_TEXT = 32 };
+const char *lorac_duration_text(double seconds, char text[LORAC_DURATION_TEXT]);
+
+#endif

@@ -1,0 +1,208 @@
+#include "report.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// ---- stderr
+
+// Names come from files that may be hostile: no escape sequence reaches the terminal.
+static void replace_control(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 32 || *text == 127)
+            *text = '?';
+}
+
+static void print_line(const struct lorac_call *call, const char *format, va_list arguments)
+{
+    char text[LORAC_ERROR_MESSAGE_BYTES + 512];
+    vsnprintf(text, sizeof text, format, arguments);
+    replace_control(text);
+    fflush(stdout); // results that came before stay before
+    fprintf(stderr, "lorac-onnx %s: %s\n", call->command->name, text);
+}
+
+void lorac_report_error(const struct lorac_call *call, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(call, format, arguments);
+    va_end(arguments);
+}
+
+void lorac_report_note(const struct lorac_call *call, const char *format, ...)
+{
+    if (call->quiet)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(call, format, arguments);
+    va_end(arguments);
+}
+
+enum lorac_exit lorac_report_failure(const struct lorac_call *call, const struct lorac_error *error)
+{
+    lorac_report_error(call, "%s", *error->message ? error->message : lorac_status_text(error->status));
+    if (error->status == LORAC_ERROR_ARGUMENT)
+        return LORAC_EXIT_USAGE;
+    return error->status == LORAC_ERROR_TOLERANCE ? LORAC_EXIT_ABOVE_TOLERANCE : LORAC_EXIT_FAILED;
+}
+
+enum lorac_exit lorac_report_usage(const struct lorac_call *call, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(call, format, arguments);
+    va_end(arguments);
+    return LORAC_EXIT_USAGE;
+}
+
+// ---- tables
+
+void lorac_table_init(struct lorac_table *table, size_t column_count, const char *align, const char *const *headers)
+{
+    *table = (struct lorac_table){.column_count = column_count, .align = align};
+    for (size_t i = 0; i < column_count; i++)
+        lorac_table_cell(table, "%s", headers[i]);
+}
+
+static bool make_room(struct lorac_table *table)
+{
+    if (table->cell_count < table->capacity)
+        return true;
+    size_t capacity = table->capacity ? 2 * table->capacity : 64;
+    char **cells = realloc(table->cells, capacity * sizeof *cells);
+    if (!cells)
+        return false;
+    table->cells = cells;
+    table->capacity = capacity;
+    return true;
+}
+
+void lorac_table_cell(struct lorac_table *table, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *cell = length < 0 || !make_room(table) ? NULL : malloc((size_t)length + 1);
+    if (!cell) {
+        table->failed = true;
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(cell, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    replace_control(cell);
+    table->cells[table->cell_count++] = cell;
+}
+
+// Characters of a UTF-8 text: bytes that do not continue one.
+static size_t text_width(const char *text)
+{
+    size_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xC0) != 0x80;
+    return width;
+}
+
+static void print_cell(FILE *file, const char *text, size_t width, bool right, bool last)
+{
+    size_t pad = width - text_width(text);
+    if (right)
+        fprintf(file, "%*s%s", (int)pad, "", text);
+    else
+        fprintf(file, "%s%*s", text, last ? 0 : (int)pad, "");
+    fputs(last ? "\n" : "  ", file);
+}
+
+enum lorac_status lorac_table_print(const struct lorac_table *table, FILE *file, struct lorac_error *error)
+{
+    size_t *widths = table->failed ? NULL : calloc(table->column_count, sizeof *widths);
+    if (!widths)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while printing a table");
+    for (size_t i = 0; i < table->cell_count; i++) {
+        size_t width = text_width(table->cells[i]);
+        if (width > widths[i % table->column_count])
+            widths[i % table->column_count] = width;
+    }
+    for (size_t i = 0; i < table->cell_count; i++) {
+        size_t column = i % table->column_count;
+        print_cell(file, table->cells[i], widths[column], table->align[column] == 'r',
+                   column + 1 == table->column_count);
+    }
+    free(widths);
+    return LORAC_OK;
+}
+
+void lorac_table_clear(struct lorac_table *table)
+{
+    for (size_t i = 0; i < table->cell_count; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    *table = (struct lorac_table){0};
+}
+
+// ---- numbers
+
+const char *lorac_bytes_text(size_t bytes, char text[LORAC_BYTES_TEXT])
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB"};
+    double value = (double)bytes / 1000;
+    size_t unit = 0;
+    while (value >= 1000 && unit < 3) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(text, LORAC_BYTES_TEXT, value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}
+
+double lorac_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+// ---- JSON
+
+json_t *lorac_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *lorac_json_text(const char *text)
+{
+    if (!text)
+        return json_null();
+    json_t *string = json_string(text);
+    if (string)
+        return string;
+    // Not UTF-8 (or out of memory, which the second try shows as well).
+    char *copy = malloc(strlen(text) + 1);
+    if (!copy)
+        return NULL;
+    strcpy(copy, text);
+    for (char *at = copy; *at; at++)
+        if ((unsigned char)*at > 126)
+            *at = '?';
+    string = json_string(copy);
+    free(copy);
+    return string;
+}
+
+enum lorac_status lorac_json_write(json_t *root, struct lorac_error *error)
+{
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(root);
+    if (!text)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while writing JSON");
+    fputs(text, stdout);
+    fputc('\n', stdout);
+    free(text);
+    return LORAC_OK;
+}
