@@ -66,7 +66,7 @@ static char *word(struct builder *builder)
     while (*builder->at == ' ')
         builder->at++;
     const char *begin = builder->at;
-    while (isalnum((unsigned char)*builder->at) || *builder->at == '_' || *builder->at == ':')
+    while (isalnum((unsigned char)*builder->at) || *builder->at == '_')
         builder->at++;
     size_t length = (size_t)(builder->at - begin);
     if (length == 0)
@@ -360,12 +360,14 @@ static const char *add_adapter(struct builder *builder, const char *conv, const 
 {
     struct lorac_adapter *adapter = &builder->adapters[builder->adapter_count++];
     const Onnx__TensorProto *weight = tensor_named(builder, w0);
-    const char *text = word(builder);
+    char setting[8];
     long long rank;
+    int length = 0;
     *adapter = (struct lorac_adapter){.conv = conv, .weight = w0, .form = LORAC_FORM_WEIGHT};
-    adapter->setting = strncmp(text, "kernel", 6) == 0 ? LORAC_RANK_KERNEL : LORAC_RANK_PLAIN;
-    if (sscanf(strchr(text, ':'), ":%lld:%lf", &rank, &adapter->alpha) != 2)
-        fail(builder, "an adapter without rank and alpha");
+    if (sscanf(builder->at, "%7[a-z]:%lld:%lf%n", setting, &rank, &adapter->alpha, &length) != 3)
+        fail(builder, "setting:rank:alpha is missing");
+    builder->at += length;
+    adapter->setting = strcmp(setting, "kernel") == 0 ? LORAC_RANK_KERNEL : LORAC_RANK_PLAIN;
     adapter->rank = rank;
 
     const int64_t *dims = weight->dims;

@@ -1,5 +1,5 @@
-// Constant arithmetic: each row is a small graph of constants (tests/ref/graph.h) and what its last value is, written as
-// type, dims and elements; or the reason why it is refused.
+// Constant arithmetic: each row is a small graph of constants (tests/ref/graph.h) and what its last value is, written
+// as type, dims and elements; or the reason why it is refused.
 #include "check.h"
 #include "ref/graph.h"
 #include "runtime/constant.h"
@@ -201,9 +201,9 @@ static enum lorac_status evaluate(struct graph *graph, struct lorac_constant *ou
             for (size_t j = 0; j < count; j++)
                 if (strcmp(known[j].name, node->input[k]) == 0)
                     inputs[k] = &known[j].value;
-        known[count].name = node->output[0];
-        LORAC_TRY(lorac_constant_evaluate(graph->model, node, inputs, node->n_input, arena, &known[count].value, error));
-        count++;
+        struct known *next = &known[count++];
+        next->name = node->output[0];
+        LORAC_TRY(lorac_constant_evaluate(graph->model, node, inputs, node->n_input, arena, &next->value, error));
     }
     *out = known[count - 1].value;
     return LORAC_OK;

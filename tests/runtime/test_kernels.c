@@ -1,0 +1,589 @@
+// Every kernel over the rows of kernel_rows.h: forward against the plain loops of tests/ref, backward against central
+// differences of them in double, the same bits with 1, 2 and 3 threads, nothing written outside of its memory, no
+// allocation while running; and what must be refused.
+//
+//     test_kernels TEXT              only rows that contain TEXT
+//     test_kernels --dump FOLDER     writes the models and what the oracle says, for test_oracle.py
+#include "check.h"
+#include "count_allocations.h"
+#include "kernel_rows.h"
+#include "proto/rng.h"
+#include "proto/tensor.h"
+#include "ref/graph.h"
+#include "ref/ref.h"
+#include "runtime/kernels/kernel.h"
+#include "runtime/plan.h"
+#include "runtime/session.h"
+
+#include <inttypes.h>
+
+// Of the largest output: sums of up to some hundred float products with errors of 6e-8 each that partly cancel.
+static const double TOLERANCE_FORWARD = 1e-5;
+// Of the largest gradient of the tensor. Sums over all pixels of a batch in float; the differences themselves are right
+// to about 1e-9 (step 1e-5 in double).
+static const double TOLERANCE_BACKWARD = 1e-4;
+static const double DIFFERENCE_STEP = 1e-5;
+// A gradient smaller than this is compared as if it were so large: what is left of sums that cancel (BatchNorm with
+// batch statistics, Clip where all is outside).
+static const double SMALLEST_GRADIENT = 1e-2;
+
+enum { MAX_SAMPLES = 48, DIRECTIONS = 3, GUARD_BYTE = 0xFF }; // four guard bytes are a NaN
+
+// ---- one row
+
+struct trial {
+    const struct kernel_row *row;
+    char text[1024];
+    struct graph graph;
+    struct ref_tensor x;       // the input, exactly float32
+    struct ref_tensor weights; // of the loss: sum(weights * logits)
+    const char *logits;        // the value that the loss is computed on
+    struct ref_run *run;       // as in training
+};
+
+// What one run of the program gave, in ONNX order.
+struct result {
+    size_t logits_count;
+    float *logits;
+    size_t gradient_count; // of all trainable parameters, one after the other, then of the leading convolution's output
+    float *gradients;
+    float *input_gradient; // inside of gradients; NULL where there is none
+};
+
+static void free_result(struct result *result)
+{
+    free(result->logits);
+    free(result->gradients);
+}
+
+static void *need(size_t count, size_t bytes)
+{
+    void *memory = calloc(count ? count : 1, bytes);
+    REQUIRE(memory != NULL);
+    return memory;
+}
+
+static void compose(struct trial *trial, const char *text, const int64_t *dims, const char *tail)
+{
+    int64_t channels = dims[1];
+    if (text[0] == '!')
+        snprintf(trial->text, sizeof trial->text, "%s%s", text + 1, tail);
+    else
+        snprintf(trial->text, sizeof trial->text, "a=Conv(x, lead[%" PRId64 ",%" PRId64 ",1,1]*=); %s%s%s", channels,
+                 channels, text[0] >= 'A' && text[0] <= 'Z' ? "y=" : "", text, tail);
+}
+
+static struct graph build(const struct trial *trial, const int64_t *dims, int64_t opset, unsigned flags)
+{
+    struct graph_spec spec = {.text = trial->text, .opset = opset, .seed = 7};
+    memcpy(spec.dims, dims, sizeof spec.dims);
+    spec.bn = flags & ROW_BN_TRAIN ? LORAC_BN_TRAIN : LORAC_BN_FROZEN;
+    return graph_build(&spec);
+}
+
+// A shuffled grid in -2 .. 2 that leaves out 0 by part of a step: no ties for MaxPool and no kinks for Relu within reach
+// of the differences.
+static struct ref_tensor grid_image(const int64_t *dims)
+{
+    struct ref_tensor x = ref_make(4, dims);
+    size_t count = ref_count(&x);
+    struct lorac_rng rng;
+    lorac_rng_init(&rng, 3, "grid", count, 0);
+    for (size_t i = 0; i < count; i++)
+        x.data[i] = (double)(float)(((double)i + (count % 2 ? 0.25 : 0.5)) / (double)count * 4 - 2);
+    for (size_t i = count; i-- > 1;) {
+        size_t k = lorac_rng_below(&rng, i + 1);
+        double swapped = x.data[i];
+        x.data[i] = x.data[k];
+        x.data[k] = swapped;
+    }
+    return x;
+}
+
+static struct ref_run *start_run(const struct trial *trial, bool bn_train)
+{
+    struct ref_run *run = ref_run_create(trial->graph.model, bn_train);
+    ref_run_set(run, "x", ref_copy(&trial->x));
+    return run;
+}
+
+static void begin(struct trial *trial, const struct kernel_row *row)
+{
+    trial->row = row;
+    trial->x = grid_image(row->dims);
+    compose(trial, row->text, row->dims, "");
+    for (int flattened = 0;; flattened = 1) { // the runtime gives one row per image: flatten what is an image still
+        trial->graph = build(trial, row->dims, row->opset, row->flags);
+        trial->run = start_run(trial, row->flags & ROW_BN_TRAIN);
+        const struct ref_tensor *y = ref_run_forward(trial->run);
+        if (flattened || y->rank == 2 || y->dims[2] * y->dims[3] == 1)
+            break;
+        ref_run_free(trial->run);
+        graph_free(&trial->graph);
+        compose(trial, row->text, row->dims, "; flat=Flatten(y)");
+    }
+    const Onnx__GraphProto *graph = trial->graph.model->proto->graph;
+    const Onnx__NodeProto *last = graph->node[graph->n_node - 1];
+    trial->logits = strstr(last->op_type, "Softmax") ? last->input[0] : last->output[0];
+    const struct ref_tensor *logits = ref_run_value(trial->run, trial->logits);
+    trial->weights = ref_make(logits->rank, logits->dims);
+    struct lorac_rng rng;
+    lorac_rng_init(&rng, 5, "loss", 0, 0);
+    for (size_t i = 0; i < ref_count(&trial->weights); i++)
+        trial->weights.data[i] = (double)(float)(lorac_rng_uniform(&rng) * 2 - 1);
+}
+
+static void end(struct trial *trial)
+{
+    ref_run_free(trial->run);
+    ref_free(&trial->x);
+    ref_free(&trial->weights);
+    graph_free(&trial->graph);
+}
+
+// ---- running the program
+
+static void put_input(const struct trial *trial, float *to)
+{
+    const int64_t *d = trial->x.dims;
+    const double *from = trial->x.data;
+    for (int64_t n = 0; n < d[0]; n++)
+        for (int64_t c = 0; c < d[1]; c++)
+            for (int64_t i = 0; i < d[2] * d[3]; i++)
+                to[(n * d[2] * d[3] + i) * d[1] + c] = (float)*from++;
+}
+
+static void to_onnx_order(const struct lorac_value *value, const float *from, float *to)
+{
+    size_t pixels = value->h * value->w;
+    for (size_t n = 0; n < value->n; n++)
+        for (size_t c = 0; c < value->c; c++)
+            for (size_t i = 0; i < pixels; i++)
+                *to++ = from[(n * pixels + i) * value->c + c];
+}
+
+// The planned block: where it begins is told by any step's output.
+struct block {
+    unsigned char *base, *covered; // covered[i]: byte i belongs to a buffer
+    size_t bytes;
+};
+
+static struct block find_block(struct lorac_program *program)
+{
+    struct block block = {NULL, NULL, 0};
+    struct lorac_session_memory memory = {0};
+    struct lorac_error error = {0};
+    CHECK_OK(lorac_program_memory(program, &memory, &error), error);
+    REQUIRE(program->step_count > 0);
+    const struct lorac_step *step = &program->steps[0];
+    block.base = (unsigned char *)step->y - program->buffers[program->values[step->output].buffer].offset;
+    block.bytes = memory.planned_bytes;
+    block.covered = need(block.bytes, 1);
+    for (size_t i = 0; i < program->buffer_count; i++) {
+        REQUIRE(program->buffers[i].offset + program->buffers[i].bytes <= block.bytes);
+        memset(block.covered + program->buffers[i].offset, 1, program->buffers[i].bytes);
+    }
+    return block;
+}
+
+static void check_guards(const struct trial *trial, const struct block *block)
+{
+    size_t damaged = 0;
+    for (size_t i = 0; i < block->bytes; i++)
+        damaged += !block->covered[i] && block->base[i] != GUARD_BYTE;
+    CHECKF(damaged == 0, "%s: %zu bytes between the buffers were written", trial->text, damaged);
+}
+
+static void collect(const struct trial *trial, struct lorac_session *session, struct result *result)
+{
+    struct lorac_program *program = lorac_session_program(session);
+    const struct lorac_step *first = &program->steps[0];
+    const struct lorac_value *lead = &program->values[first->output];
+    bool has_lead = trial->row->text[0] != '!' && CHECK(first->dy != NULL);
+    for (size_t i = 0; i < program->param_count; i++)
+        result->gradient_count += program->params[i].trainable ? program->params[i].count : 0;
+    size_t lead_at = result->gradient_count;
+    result->gradient_count += has_lead ? lorac_value_count(lead) : 0;
+    result->gradients = need(result->gradient_count, sizeof(float));
+    float *to = result->gradients;
+    for (size_t i = 0; i < program->param_count; i++) {
+        const struct lorac_param *param = &program->params[i];
+        if (param->trainable && CHECKF(param->gradient != NULL, "%s: no gradient for %s", trial->text, param->name)) {
+            memcpy(to, param->gradient, param->count * sizeof(float));
+            to += param->count;
+        }
+    }
+    if (has_lead) {
+        result->input_gradient = result->gradients + lead_at;
+        to_onnx_order(lead, first->dy, result->input_gradient);
+    }
+}
+
+// One step: forward twice (the same bits must come), backward; no allocation from the second forward on.
+static void run_step(const struct trial *trial, struct lorac_session *session, struct result *result)
+{
+    struct lorac_program *program = lorac_session_program(session);
+    const struct lorac_value *logits = &program->values[program->logits];
+    struct lorac_error error = {0};
+    struct block block = find_block(program);
+    result->logits_count = lorac_value_count(logits);
+    result->logits = need(result->logits_count, sizeof(float));
+    float *again = need(result->logits_count, sizeof(float));
+
+    memset(block.base, GUARD_BYTE, block.bytes);
+    put_input(trial, lorac_session_input(session));
+    CHECK_OK(lorac_session_forward(session, program->training, &error), error);
+    to_onnx_order(logits, lorac_session_logits(session), result->logits);
+
+    put_input(trial, lorac_session_input(session));
+    size_t before = allocation_count;
+    CHECK_OK(lorac_session_forward(session, program->training, &error), error);
+    size_t in_forward = allocation_count - before;
+    to_onnx_order(logits, lorac_session_logits(session), again);
+    CHECKF(in_forward == 0, "%s: forward allocated %zu times", trial->text, in_forward);
+    CHECKF(memcmp(again, result->logits, result->logits_count * sizeof(float)) == 0,
+           "%s: a second forward gives other bits", trial->text);
+
+    if (program->training) {
+        float *gradient = lorac_session_logits_gradient(session);
+        REQUIRE(ref_count(&trial->weights) == result->logits_count);
+        for (size_t i = 0; i < result->logits_count; i++)
+            gradient[i] = (float)trial->weights.data[i];
+        before = allocation_count;
+        lorac_session_backward(session);
+        size_t in_backward = allocation_count - before;
+        CHECKF(in_backward == 0, "%s: backward allocated %zu times", trial->text, in_backward);
+        collect(trial, session, result);
+    }
+    check_guards(trial, &block);
+    free(block.covered);
+    free(again);
+}
+
+// ---- comparing
+
+static double largest_of(const double *values, size_t count)
+{
+    double largest = 0;
+    for (size_t i = 0; i < count; i++)
+        largest = fmax(largest, fabs(values[i]));
+    return largest;
+}
+
+static void compare_forward(const struct trial *trial, const char *what, const float *got, size_t count,
+                            const struct ref_tensor *expected)
+{
+    if (!CHECKF(count == ref_count(expected), "%s: %s has %zu elements, the oracle's %zu", trial->text, what, count,
+                ref_count(expected)))
+        return;
+    double worst = 0, largest = largest_of(expected->data, count);
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        double difference = fabs((double)got[i] - expected->data[i]);
+        if (!(difference <= worst)) { // also for a NaN
+            worst = difference;
+            at = i;
+        }
+    }
+    CHECKF(worst <= TOLERANCE_FORWARD * largest, "%s: %s[%zu] is %.9g, the oracle says %.9g (largest %.3g)",
+           trial->text, what, at, (double)got[at], expected->data[at], largest);
+}
+
+static double loss(const struct trial *trial)
+{
+    ref_run_forward(trial->run);
+    const struct ref_tensor *logits = ref_run_value(trial->run, trial->logits);
+    double sum = 0;
+    for (size_t i = 0; i < ref_count(logits); i++)
+        sum += logits->data[i] * trial->weights.data[i];
+    return sum;
+}
+
+// The loss with the tensor [name] moved by [by] times [direction] (NULL: only element [at]).
+static double moved_loss(const struct trial *trial, const char *name, double by, const double *direction, size_t at)
+{
+    struct ref_tensor *tensor = ref_run_value(trial->run, name);
+    struct ref_tensor kept = ref_copy(tensor);
+    for (size_t i = 0; i < ref_count(tensor); i++)
+        tensor->data[i] += by * (direction != NULL ? direction[i] : i == at);
+    double moved = loss(trial);
+    ref_run_set(trial->run, name, kept);
+    return moved;
+}
+
+static double difference(const struct trial *trial, const char *name, const double *direction, size_t at)
+{
+    double h = DIFFERENCE_STEP;
+    return (moved_loss(trial, name, h, direction, at) - moved_loss(trial, name, -h, direction, at)) / (2 * h);
+}
+
+// Single elements (all of a small tensor) and random directions, which see all elements at once.
+static void compare_gradient(const struct trial *trial, const char *name, const float *got, size_t count)
+{
+    struct lorac_rng rng;
+    double *direction = need(count, sizeof(double)), largest = SMALLEST_GRADIENT;
+    lorac_rng_init(&rng, 11, "samples", count, 0);
+    for (size_t i = 0; i < count; i++)
+        largest = fmax(largest, fabs((double)got[i]));
+    for (size_t k = 0; k < (count < MAX_SAMPLES ? count : MAX_SAMPLES); k++) {
+        size_t at = count <= MAX_SAMPLES ? k : lorac_rng_below(&rng, count);
+        double expected = difference(trial, name, NULL, at);
+        if (!CHECKF(fabs((double)got[at] - expected) <= TOLERANCE_BACKWARD * fmax(largest, fabs(expected)),
+                    "%s: gradient of %s[%zu] is %.9g, differences say %.9g (largest %.3g)", trial->text, name, at,
+                    (double)got[at], expected, largest))
+            break; // one message a tensor is enough
+    }
+    for (int k = 0; k < DIRECTIONS; k++) {
+        double along = 0, norm = sqrt((double)count);
+        for (size_t i = 0; i < count; i++) {
+            direction[i] = (lorac_rng_next(&rng) & 1 ? 1 : -1) / norm;
+            along += direction[i] * (double)got[i];
+        }
+        double expected = difference(trial, name, direction, 0);
+        CHECKF(fabs(along - expected) <= TOLERANCE_BACKWARD * fmax(largest, fabs(expected)),
+               "%s: gradient of %s along direction %d is %.9g, differences say %.9g (largest %.3g)", trial->text, name,
+               k, along, expected, largest);
+    }
+    free(direction);
+}
+
+static void compare_gradients(const struct trial *trial, const struct lorac_program *program,
+                              const struct result *result)
+{
+    const float *next = result->gradients;
+    size_t found = 0;
+    for (size_t i = 0; i < program->param_count; i++) {
+        const struct lorac_param *param = &program->params[i];
+        if (!param->trainable) {
+            CHECKF(param->gradient == NULL, "%s: frozen %s has a gradient", trial->text, param->name);
+            continue;
+        }
+        compare_gradient(trial, param->name, next, param->count);
+        next += param->count;
+        found++;
+    }
+    CHECKF(found == trial->graph.meta.trainable_count, "%s: %zu of %zu trainable tensors", trial->text, found,
+           trial->graph.meta.trainable_count);
+    if (result->input_gradient != NULL && !(trial->row->flags & ROW_USES_X))
+        compare_gradient(trial, "x", result->input_gradient, ref_count(&trial->x));
+}
+
+// ---- BatchNorm's statistics after commit: running = running*momentum + batch*(1-momentum), unbiased variance
+
+static void move_statistics(const struct trial *trial, struct ref_run *run, const struct lorac_program *program)
+{
+    const Onnx__GraphProto *graph = trial->graph.model->proto->graph;
+    for (size_t i = 0; i < graph->n_node; i++) {
+        const Onnx__NodeProto *node = graph->node[i];
+        if (!lorac_node_is(node, "BatchNormalization"))
+            continue;
+        struct ref_tensor batch[2];
+        const struct ref_tensor *x = ref_run_value(trial->run, node->input[0]);
+        ref_batch_statistics(x, &batch[0], &batch[1]);
+        double each = (double)ref_count(x) / (double)x->dims[1];
+        double momentum = (double)lorac_node_float(node, "momentum", 0.9F);
+        for (size_t k = 0; k < 2; k++) {
+            struct ref_tensor *running = ref_run_value(run, node->input[3 + k]);
+            for (size_t c = 0; c < ref_count(running); c++) {
+                double fresh = batch[k].data[c] * (k == 1 ? each / (each - 1) : 1);
+                running->data[c] = running->data[c] * momentum + fresh * (1 - momentum);
+            }
+            for (size_t p = 0; p < program->param_count; p++)
+                if (strcmp(program->params[p].name, node->input[3 + k]) == 0) {
+                    CHECK(program->params[p].updated && !program->params[p].trainable);
+                    compare_forward(trial, program->params[p].name, program->params[p].data, program->params[p].count,
+                                    running);
+                }
+            ref_free(&batch[k]);
+        }
+    }
+}
+
+static void check_commit(const struct trial *trial, struct lorac_session *session)
+{
+    struct lorac_program *program = lorac_session_program(session);
+    const struct lorac_value *logits = &program->values[program->logits];
+    struct lorac_error error = {0};
+    ref_run_forward(trial->run); // the last differences left moved values behind
+    struct ref_run *run = start_run(trial, false);
+    lorac_session_commit(session);
+    move_statistics(trial, run, program);
+    ref_run_forward(run);
+    put_input(trial, lorac_session_input(session));
+    CHECK_OK(lorac_session_forward(session, false, &error), error);
+    size_t count = lorac_value_count(logits);
+    float *got = need(count, sizeof(float));
+    to_onnx_order(logits, lorac_session_logits(session), got);
+    compare_forward(trial, "output with the moved statistics", got, count, ref_run_value(run, trial->logits));
+    free(got);
+    ref_run_free(run);
+}
+
+// ---- a row
+
+static bool start_session(const struct trial *trial, bool training, size_t threads, struct lorac_program **program,
+                          struct lorac_session **session)
+{
+    struct lorac_lower_options options = {.batch = (size_t)trial->row->dims[0], .training = training};
+    struct lorac_error error = {0};
+    *program = NULL;
+    *session = NULL;
+    if (CHECKF(lorac_lower(trial->graph.model, &trial->graph.meta, &options, program, &error) == LORAC_OK, "%s: %s",
+               trial->text, error.message) &&
+        CHECKF(lorac_session_create(*program, threads, session, &error) == LORAC_OK, "%s: %s", trial->text,
+               error.message))
+        return true;
+    lorac_program_free(*program);
+    return false;
+}
+
+static void check_inference(const struct trial *trial)
+{
+    struct lorac_program *program;
+    struct lorac_session *session;
+    if (!start_session(trial, false, 1, &program, &session))
+        return;
+    struct result result = {0};
+    struct ref_run *run = start_run(trial, false);
+    const struct ref_tensor *expected = ref_run_forward(run);
+    run_step(trial, session, &result);
+    const struct lorac_value *output = &program->values[program->output];
+    float *got = need(lorac_value_count(output), sizeof(float));
+    to_onnx_order(output, lorac_session_output(session), got);
+    compare_forward(trial, "output", got, lorac_value_count(output), expected);
+    compare_forward(trial, "logits", result.logits, result.logits_count, ref_run_value(run, trial->logits));
+    for (size_t i = 0; i < program->param_count; i++)
+        CHECK(!program->params[i].trainable && program->params[i].gradient == NULL);
+    free(got);
+    free_result(&result);
+    ref_run_free(run);
+    lorac_session_free(session);
+    lorac_program_free(program);
+}
+
+static void check_training(const struct trial *trial)
+{
+    struct result first = {0};
+    for (size_t threads = 1; threads <= 3; threads++) {
+        struct lorac_program *program;
+        struct lorac_session *session;
+        struct result result = {0};
+        if (!start_session(trial, true, threads, &program, &session))
+            break;
+        run_step(trial, session, &result);
+        if (threads == 1) {
+            compare_forward(trial, "logits in training", result.logits, result.logits_count,
+                            ref_run_value(trial->run, trial->logits));
+            compare_gradients(trial, program, &result);
+            if (trial->row->flags & ROW_BN_TRAIN)
+                check_commit(trial, session);
+            first = result;
+        } else {
+            CHECKF(memcmp(result.logits, first.logits, first.logits_count * sizeof(float)) == 0,
+                   "%s: %zu threads give other logits", trial->text, threads);
+            CHECKF(result.gradient_count == first.gradient_count &&
+                       memcmp(result.gradients, first.gradients, first.gradient_count * sizeof(float)) == 0,
+                   "%s: %zu threads give other gradients", trial->text, threads);
+            free_result(&result);
+        }
+        lorac_session_free(session);
+        lorac_program_free(program);
+    }
+    free_result(&first);
+}
+
+static void run_row(const struct kernel_row *row)
+{
+    struct trial trial = {0};
+    begin(&trial, row);
+    check_inference(&trial);
+    check_training(&trial);
+    end(&trial);
+}
+
+static void run_refusal(const struct refusal_row *row)
+{
+    struct trial trial = {0};
+    struct lorac_lower_options options = {.batch = (size_t)row->dims[0], .training = true};
+    struct lorac_program *program = NULL;
+    struct lorac_error error = {0};
+    compose(&trial, row->text, row->dims, "");
+    trial.graph = build(&trial, row->dims, row->opset, row->flags);
+    enum lorac_status status = lorac_lower(trial.graph.model, &trial.graph.meta, &options, &program, &error);
+    CHECKF(status != LORAC_OK, "%s: not refused", trial.text);
+    CHECKF(status == LORAC_OK || strstr(error.message, row->fragment) != NULL, "%s: refused with \"%s\"", trial.text,
+           error.message);
+    CHECKF(strchr(error.message, '\n') == NULL, "%s: a message of two lines", trial.text);
+    if (status == LORAC_OK)
+        lorac_program_free(program);
+    graph_free(&trial.graph);
+}
+
+// Every kernel must have a row, so that a new one cannot be forgotten.
+static void check_all_have_rows(void)
+{
+    size_t count;
+    const struct lorac_kernel *const *kernels = lorac_kernel_all(&count);
+    for (size_t i = 0; i < count; i++) {
+        char call[64];
+        size_t rows = 0;
+        snprintf(call, sizeof call, "%s(", kernels[i]->op_type);
+        for (size_t k = 0; k < sizeof kernel_rows / sizeof kernel_rows[0]; k++)
+            rows += strstr(kernel_rows[k].text, call) != NULL;
+        CHECKF(rows > 0, "no row for %s", kernels[i]->op_type);
+        CHECK(lorac_kernel_find(kernels[i]->op_type) == kernels[i]);
+    }
+    CHECK(lorac_kernel_find("NoSuchOperator") == NULL);
+}
+
+// ---- for test_oracle.py
+
+static void write_file(const char *folder, size_t number, const char *suffix, const void *bytes, size_t byte_count)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%03zu.%s", folder, number, suffix);
+    FILE *file = fopen(path, "wb");
+    REQUIRE(file != NULL);
+    REQUIRE(fwrite(bytes, 1, byte_count, file) == byte_count);
+    REQUIRE(fclose(file) == 0);
+}
+
+static void dump_row(const char *folder, size_t number, const struct kernel_row *row)
+{
+    struct trial trial = {0};
+    struct lorac_error error = {0};
+    uint8_t *bytes = NULL;
+    size_t byte_count = 0;
+    begin(&trial, row);
+    struct ref_run *run = start_run(&trial, false);
+    const struct ref_tensor *y = ref_run_forward(run);
+    REQUIRE(lorac_model_pack(trial.graph.model, &bytes, &byte_count, &error) == LORAC_OK);
+    write_file(folder, number, "onnx", bytes, byte_count);
+    write_file(folder, number, "x", trial.x.data, ref_count(&trial.x) * sizeof(double));
+    write_file(folder, number, "y", y->data, ref_count(y) * sizeof(double));
+    write_file(folder, number, "txt", trial.text, strlen(trial.text));
+    free(bytes);
+    ref_run_free(run);
+    end(&trial);
+}
+
+int main(int argc, char **argv)
+{
+    const char *folder = argc > 2 && strcmp(argv[1], "--dump") == 0 ? argv[2] : NULL;
+    const char *only = folder == NULL && argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < sizeof kernel_rows / sizeof kernel_rows[0]; i++) {
+        if (folder != NULL)
+            dump_row(folder, i, &kernel_rows[i]);
+        else if (strstr(kernel_rows[i].text, only) != NULL)
+            run_row(&kernel_rows[i]);
+    }
+    if (folder != NULL)
+        return 0;
+    for (size_t i = 0; i < sizeof refusal_rows / sizeof refusal_rows[0]; i++)
+        if (strstr(refusal_rows[i].text, only) != NULL)
+            run_refusal(&refusal_rows[i]);
+    check_all_have_rows();
+    if (!COUNTS_ALLOCATIONS)
+        printf("allocations were not counted in this build\n");
+    return check_report();
+}
