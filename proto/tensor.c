@@ -91,7 +91,7 @@ static enum lorac_status check_field(const Onnx__TensorProto *tensor, const stru
 
 enum lorac_status lorac_tensor_check(const Onnx__TensorProto *tensor, struct lorac_error *error)
 {
-    size_t count;
+    size_t count = 0;
     if (tensor->n_external_data > 0 || tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "tensor '%s' is in another file: external data is not supported yet; load the model "
@@ -119,7 +119,7 @@ struct view {
 
 static enum lorac_status open_view(const Onnx__TensorProto *tensor, struct view *out, struct lorac_error *error)
 {
-    struct view view;
+    struct view view = {NULL, LORAC_FIELD_RAW, 0};
     LORAC_TRY(lorac_tensor_check(tensor, error));
     LORAC_TRY(lorac_tensor_count(tensor, &view.count, error));
     view.type = lorac_tensor_type_find(tensor->data_type);
