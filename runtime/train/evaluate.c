@@ -37,7 +37,8 @@ static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_e
     const float *logits, *outputs;
     LORAC_TRY(lorac_net_forward(evaluation->net, &net_fill, &logits, &outputs, error));
     if (!lorac_all_finite(logits, fill->count * classes))
-        return lorac_net_bad_forward(evaluation->net, &net_fill, fill->first, error);
+        return lorac_net_bad_forward(evaluation->net, &net_fill, fill->source->dataset->first_index + fill->first,
+                                     error);
     const size_t bytes = fill->count * classes * sizeof(float);
     if (request->logits)
         memcpy(request->logits + fill->first * classes, logits, bytes);

@@ -49,7 +49,8 @@ static enum lorac_status check_finite(const struct lorac_dataset *dataset, struc
     for (size_t i = 0; i < dataset->count; i++, image += size)
         if (!lorac_all_finite(image, size))
             return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
-                                   "image %zu holds a NaN or an infinity; float images must be finite numbers", i);
+                                   "image %zu holds a NaN or an infinity; float images must be finite numbers",
+                                   dataset->first_index + i);
     return LORAC_OK;
 }
 
@@ -70,6 +71,6 @@ enum lorac_status lorac_fill_check(const struct lorac_net *net, const struct lor
                                        "label %zu is %" PRId32
                                        ", but the model has %zu classes; labels must be in 0 .. "
                                        "%zu",
-                                       i, dataset->labels[i], net->classes, net->classes - 1);
+                                       dataset->first_index + i, dataset->labels[i], net->classes, net->classes - 1);
     return check_finite(dataset, error);
 }

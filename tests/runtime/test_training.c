@@ -1,0 +1,240 @@
+// Training through the C API: what it learns, what moves and what stays, what is saved, and what happens to a bad step.
+#include "check.h"
+#include "net_fixture.h"
+
+#include "proto/tensor.h"
+
+#include <unistd.h>
+
+// ---- train, save, prepare again
+
+static void test_train(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net = open_prepared(&(struct tiny_options){.pixels = true}, true);
+    const size_t inference_bytes = lorac_memory_bytes(net);
+    CHECK(inference_bytes > 0);
+    const struct lorac_images images = u8(0, BATCH), all = u8(0, IMAGES);
+    struct lorac_evaluation before, after;
+    struct lorac_step_result step;
+    CHECK_OK(lorac_evaluate(net, &images, labels, NULL, NULL, &before, &error), error);
+    const double still = 0;
+    CHECK_OK(lorac_train_batch(net, &images, labels, &still, &step, &error), error);
+    CHECKF(fabs(step.loss - before.loss) <= 1e-6, "loss of a step %.9g, of evaluation %.9g", step.loss, before.loss);
+    CHECK(step.correct == before.correct && step.gradient_norm > 0);
+    CHECK_OK(lorac_evaluate(net, &images, labels, NULL, NULL, &after, &error), error);
+    CHECK(after.loss == before.loss); // a learning rate of 0 moves nothing
+
+    CHECK_OK(lorac_evaluate(net, &all, labels, NULL, NULL, &before, &error), error);
+    train_steps(net, 200);
+    CHECK_OK(lorac_evaluate(net, &all, labels, NULL, NULL, &after, &error), error);
+    CHECKF(after.loss < before.loss / 2 && after.correct > IMAGES / 2, "loss %g to %g, %zu correct", before.loss,
+           after.loss, after.correct);
+
+    float trained[IMAGES * TINY_CLASSES], again[IMAGES * TINY_CLASSES];
+    CHECK_OK(lorac_predict(net, &all, trained, &error), error);
+    CHECK_OK(lorac_save(net, "test_net_saved.onnx", &error), error);
+    struct lorac_net *reopened = NULL;
+    CHECK_OK(lorac_open("test_net_saved.onnx", &reopened, &error), error);
+    REQUIRE(reopened != NULL);
+    unlink("test_net_saved.onnx");
+    struct lorac_prepare_options options = training(1);
+    CHECK_OK(lorac_prepare(reopened, &options, &error), error);
+    CHECK_OK(lorac_predict(reopened, &all, again, &error), error);
+    CHECK(memcmp(trained, again, sizeof again) == 0);
+
+    // A second preparation keeps the values and starts the optimiser anew: as after saving and opening.
+    CHECK_OK(lorac_prepare(net, &options, &error), error);
+    CHECK_OK(lorac_predict(net, &all, again, &error), error);
+    CHECK(memcmp(trained, again, sizeof again) == 0);
+    train_steps(net, 3);
+    train_steps(reopened, 3);
+    CHECK(same_bytes(net, reopened));
+    options.training = false;
+    options.batch = IMAGES;
+    CHECK_OK(lorac_predict(net, &all, trained, &error), error);
+    CHECK_OK(lorac_prepare(net, &options, &error), error);
+    CHECK_OK(lorac_predict(net, &all, again, &error), error);
+    for (size_t i = 0; i < IMAGES * TINY_CLASSES; i++)
+        CHECK(fabs((double)trained[i] - (double)again[i]) <= SUM_TOLERANCE);
+    CHECK(lorac_train_batch(net, &all, labels, NULL, NULL, &error) == LORAC_ERROR_ARGUMENT);
+    lorac_close(net);
+    lorac_close(reopened);
+}
+
+static bool in_list(const char *name, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+// Only what is trained differs after training, and all of it does; with BatchNorm in mode train its statistics move
+// too.
+static void test_what_moves(const struct tiny_options *tiny, const char *const *moving, size_t moving_count)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net = open_prepared(tiny, true), *fresh = open_tiny(tiny);
+    train_steps(net, 3);
+    CHECK_OK(lorac_session_store(net->session, &error), error);
+    const Onnx__GraphProto *a = fresh->model->proto->graph, *b = net->model->proto->graph;
+    REQUIRE(a->n_initializer == b->n_initializer);
+    for (size_t i = 0; i < a->n_initializer; i++) {
+        const char *name = a->initializer[i]->name;
+        size_t a_count, b_count;
+        uint8_t *a_bytes = NULL, *b_bytes = NULL;
+        CHECK_OK(lorac_tensor_canonical_bytes(a->initializer[i], &a_bytes, &a_count, &error), error);
+        CHECK_OK(lorac_tensor_canonical_bytes(b->initializer[i], &b_bytes, &b_count, &error), error);
+        bool same = a_count == b_count && memcmp(a_bytes, b_bytes, a_count) == 0;
+        bool trained = in_list(name, net->meta.trainable, net->meta.trainable_count);
+        CHECKF(same != (trained || in_list(name, moving, moving_count)), "'%s' %s", name, same ? "stayed" : "moved");
+        free(a_bytes);
+        free(b_bytes);
+    }
+    lorac_close(net);
+    lorac_close(fresh);
+}
+
+static void test_threads(const struct tiny_options *tiny)
+{
+    struct lorac_net *nets[3];
+    for (size_t threads = 1; threads <= 3; threads++) {
+        struct lorac_error error = {0};
+        nets[threads - 1] = open_tiny(tiny);
+        struct lorac_prepare_options options = training(threads);
+        options.optimizer.kind = LORAC_ADAMW;
+        options.optimizer.lr = 0.01;
+        CHECK_OK(lorac_prepare(nets[threads - 1], &options, &error), error);
+        train_steps(nets[threads - 1], 12);
+    }
+    CHECK(same_bytes(nets[0], nets[1]));
+    CHECK(same_bytes(nets[0], nets[2]));
+    for (size_t i = 0; i < 3; i++)
+        lorac_close(nets[i]);
+}
+
+// ---- NaN and infinity
+
+static void set_weights(struct lorac_net *net, const char *name, float value)
+{
+    struct lorac_error error = {0};
+    Onnx__TensorProto *tensor = lorac_model_initializer(net->model, name);
+    size_t count = 0;
+    REQUIRE(tensor != NULL);
+    CHECK_OK(lorac_tensor_count(tensor, &count, &error), error);
+    float *values = malloc(count * sizeof *values);
+    REQUIRE(values != NULL);
+    for (size_t i = 0; i < count; i++)
+        values[i] = value;
+    CHECK_OK(lorac_tensor_set_float(net->model, tensor, values, count, &error), error);
+    free(values);
+}
+
+static void test_bad_weights(void)
+{
+    static const char *const names[] = {"w", "vb", "u", "g", "n_c/lora_A"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (int train = 0; train < 2; train++) {
+            struct lorac_error error = {0};
+            struct lorac_net *net = open_tiny(&(struct tiny_options){.pixels = true});
+            set_weights(net, names[i], i % 2 == 0 ? NAN : INFINITY);
+            struct lorac_prepare_options options = training(1);
+            options.training = train;
+            CHECKF(lorac_prepare(net, &options, &error) == LORAC_ERROR_NOT_FINITE &&
+                       strstr(error.message, names[i]) != NULL,
+                   "'%s', training %d: \"%s\"", names[i], train, error.message);
+            // Not prepared, but whole: good weights can be put in and prepared.
+            set_weights(net, names[i], 0.1f);
+            CHECK_OK(lorac_prepare(net, &options, &error), error);
+            lorac_close(net);
+        }
+}
+
+static void test_bad_images(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net = open_prepared(&(struct tiny_options){.pixels = true}, true);
+    float outputs[IMAGES * TINY_CLASSES];
+    struct lorac_evaluation evaluation;
+    struct lorac_images images = f32(0, IMAGES);
+    const size_t place = 17 * TINY_PIXELS + 31;
+    const float kept = floats[place];
+    for (int i = 0; i < 2; i++) {
+        floats[place] = i == 0 ? NAN : -INFINITY;
+        CHECK(lorac_predict(net, &images, outputs, &error) == LORAC_ERROR_NOT_FINITE);
+        CHECKF(strstr(error.message, "image 17 ") != NULL, "message is \"%s\"", error.message);
+        CHECK(lorac_evaluate(net, &images, labels, NULL, NULL, &evaluation, &error) == LORAC_ERROR_NOT_FINITE);
+        struct lorac_images batch = f32(16, BATCH);
+        CHECK(lorac_train_batch(net, &batch, labels, NULL, NULL, &error) == LORAC_ERROR_NOT_FINITE);
+        CHECKF(strstr(error.message, "image 1 ") != NULL, "message is \"%s\"", error.message);
+    }
+    floats[place] = kept;
+    CHECK_OK(lorac_predict(net, &images, outputs, &error), error);
+    lorac_close(net);
+}
+
+// A layer whose weights are finite, but whose output overflows: it is named, and nothing in the net has moved.
+static void test_bad_layer(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net =
+        open_tiny(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
+    set_weights(net, "u", 3e38f);
+    struct lorac_prepare_options options = training(2);
+    CHECK_OK(lorac_prepare(net, &options, &error), error);
+    size_t before_count = 0, after_count = 0;
+    uint8_t *before = saved_bytes(net, &before_count);
+    const struct lorac_images images = u8(0, BATCH);
+    float outputs[BATCH * TINY_CLASSES];
+    CHECK(lorac_train_batch(net, &images, labels, NULL, NULL, &error) == LORAC_ERROR_NOT_FINITE);
+    CHECKF(strstr(error.message, "n_h") != NULL, "message is \"%s\"", error.message);
+    CHECK(lorac_predict(net, &images, outputs, &error) == LORAC_ERROR_NOT_FINITE);
+    CHECKF(strstr(error.message, "n_h") != NULL, "message is \"%s\"", error.message);
+    uint8_t *after = saved_bytes(net, &after_count);
+    CHECK(before_count == after_count && memcmp(before, after, before_count) == 0);
+    free(before);
+    free(after);
+    lorac_close(net);
+}
+
+// An update that overflows is taken back, and training goes on.
+static void test_bad_update(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net =
+        open_tiny(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
+    struct lorac_prepare_options options = training(2);
+    options.optimizer.weight_decay = 1e10;
+    options.optimizer.clip_norm = 0;
+    CHECK_OK(lorac_prepare(net, &options, &error), error);
+    size_t before_count = 0, after_count = 0;
+    uint8_t *before = saved_bytes(net, &before_count);
+    const struct lorac_images images = u8(0, BATCH);
+    const double huge = 1e38, small = 1e-13;
+    CHECK(lorac_train_batch(net, &images, labels, &huge, NULL, &error) == LORAC_ERROR_NOT_FINITE);
+    CHECKF(strstr(error.message, "parameter '") != NULL, "message is \"%s\"", error.message);
+    uint8_t *after = saved_bytes(net, &after_count);
+    CHECK(before_count == after_count && memcmp(before, after, before_count) == 0);
+    CHECK_OK(lorac_train_batch(net, &images, labels, &small, NULL, &error), error);
+    free(before);
+    free(after);
+    lorac_close(net);
+}
+
+int main(void)
+{
+    make_images();
+    test_train();
+    test_what_moves(&(struct tiny_options){.pixels = true}, NULL, 0);
+    test_what_moves(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true}, NULL, 0);
+    test_what_moves(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN},
+                    (const char *const[]){"m", "q"}, 2);
+    test_threads(&(struct tiny_options){.pixels = true});
+    test_threads(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
+    test_bad_weights();
+    test_bad_images();
+    test_bad_layer();
+    test_bad_update();
+    return check_report();
+}
