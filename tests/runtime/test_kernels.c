@@ -81,8 +81,8 @@ static struct graph build(const struct trial *trial, const int64_t *dims, int64_
     return graph_build(&spec);
 }
 
-// A shuffled grid in -2 .. 2 that leaves out 0 by part of a step: no ties for MaxPool and no kinks for Relu within reach
-// of the differences.
+// A shuffled grid in -2 .. 2 that leaves out 0 by part of a step: no ties for MaxPool and no kinks for Relu within the
+// reach of the differences.
 static struct ref_tensor grid_image(const int64_t *dims)
 {
     struct ref_tensor x = ref_make(4, dims);
