@@ -192,8 +192,8 @@ static enum lorac_status check_plan(const struct lorac_inject_options *options, 
 {
     const struct lorac_conv_row *first = first_row(plan);
     if (options->bn == LORAC_BN_TRAIN && plan->batch_norm_count == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model has no BatchNormalization to train (the exporter "
-                               "folded it into the convolutions); use --bn frozen");
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model has no BatchNormalization to train (the "
+                               "exporter folded it into the convolutions); use --bn frozen");
     if (options->train_first && !options->train_all && (!first || !will_train(plan, lorac_node_input(first->node, 1))))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--train-first: %s",
                                first ? "the first convolution's weight is no float32 constant of rank 4"
@@ -205,8 +205,8 @@ static enum lorac_status check_plan(const struct lorac_inject_options *options, 
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--layers '%s' leaves no convolution to adapt; see inspect "
                                "for the names and reasons", options->layers);
     if (count_adapted(plan) == 0 && plan->trainable_count == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "nothing would be trainable: no convolution gets an adapter "
-                               "and neither the first nor the last layer is trained; see inspect for the reasons");
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "nothing would be trainable: no convolution gets an "
+                               "adapter and neither the first nor the last layer is trained; see inspect for the reasons");
     return LORAC_OK;
 }
 

@@ -11,7 +11,7 @@ struct lorac_inject_options {
     double alpha;                    // 8; finite, not 0
     enum lorac_rank_setting setting; // kernel
     uint64_t seed;                   // 0; A depends on it and the convolution's name alone
-    const char *layers;              // POSIX extended regex on node names that an adapted convolution must match; NULL: all
+    const char *layers;              // POSIX extended regex that an adapted convolution's node name must match; NULL: all
     const char *exclude;             // ... must not match; NULL: none
     bool train_first;                // false: the first convolution's weight becomes trainable
     bool train_last;                 // true: the last layer's weight and bias become trainable
@@ -50,8 +50,8 @@ struct lorac_inject_plan {
     const char *last_reason;
     size_t trainable_count;
     const char **trainable;          // names of base tensors that become trainable (adapters not included)
-    int64_t parameters;              // elements of all float initialisers and Constant tensors of the base model, biases
-                                     // and BatchNorm included (running statistics too)
+    int64_t parameters;              // elements of all float initialisers and Constant tensors of the base model,
+                                     // biases and BatchNorm included (running statistics too)
     int64_t trainable_parameters;    // adapters and base tensors
     size_t batch_norm_count;
 };

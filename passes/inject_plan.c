@@ -70,7 +70,8 @@ static enum lorac_status check_options(struct lorac_model *model, const struct l
                                options->alpha);
     float scale = (float)(options->alpha / (double)options->rank);
     if (!isfinite(scale) || scale == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "alpha/rank is %g, which is no float32; choose another alpha",
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "alpha/rank is %g, which is no float32; choose another alpha",
                                options->alpha / (double)options->rank);
     return options->input.given ? lorac_input_meta_check(&options->input, input_channels(model), error) : LORAC_OK;
 }

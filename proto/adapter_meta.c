@@ -259,15 +259,16 @@ static enum lorac_status check_agreement(struct lorac_model *model, const struct
 
 static enum lorac_status read_injected(struct lorac_model *model, struct lorac_meta *meta, struct lorac_error *error)
 {
-    const char *text;
-    int choice;
+    const char *text = NULL;
+    int choice = 0;
     LORAC_TRY(read_format(lorac_model_metadata(model, KEY_FORMAT), error));
     LORAC_TRY(required(model, KEY_HASH, &meta->base_hash, error));
     LORAC_TRY(read_hash(meta->base_hash, error));
     LORAC_TRY(required(model, KEY_ADAPTERS, &text, error));
     LORAC_TRY(read_adapters(model->arena, text, meta, error));
     LORAC_TRY(required(model, KEY_TRAINABLE, &text, error));
-    LORAC_TRY(lorac_json_read_names(model->arena, KEY_TRAINABLE, text, &meta->trainable_count, &meta->trainable, error));
+    LORAC_TRY(lorac_json_read_names(model->arena, KEY_TRAINABLE, text, &meta->trainable_count, &meta->trainable,
+                                    error));
     LORAC_TRY(required(model, KEY_BN, &text, error));
     LORAC_TRY(read_choice(KEY_BN, text, BN_NAMES, &choice, error));
     meta->bn = choice == 0 ? LORAC_BN_FROZEN : LORAC_BN_TRAIN;

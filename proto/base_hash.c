@@ -54,8 +54,8 @@ static bool is_listed(const struct entry *list, size_t count, const struct entry
 static enum lorac_status list_base_tensors(struct lorac_model *model, const struct lorac_meta *meta,
                                            struct entry **out, size_t *out_count, struct lorac_error *error)
 {
-    struct entry *skipped;
-    size_t skipped_count, count = 0;
+    struct entry *skipped = NULL;
+    size_t skipped_count = 0, count = 0;
     LORAC_TRY(list_adapter_tensors(model, meta, &skipped, &skipped_count, error));
     const Onnx__GraphProto *graph = model->proto->graph;
     struct entry *list = lorac_arena_alloc_array(model->arena, graph->n_initializer + graph->n_node, sizeof *list);
@@ -101,8 +101,8 @@ static enum lorac_status add_elements(XXH3_state_t *state, const Onnx__TensorPro
         }
         return LORAC_OK;
     }
-    uint8_t *bytes;
-    size_t byte_count;
+    uint8_t *bytes = NULL;
+    size_t byte_count = 0;
     LORAC_TRY(lorac_tensor_canonical_bytes(tensor, &bytes, &byte_count, error));
     XXH3_128bits_update(state, bytes, byte_count);
     free(bytes);
@@ -136,8 +136,8 @@ static void print_digest(const XXH3_state_t *state, char out[33])
 enum lorac_status lorac_base_hash(struct lorac_model *model, const struct lorac_meta *meta, char out[33],
                                   struct lorac_error *error)
 {
-    struct entry *list;
-    size_t count;
+    struct entry *list = NULL;
+    size_t count = 0;
     LORAC_TRY(list_base_tensors(model, meta, &list, &count, error));
     XXH3_state_t *state = XXH3_createState();
     if (!state)

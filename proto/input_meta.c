@@ -19,8 +19,8 @@ static enum lorac_status check_values(const char *name, const double *values, si
                                count, channels, channels);
     for (size_t c = 0; c < count; c++)
         if (!isfinite(values[c]) || (above_zero && values[c] <= 0))
-            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "input %s value %zu is %g; it must be finite%s", name, c,
-                                   values[c], above_zero ? " and above 0" : "");
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "input %s value %zu is %g; it must be finite%s", name,
+                                   c, values[c], above_zero ? " and above 0" : "");
     return LORAC_OK;
 }
 

@@ -74,7 +74,8 @@ static const struct {
      "'c1/lora_A' is INT32; it must be FLOAT"},
     {"W0 of another type", {.tensor = "c1.w", .type = ONNX__TENSOR_PROTO__DATA_TYPE__INT32, .dim0 = -1},
      "the weight 'c1.w' is INT32"},
-    {"the shape of another type", {.tensor = "c1/lora_shape", .type = ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, .dim0 = -1},
+    {"the shape of another type",
+     {.tensor = "c1/lora_shape", .type = ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, .dim0 = -1},
      "'c1/lora_shape' must be INT64 [4]"},
     {"an empty weight", {.tensor = "c1.w", .dim0 = 0}, "the weight 'c1.w' is empty"},
 };
@@ -111,7 +112,8 @@ static void test_record(void)
     struct lorac_model *model = many_convs(8, "Gemm");
     REQUIRE(CHECK_OK(lorac_pass_inject.run(model, NULL, &report, &error), error));
     REQUIRE(CHECK_OK(lorac_meta_read(model, &meta, &error), error));
-    struct lorac_adapter right = meta.adapters[0], rank = right, alpha = right, conv = right, setting = right, b = right;
+    struct lorac_adapter right = meta.adapters[0], rank = right, alpha = right, conv = right;
+    struct lorac_adapter setting = right, b = right;
     rank.rank = 2;
     rank.alpha = 4;
     alpha.alpha = 9;

@@ -281,7 +281,8 @@ static void test_meta(void)
     options.seed = UINT64_MAX;
     options.alpha = 0.1;
     options.tool = "a test";
-    options.input = (struct lorac_input_meta){.given = true, .scale = 1, .mean_count = 3, .mean = {0.485, 0.456, 0.406}};
+    options.input = (struct lorac_input_meta){
+        .given = true, .scale = 1, .mean_count = 3, .mean = {0.485, 0.456, 0.406}};
     CHECK_OK(lorac_base_hash(model, NULL, plain_hash, &error), error);
     CHECK_OK(lorac_pass_inject.run(model, &options, &report, &error), error);
     if (CHECK_OK(lorac_meta_read(model, &meta, &error), error)) {
@@ -374,8 +375,8 @@ static void test_refusals(void)
         size_t before_count = 0, after_count = 1;
         CHECK_OK(lorac_model_pack(model, &before, &before_count, &error), error);
         CHECK(!lorac_pass_inject.applies(model, table[i].options));
-        CHECKF(lorac_pass_inject.run(model, table[i].options, &report, &error) == LORAC_ERROR_ARGUMENT, "row %zu: %s", i,
-               error.message);
+        CHECKF(lorac_pass_inject.run(model, table[i].options, &report, &error) == LORAC_ERROR_ARGUMENT, "row %zu: %s",
+               i, error.message);
         CHECKF(strstr(error.message, table[i].message) != NULL, "row %zu: %s", i, error.message);
         CHECK_OK(lorac_model_pack(model, &after, &after_count, &error), error);
         CHECKF(before_count == after_count && memcmp(before, after, after_count) == 0, "row %zu changed the model", i);
