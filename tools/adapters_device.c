@@ -26,8 +26,8 @@ static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_
 {
     const struct lorac_adapter *adapter = find_adapter(meta, node);
     const Onnx__TensorProto *weight = lorac_model_constant(model, lorac_node_input(node, 1));
-    *row = (struct lorac_conv_row){
-        .node = node, .name = lorac_node_name(node), .group = lorac_node_int(node, "group", 1)};
+    *row =
+        (struct lorac_conv_row){.node = node, .name = lorac_node_name(node), .group = lorac_node_int(node, "group", 1)};
     if (adapter) {
         struct lorac_adapter_site site;
         LORAC_TRY(lorac_adapter_locate(model, adapter, &site, error));

@@ -1,6 +1,5 @@
 #include "adapters.h"
 
-
 // The full build: what inject does comes from passes/. (adapters_device.c is the other build's.)
 
 // In the order of enum lorac_rank_setting and enum lorac_bn_mode.
@@ -8,6 +7,7 @@ static const char *const rank_settings[] = {"kernel", "plain", NULL};
 static const char *const bn_modes[] = {"frozen", "train", NULL};
 
 #define FIELD(member) offsetof(struct lorac_adapter_settings, member)
+// clang-format off
 const struct lorac_option lorac_adapter_options[] = {
     {.name = "rank", .type = LORAC_OPTION_INT64, .value = "R", .offset = FIELD(rank), .fallback = "4",
      .help = "Rank of the adapters.", .limit = LORAC_FROM_TO(1, LORAC_MAX_RANK)},
@@ -33,21 +33,24 @@ const struct lorac_option lorac_adapter_options[] = {
      .help = "BatchNorm: keep its statistics, or use each batch's and move the running ones."},
     {0},
 };
+// clang-format on
 #undef FIELD
 
 enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error)
 {
-    static const char *const without_adapters[] = {"rank",        "alpha",      "rank-setting", "layers",
-                                                   "exclude",     "train-first", "train-last",   "no-train-last"};
+    static const char *const without_adapters[] = {"rank",    "alpha",       "rank-setting", "layers",
+                                                   "exclude", "train-first", "train-last",   "no-train-last"};
     const struct lorac_option_set *options = &call->options;
     if (lorac_options_given(options, "train-last") && lorac_options_given(options, "no-train-last"))
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--train-last contradicts --no-train-last: give one of them");
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--train-last contradicts --no-train-last: give one of them");
     for (size_t i = 0; i < sizeof without_adapters / sizeof *without_adapters; i++)
         if (lorac_options_given(options, "train-all") && lorac_options_given(options, without_adapters[i]))
-            return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                                   "--train-all makes no adapters and trains every layer: --%s has no effect, leave one "
-                                   "of them out",
-                                   without_adapters[i]);
+            return lorac_error_set(
+                error, LORAC_ERROR_ARGUMENT,
+                "--train-all makes no adapters and trains every layer: --%s has no effect, leave one "
+                "of them out",
+                without_adapters[i]);
     return LORAC_OK;
 }
 

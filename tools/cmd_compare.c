@@ -59,8 +59,9 @@ const struct lorac_command lorac_command_compare = {
     .name = "compare",
     .summary = "how far the outputs of two models are apart",
     .synopsis = "FIRST.onnx SECOND.onnx [--data FILE] [options]",
-    .description = "Runs both models on the same images, one after the other, and prints the largest difference of their\n"
-                   "outputs and how often the top-1 class agrees. Without --data the images are random numbers.\n",
+    .description =
+        "Runs both models on the same images, one after the other, and prints the largest difference of their\n"
+        "outputs and how often the top-1 class agrees. Without --data the images are random numbers.\n",
     .examples = "  lorac-onnx compare trained.onnx plain.onnx --data test_x.npy\n"
                 "  lorac-onnx compare a.onnx b.onnx --tolerance 1e-6\n",
     .operand_count = 2,

@@ -19,6 +19,7 @@ struct eval_settings {
 };
 
 #define FIELD(member) offsetof(struct eval_settings, member)
+// clang-format off
 static const struct lorac_option eval_options[] = {
     {.name = "per-class", .type = LORAC_OPTION_FLAG, .offset = FIELD(per_class),
      .help = "Accuracy of each class as well."},
@@ -30,6 +31,7 @@ static const struct lorac_option eval_options[] = {
      .help = "Images that are run at once.", .limit = LORAC_FROM_TO(1, 65536)},
     {0},
 };
+// clang-format on
 static const struct lorac_option_group groups[] = {
     {"Results", eval_options, 0},
     {"Data", lorac_labelled_data_options, FIELD(data)},
@@ -59,8 +61,8 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
     if (settings->per_class && !settings->data.labels)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--per-class needs --labels FILE");
-    const char *inputs[] = {call->operands[0], settings->data.data,
-                            settings->data.labels ? settings->data.labels : "", NULL};
+    const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels ? settings->data.labels : "",
+                            NULL};
     return settings->outputs ? lorac_output_check("--outputs", settings->outputs, inputs, error) : LORAC_OK;
 }
 
@@ -153,10 +155,10 @@ static json_t *classes_json(const struct evaluation *evaluation)
     json_t *rows = json_array();
     for (size_t i = 0; rows && i < evaluation->classes; i++) {
         size_t images = evaluation->class_images[i], correct = evaluation->class_correct[i];
-        json_t *row = json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)i, "name",
-                                lorac_json_text(lorac_class_name(evaluation->net, i)), "images", (json_int_t)images,
-                                "correct", (json_int_t)correct, "accuracy",
-                                lorac_json_number(accuracy(correct, images)));
+        json_t *row =
+            json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)i, "name",
+                      lorac_json_text(lorac_class_name(evaluation->net, i)), "images", (json_int_t)images, "correct",
+                      (json_int_t)correct, "accuracy", lorac_json_number(accuracy(correct, images)));
         if (json_array_append_new(rows, row) != 0) {
             json_decref(rows);
             return NULL;
@@ -168,11 +170,10 @@ static json_t *classes_json(const struct evaluation *evaluation)
 static enum lorac_status print_json(const struct evaluation *evaluation, bool labelled, struct lorac_error *error)
 {
     const struct lorac_evaluation *result = &evaluation->result;
-    json_t *root = json_pack(
-        "{s:I, s:o, s:o, s:o}", "images", (json_int_t)evaluation->dataset.count, "accuracy",
-        lorac_json_number(labelled ? accuracy(result->correct, result->images) : NAN), "loss",
-        lorac_json_number(labelled ? result->loss : NAN), "images_per_second",
-        lorac_json_number(images_per_second(evaluation)));
+    json_t *root = json_pack("{s:I, s:o, s:o, s:o}", "images", (json_int_t)evaluation->dataset.count, "accuracy",
+                             lorac_json_number(labelled ? accuracy(result->correct, result->images) : NAN), "loss",
+                             lorac_json_number(labelled ? result->loss : NAN), "images_per_second",
+                             lorac_json_number(images_per_second(evaluation)));
     if (root && evaluation->class_images && json_object_set_new(root, "per_class", classes_json(evaluation)) != 0) {
         json_decref(root);
         root = NULL;
@@ -202,8 +203,9 @@ static enum lorac_status report(const struct lorac_call *call, const struct eval
                                       evaluation->classes, error));
     LORAC_TRY(settings->json ? print_json(evaluation, labelled, error) : print_text(evaluation, labelled, error));
     if (labelled && !isfinite(evaluation->result.loss))
-        return lorac_error_set(error, LORAC_ERROR_NOT_FINITE, "the mean loss is not finite: the model gives NaN or "
-                                                              "infinite outputs for some of these images");
+        return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
+                               "the mean loss is not finite: the model gives NaN or "
+                               "infinite outputs for some of these images");
     return LORAC_OK;
 }
 

@@ -16,6 +16,7 @@ struct inject_settings {
 };
 
 #define FIELD(member) offsetof(struct inject_settings, member)
+// clang-format off
 static const struct lorac_option inject_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
      .offset = FIELD(output), .help = "Where the injected model goes: not the input."},
@@ -23,6 +24,7 @@ static const struct lorac_option inject_options[] = {
      .help = "Seed of the adapters' random start."},
     {0},
 };
+// clang-format on
 static const struct lorac_option_group groups[] = {
     {"Files", inject_options, 0},
     {"What is trained", lorac_adapter_options, FIELD(adapters)},
@@ -98,8 +100,9 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     // Planned before the pass runs: afterwards the rows would say what is there and not what was skipped and why.
     LORAC_TRY(lorac_inject_plan(model, &options, &plan, error));
     if (!model->rewrites_unchanged)
-        lorac_report_note(call, "note: '%s' is stored in another way than this program writes; merging will give a model "
-                                "that says the same, but not the same bytes",
+        lorac_report_note(call,
+                          "note: '%s' is stored in another way than this program writes; merging will give a model "
+                          "that says the same, but not the same bytes",
                           call->operands[0]);
     LORAC_TRY(lorac_pass_inject.run(model, &options, &report, error));
     LORAC_TRY(lorac_model_save(model, settings->output, error));
@@ -123,8 +126,9 @@ const struct lorac_command lorac_command_inject = {
     .name = "inject",
     .summary = "give a model its adapters, and record how it is trained",
     .synopsis = "MODEL.onnx -o OUT.onnx [options]",
-    .description = "Adds a LoRA-C adapter to each convolution but the first. The outputs stay the same, and the output is\n"
-                   "a valid ONNX model. Nothing of the original changes: merging it at once gives the file back.\n",
+    .description =
+        "Adds a LoRA-C adapter to each convolution but the first. The outputs stay the same, and the output is\n"
+        "a valid ONNX model. Nothing of the original changes: merging it at once gives the file back.\n",
     .examples = "  lorac-onnx inject resnet20.onnx -o injected.onnx --rank 4 --alpha 8 \\\n"
                 "      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n"
                 "  lorac-onnx inject resnet50.onnx -o injected.onnx --rank-setting plain --exclude 'layer1'\n",

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #define FIELD(member) offsetof(struct lorac_inspect_settings, member)
+// clang-format off
 static const struct lorac_option inspect_options[] = {
     {.name = "json", .type = LORAC_OPTION_FLAG, .offset = FIELD(json), .help = "Print the same as JSON."},
     {.name = "batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(batch), .fallback = "32",
@@ -13,6 +14,7 @@ static const struct lorac_option inspect_options[] = {
      .help = "Height and width of the images, for a model that leaves them free."},
     {0},
 };
+// clang-format on
 static const struct lorac_option_group groups[] = {
     {"Results", inspect_options, 0},
 #ifndef LORAC_DEVICE_ONLY
@@ -57,8 +59,9 @@ const struct lorac_command lorac_command_inspect = {
     .name = "inspect",
     .summary = "what is in a model, and what training it would cost",
     .synopsis = "MODEL.onnx [options]",
-    .description = "Prints the convolutions with their adapters (of a plain model: those that inject would add with the\n"
-                   "same options), parameters, multiply-adds, the memory of training, and what cannot be run and why.\n",
+    .description =
+        "Prints the convolutions with their adapters (of a plain model: those that inject would add with the\n"
+        "same options), parameters, multiply-adds, the memory of training, and what cannot be run and why.\n",
     .examples = "  lorac-onnx inspect resnet20.onnx\n"
                 "  lorac-onnx inspect resnet20.onnx --rank 16 --alpha 32 --batch 64 --json\n",
     .operand_count = 1,

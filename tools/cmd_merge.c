@@ -17,6 +17,7 @@ struct merge_settings {
 };
 
 #define FIELD(member) offsetof(struct merge_settings, member)
+// clang-format off
 static const struct lorac_option merge_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
      .offset = FIELD(output), .help = "Where the merged model goes: not the input."},
@@ -24,6 +25,7 @@ static const struct lorac_option merge_options[] = {
      .help = "Write without running both models first."},
     {0},
 };
+// clang-format on
 static const struct lorac_option_group groups[] = {
     {"Files", merge_options, 0},
     {"Check", lorac_compare_options, FIELD(compare)},
@@ -146,8 +148,9 @@ const struct lorac_command lorac_command_merge = {
     .name = "merge",
     .summary = "put trained adapters into the weights: a plain model",
     .synopsis = "MODEL.onnx -o OUT.onnx [--data FILE] [options]",
-    .description = "Computes W = W0 + (alpha/rank) * view(B*A) for each adapter and removes the adapters. Then runs both\n"
-                   "models on random images (and on --data) and writes only where their outputs agree.\n",
+    .description =
+        "Computes W = W0 + (alpha/rank) * view(B*A) for each adapter and removes the adapters. Then runs both\n"
+        "models on random images (and on --data) and writes only where their outputs agree.\n",
     .examples = "  lorac-onnx merge trained.onnx -o plain.onnx\n"
                 "  lorac-onnx merge trained.onnx -o plain.onnx --data test_x.npy --range 0:500\n",
     .operand_count = 1,

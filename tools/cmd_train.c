@@ -36,6 +36,7 @@ static const char *const schedules[] = {"constant", "cosine", "step", NULL};
 static const char *const augmentations[] = {"none", "crop-flip", NULL};
 
 #define FIELD(member) offsetof(struct train_settings, member)
+// clang-format off
 static const struct lorac_option output_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
      .offset = FIELD(output), .help = "Where the trained model goes: not the input."},
@@ -85,6 +86,7 @@ static const struct lorac_option optimizer_options[] = {
      .fallback = "0", .help = "Label smoothing of the cross-entropy.", .limit = LORAC_FROM_BELOW(0, 1)},
     {0},
 };
+// clang-format on
 static const struct lorac_option_group groups[] = {
     {"Files", output_options, 0},
     {"Data", lorac_training_data_options, FIELD(data)},
@@ -185,9 +187,8 @@ static void print_start(const struct lorac_call *call, const struct lorac_net *n
                       "%zu trainable parameters, %zu images (%s), batch %zu, %zu thread%s, BatchNorm %s, "
                       "memory for training %s",
                       info->trainable_parameters, dataset->count,
-                      lorac_bytes_text(dataset->image_array.byte_count, data), net->options.batch,
-                      net->options.threads, net->options.threads == 1 ? "" : "s",
-                      net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
+                      lorac_bytes_text(dataset->image_array.byte_count, data), net->options.batch, net->options.threads,
+                      net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
                       lorac_bytes_text(lorac_memory_bytes(net), memory));
 }
 
@@ -294,8 +295,7 @@ static enum lorac_exit run(const struct lorac_call *call)
     struct lorac_dataset dataset = {0};
     struct lorac_normalize normalize;
     enum lorac_exit code;
-    if (check_settings(call, settings, &error) != LORAC_OK ||
-        lorac_open(call->operands[0], &net, &error) != LORAC_OK ||
+    if (check_settings(call, settings, &error) != LORAC_OK || lorac_open(call->operands[0], &net, &error) != LORAC_OK ||
         check_model(net, call->operands[0], &error) != LORAC_OK ||
         prepare(call, settings, net, &dataset, &normalize, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);

@@ -6,10 +6,10 @@
 #define LORAC_EDIT_COMMAND(X, name) X(name)
 #endif
 
-#define LORAC_COMMAND_LIST(X)     \
-    X(inspect)                    \
-    LORAC_EDIT_COMMAND(X, inject) \
-    X(train)                      \
-    X(eval)                       \
-    LORAC_EDIT_COMMAND(X, merge)  \
+#define LORAC_COMMAND_LIST(X)                                                                                          \
+    X(inspect)                                                                                                         \
+    LORAC_EDIT_COMMAND(X, inject)                                                                                      \
+    X(train)                                                                                                           \
+    X(eval)                                                                                                            \
+    LORAC_EDIT_COMMAND(X, merge)                                                                                       \
     X(compare)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define FIELD(member) offsetof(struct lorac_compare_settings, member)
+// clang-format off
 const struct lorac_option lorac_compare_options[] = {
     {.name = "tolerance", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(tolerance), .fallback = "1e-4",
      .help = "Largest difference of outputs allowed, relative to the largest output of the first model; above it the "
@@ -21,6 +22,7 @@ const struct lorac_option lorac_compare_options[] = {
      .help = "Images that are run at once.", .limit = LORAC_FROM_TO(1, 65536)},
     {0},
 };
+// clang-format on
 #undef FIELD
 
 // ---- the images
@@ -158,8 +160,8 @@ static void add_row(struct lorac_table *table, const char *what, const struct lo
 static enum lorac_status report(const struct lorac_comparison *comparison, const float *noise, const float *data,
                                 struct lorac_error *error)
 {
-    static const char *const headers[] = {"images",       "count",          "largest error", "relative",
-                                          "largest output", "same top-1"};
+    static const char *const headers[] = {"images",   "count",          "largest error",
+                                          "relative", "largest output", "same top-1"};
     struct lorac_difference difference;
     struct lorac_table table;
     double worst = 0;

@@ -10,17 +10,20 @@
 // ---- general
 
 #define FIELD(member) offsetof(struct lorac_general_settings, member)
+// clang-format off
 const struct lorac_option lorac_general_options[] = {
     {.name = "quiet", .letter = 'q', .type = LORAC_OPTION_FLAG, .offset = FIELD(quiet),
      .help = "No notes and no progress on stderr, only errors."},
     {.name = "help", .letter = 'h', .type = LORAC_OPTION_FLAG, .offset = FIELD(help), .help = "This text."},
     {0},
 };
+// clang-format on
 #undef FIELD
 
 // ---- run
 
 #define FIELD(member) offsetof(struct lorac_run_settings, member)
+// clang-format off
 const struct lorac_option lorac_run_options[] = {
     {.name = "threads", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(threads),
      .help = "Threads to work with; any number gives the same results to the bit.", .fallback = "0",
@@ -29,6 +32,7 @@ const struct lorac_option lorac_run_options[] = {
      .help = "Height and width of the images, for a model that leaves them free."},
     {0},
 };
+// clang-format on
 #undef FIELD
 
 void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct lorac_prepare_options *options)
@@ -64,6 +68,7 @@ static const char *const channel_orders[] = {"rgb", "bgr", NULL};
 static const char *const normalizations[] = {"none", NULL};
 
 #define FIELD(member) offsetof(struct lorac_pixel_settings, member)
+// clang-format off
 const struct lorac_option lorac_pixel_options[] = {
     {.name = "scale", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(scale), .fallback = "1/255",
      .help = "uint8 pixels become (value*scale - mean)/std."},
@@ -77,6 +82,7 @@ const struct lorac_option lorac_pixel_options[] = {
      .help = "none: uint8 pixels are taken as the numbers they are."},
     {0},
 };
+// clang-format on
 #undef FIELD
 
 static const char *const arithmetic_flags[] = {"scale", "mean", "std"};

@@ -32,7 +32,7 @@ struct lorac_inspection {
     struct lorac_conv_cost *costs; // [plan.row_count], malloc'ed
 
     bool forward_known;
-    size_t multiply_adds; // one image, forward
+    size_t multiply_adds;                           // one image, forward
     char forward_reason[LORAC_ERROR_MESSAGE_BYTES]; // why they are not known
 
     // The model as it would be trained: itself where injected, else a copy injected in memory. Owned.

@@ -135,10 +135,8 @@ static enum lorac_status count_training(struct lorac_inspection *inspection,
                                         const struct lorac_inspect_settings *settings, size_t base_bytes,
                                         struct lorac_error *error)
 {
-    const struct lorac_lower_options options = {.batch = inspection->batch,
-                                                .height = settings->size.height,
-                                                .width = settings->size.width,
-                                                .training = true};
+    const struct lorac_lower_options options = {
+        .batch = inspection->batch, .height = settings->size.height, .width = settings->size.width, .training = true};
     struct lorac_program *program = NULL;
     LORAC_TRY(make_trained(inspection, settings, error));
     LORAC_TRY(lorac_lower(inspection->trained, &inspection->trained_meta, &options, &program, error));

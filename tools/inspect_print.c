@@ -122,8 +122,8 @@ static void add_costs(struct lorac_table *table, const struct lorac_inspection *
     }
     snprintf(text, sizeof text, "%zu (batch %zu)", inspection->step_multiply_adds, inspection->batch);
     add_total(table, "multiply-adds per training step", text);
-    snprintf(text, sizeof text, "%s (batch %zu), beside the images",
-             lorac_bytes_text(inspection->memory_bytes, bytes), inspection->batch);
+    snprintf(text, sizeof text, "%s (batch %zu), beside the images", lorac_bytes_text(inspection->memory_bytes, bytes),
+             inspection->batch);
     add_total(table, "peak memory of training", text);
 }
 

@@ -63,9 +63,7 @@ static enum lorac_status check_limit(const struct lorac_option *option, double v
     if (low && high)
         return LORAC_OK;
     char rule[128];
-    if (limit->has_low && limit->has_high && !limit->low_open && !limit->high_open)
-        snprintf(rule, sizeof rule, "must be from %.15g to %.15g", limit->low, limit->high);
-    else if (!low)
+    if (!low)
         snprintf(rule, sizeof rule, "must be %s %.15g", limit->low_open ? "above" : "at least", limit->low);
     else
         snprintf(rule, sizeof rule, "must be %s %.15g", limit->high_open ? "below" : "at most", limit->high);
@@ -265,29 +263,32 @@ static void set_default(const struct lorac_option *option, void *group_settings)
 
 // ---- names
 
-// Levenshtein distance; texts longer than the row are far from everything.
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+// Single insertions, deletions, replacements, and swaps of neighbours (optimal string alignment); texts longer than a
+// row are far from everything.
 static size_t distance(const char *a, const char *b)
 {
     enum { LONGEST = 40 };
-    size_t row[LONGEST + 1], a_length = strlen(a), b_length = strlen(b);
+    size_t rows[3][LONGEST + 1], a_length = strlen(a), b_length = strlen(b);
     if (a_length > LONGEST || b_length > LONGEST)
         return SIZE_MAX;
     for (size_t j = 0; j <= b_length; j++)
-        row[j] = j;
+        rows[0][j] = j;
     for (size_t i = 1; i <= a_length; i++) {
-        size_t corner = row[0];
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i - 1) % 3], *above2 = rows[(i + 1) % 3]; // (i - 2) mod 3
         row[0] = i;
         for (size_t j = 1; j <= b_length; j++) {
-            size_t best = corner + (a[i - 1] != b[j - 1]);
-            corner = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
+            row[j] = smaller(above[j - 1] + (a[i - 1] != b[j - 1]), smaller(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = smaller(row[j], above2[j - 2] + 1);
         }
     }
-    return row[b_length];
+    return rows[a_length % 3][b_length];
 }
 
 const char *lorac_nearest_name(const char *text, const char *const *names)

@@ -58,12 +58,12 @@ struct lorac_option {
     const char *name; // long name without "--"; NULL ends a table
     char letter;      // short name, 0 for none
     enum lorac_option_type type;
-    const char *value; // what the help calls the value ("N"); for ENUM the choices are shown instead
-    const char *help;  // one sentence or two, without the default
-    const char *fallback;      // the default as the user would type it; NULL: none
-    const char *fallback_text; // how the help words the default where it is not a plain value; NULL: as [fallback]
-    struct lorac_limit limit;  // INT64, UINT64, DOUBLE, and each of DOUBLES
-    const char *const *choices;         // ENUM: NULL-ended; or
+    const char *value;          // what the help calls the value ("N"); for ENUM the choices are shown instead
+    const char *help;           // one sentence or two, without the default
+    const char *fallback;       // the default as the user would type it; NULL: none
+    const char *fallback_text;  // how the help words the default where it is not a plain value; NULL: as [fallback]
+    struct lorac_limit limit;   // INT64, UINT64, DOUBLE, and each of DOUBLES
+    const char *const *choices; // ENUM: NULL-ended; or
     const char *(*choice_at)(size_t i); // ENUM: the i-th choice, NULL past the last
     bool required;
     size_t offset; // in the group's struct
@@ -79,7 +79,7 @@ struct lorac_option_group {
 struct lorac_option_set {
     const struct lorac_option_group *groups; // ended by one with options == NULL
     void *settings;                          // the command's struct
-    uint64_t given; // bit i: the i-th row of all tables together was on the command line
+    uint64_t given;                          // bit i: the i-th row of all tables together was on the command line
 };
 
 enum { LORAC_OPTIONS_MAX = 64 };

@@ -66,11 +66,10 @@ enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct 
 static void write_log(struct lorac_progress *progress, const struct lorac_loop_progress *step)
 {
     // json_pack takes the references of the "o" values over, also where it fails.
-    json_t *line = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "step", (json_int_t)step->step, "epoch",
-                             (json_int_t)step->epoch + 1, "loss", lorac_json_number(step->result.loss), "lr",
-                             lorac_json_number(step->lr), "gradient_norm",
-                             lorac_json_number(step->result.gradient_norm), "images_per_second",
-                             lorac_json_number(step->images_per_second));
+    json_t *line = json_pack(
+        "{s:I, s:I, s:o, s:o, s:o, s:o}", "step", (json_int_t)step->step, "epoch", (json_int_t)step->epoch + 1, "loss",
+        lorac_json_number(step->result.loss), "lr", lorac_json_number(step->lr), "gradient_norm",
+        lorac_json_number(step->result.gradient_norm), "images_per_second", lorac_json_number(step->images_per_second));
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(line);
     // Flushed line by line, so that the file can be followed and survives whatever comes.

@@ -10,12 +10,12 @@
 
 struct lorac_progress {
     const struct lorac_call *call;
-    FILE *log;           // NULL: none
+    FILE *log; // NULL: none
     const char *log_path;
-    bool log_failed;     // a line could not be written: the log ends there
-    bool terminal;       // stderr is one
-    bool line_open;      // the cursor stands behind a progress line
-    double started, drawn; // seconds
+    bool log_failed;                 // a line could not be written: the log ends there
+    bool terminal;                   // stderr is one
+    bool line_open;                  // the cursor stands behind a progress line
+    double started, drawn;           // seconds
     struct lorac_loop_progress last; // of the last step; step 0 before the first
 };
 
