@@ -11,6 +11,7 @@
 enum {
     ROW_BN_TRAIN = 1, // lorac.bn is train
     ROW_USES_X = 2,   // x is read by more than the leading convolution: its gradient is not looked at
+    ROW_TIES = 4,     // x has few different values: where they tie, the gradient goes to the first element
 };
 
 struct kernel_row {
@@ -142,11 +143,12 @@ static const struct kernel_row kernel_rows[] = {
     {{2, 3, 5, 1}, "Clip(a)", 0, 0},
     {{2, 3, 5, 2}, "Clip(a) min=-0.5017 max=0.7019", 9, 0},
     {{2, 3, 5, 2}, "Clip(a) max=0.3019", 10, 0},
-    {{1, 2, 3, 3}, "Clip(a, low<0.5>, high<-0.5>)", 0, 0},
     {{2, 3, 5, 7}, "b=Relu(a); y=Add(a, b)", 0, 0},
     {{2, 3, 5, 7}, "b=Conv(a, w[3,3,3,3]*) pads=[1,1,1,1]; y=Add(b, a)", 0, 0},
     {{2, 3, 5, 7}, "Add(a, a)", 0, 0},
     {{2, 3, 5, 7}, "y=Add(a, x)", 0, ROW_USES_X},
+    {{2, 3, 5, 7}, "Add(a, b[3,1,1]*)", 0, 0},
+    {{2, 3, 5, 1}, "Add(b[1,3,1,1]*, a)", 0, 0},
     {{2, 3, 5, 7}, "b=Add(a, a); y=Add(b, b)", 0, 0},
     {{2, 3, 3, 3}, "b=Relu(a); c=Add(a, b); d=Add(c, a); e=Relu(d); y=Add(e, c)", 0, 0},
     {{1, 1, 1, 1}, "b=Relu(a); y=Add(b, a)", 0, 0},
@@ -174,6 +176,10 @@ static const struct kernel_row kernel_rows[] = {
     {{2, 3, 7, 6}, "MaxPool(a) kernel_shape=[2,2] strides=[2,2] auto_pad=SAME_LOWER", 0, 0},
     {{2, 3, 7, 6}, "MaxPool(a) kernel_shape=[3,2] strides=[2,2] auto_pad=VALID", 0, 0},
     {{2, 3, 9, 9}, "r=Relu(a); y=MaxPool(a) kernel_shape=[5,5] strides=[3,3] pads=[2,2,2,2]", 0, 0},
+    {{2, 3, 7, 6}, "MaxPool(a) kernel_shape=[2,2] strides=[2,2]", 0, ROW_TIES},
+    {{2, 3, 7, 6}, "MaxPool(a) kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1]", 0, ROW_TIES},
+    {{1, 5, 9, 5}, "MaxPool(a) kernel_shape=[3,3]", 0, ROW_TIES},
+    {{1, 2, 9, 9}, "MaxPool(a) kernel_shape=[3,2] dilations=[2,3] strides=[1,2] pads=[2,0,1,1]", 0, ROW_TIES},
     {{2, 3, 7, 9}, "AveragePool(a) kernel_shape=[3,3] strides=[2,2]", 0, 0},
     {{2, 3, 8, 6}, "AveragePool(a) kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1]", 0, 0},
     {{2, 3, 8, 6}, "AveragePool(a) kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1] count_include_pad=1", 0, 0},
@@ -343,6 +349,9 @@ static const struct refusal_row refusal_rows[] = {
     {{2, 3, 1, 1}, "f=Flatten(a); y=Softmax(f) axis=0", 0, 0, "node 'n_y' (Softmax)"},
     {{2, 3, 5, 7}, "Softmax(a) axis=1", 0, 0, "node 'n_y' (Softmax)"},
     {{2, 3, 5, 7}, "Clip(a, a, h<1.0>)", 0, 0, "node 'n_y' (Clip)"},
+    {{1, 2, 3, 3}, "Clip(a, low<0.5>, high<-0.5>)", 0, 0, "node 'n_y' (Clip)"},
+    {{2, 3, 5, 7}, "Add(a, b[7])", 0, 0, "node 'n_y' (Add)"},
+    {{2, 3, 5, 7}, "Add(a, b<1.0>)", 0, 0, "node 'n_y' (Add)"},
     {{2, 3, 5, 7}, "!y=Relu(x)", 0, 0, "nothing trainable"},
     {{2, 3, 5, 7}, "!y=Conv(x, w[3,3,1,1])", 0, 0, "nothing trainable"},
 };

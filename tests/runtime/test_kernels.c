@@ -6,16 +6,10 @@
 //     test_kernels --dump FOLDER     writes the models and what the oracle says, for test_oracle.py
 #include "check.h"
 #include "count_allocations.h"
-#include "kernel_rows.h"
+#include "kernel_trial.h"
 #include "proto/rng.h"
-#include "proto/tensor.h"
-#include "ref/graph.h"
-#include "ref/ref.h"
 #include "runtime/kernels/kernel.h"
-#include "runtime/plan.h"
 #include "runtime/session.h"
-
-#include <inttypes.h>
 
 // Of the largest output: sums of up to some hundred float products with errors of 6e-8 each that partly cancel.
 static const double TOLERANCE_FORWARD = 1e-5;
@@ -29,17 +23,7 @@ static const double SMALLEST_GRADIENT = 1e-2;
 
 enum { MAX_SAMPLES = 48, DIRECTIONS = 3, GUARD_BYTE = 0xFF }; // four guard bytes are a NaN
 
-// ---- one row
-
-struct trial {
-    const struct kernel_row *row;
-    char text[1024];
-    struct graph graph;
-    struct ref_tensor x;       // the input, exactly float32
-    struct ref_tensor weights; // of the loss: sum(weights * logits)
-    const char *logits;        // the value that the loss is computed on
-    struct ref_run *run;       // as in training
-};
+// ---- what a run gives
 
 // What one run of the program gave, in ONNX order.
 struct result {
@@ -61,84 +45,6 @@ static void *need(size_t count, size_t bytes)
     void *memory = calloc(count ? count : 1, bytes);
     REQUIRE(memory != NULL);
     return memory;
-}
-
-static void compose(struct trial *trial, const char *text, const int64_t *dims, const char *tail)
-{
-    int64_t channels = dims[1];
-    if (text[0] == '!')
-        snprintf(trial->text, sizeof trial->text, "%s%s", text + 1, tail);
-    else
-        snprintf(trial->text, sizeof trial->text, "a=Conv(x, lead[%" PRId64 ",%" PRId64 ",1,1]*=); %s%s%s", channels,
-                 channels, text[0] >= 'A' && text[0] <= 'Z' ? "y=" : "", text, tail);
-}
-
-static struct graph build(const struct trial *trial, const int64_t *dims, int64_t opset, unsigned flags)
-{
-    struct graph_spec spec = {.text = trial->text, .opset = opset, .seed = 7};
-    memcpy(spec.dims, dims, sizeof spec.dims);
-    spec.bn = flags & ROW_BN_TRAIN ? LORAC_BN_TRAIN : LORAC_BN_FROZEN;
-    return graph_build(&spec);
-}
-
-// A shuffled grid in -2 .. 2 that leaves out 0 by part of a step: no ties for MaxPool and no kinks for Relu within the
-// reach of the differences.
-static struct ref_tensor grid_image(const int64_t *dims)
-{
-    struct ref_tensor x = ref_make(4, dims);
-    size_t count = ref_count(&x);
-    struct lorac_rng rng;
-    lorac_rng_init(&rng, 3, "grid", count, 0);
-    for (size_t i = 0; i < count; i++)
-        x.data[i] = (double)(float)(((double)i + (count % 2 ? 0.25 : 0.5)) / (double)count * 4 - 2);
-    for (size_t i = count; i-- > 1;) {
-        size_t k = lorac_rng_below(&rng, i + 1);
-        double swapped = x.data[i];
-        x.data[i] = x.data[k];
-        x.data[k] = swapped;
-    }
-    return x;
-}
-
-static struct ref_run *start_run(const struct trial *trial, bool bn_train)
-{
-    struct ref_run *run = ref_run_create(trial->graph.model, bn_train);
-    ref_run_set(run, "x", ref_copy(&trial->x));
-    return run;
-}
-
-static void begin(struct trial *trial, const struct kernel_row *row)
-{
-    trial->row = row;
-    trial->x = grid_image(row->dims);
-    compose(trial, row->text, row->dims, "");
-    for (int flattened = 0;; flattened = 1) { // the runtime gives one row per image: flatten what is an image still
-        trial->graph = build(trial, row->dims, row->opset, row->flags);
-        trial->run = start_run(trial, row->flags & ROW_BN_TRAIN);
-        const struct ref_tensor *y = ref_run_forward(trial->run);
-        if (flattened || y->rank == 2 || y->dims[2] * y->dims[3] == 1)
-            break;
-        ref_run_free(trial->run);
-        graph_free(&trial->graph);
-        compose(trial, row->text, row->dims, "; flat=Flatten(y)");
-    }
-    const Onnx__GraphProto *graph = trial->graph.model->proto->graph;
-    const Onnx__NodeProto *last = graph->node[graph->n_node - 1];
-    trial->logits = strstr(last->op_type, "Softmax") ? last->input[0] : last->output[0];
-    const struct ref_tensor *logits = ref_run_value(trial->run, trial->logits);
-    trial->weights = ref_make(logits->rank, logits->dims);
-    struct lorac_rng rng;
-    lorac_rng_init(&rng, 5, "loss", 0, 0);
-    for (size_t i = 0; i < ref_count(&trial->weights); i++)
-        trial->weights.data[i] = (double)(float)(lorac_rng_uniform(&rng) * 2 - 1);
-}
-
-static void end(struct trial *trial)
-{
-    ref_run_free(trial->run);
-    ref_free(&trial->x);
-    ref_free(&trial->weights);
-    graph_free(&trial->graph);
 }
 
 // ---- running the program
@@ -347,11 +253,26 @@ static void compare_gradient(const struct trial *trial, const char *name, const 
     free(direction);
 }
 
+// The oracle gets an input that falls a little from each element to the next, so that the first of equal ones is the
+// largest there.
+static void compare_ties(const struct trial *trial, const struct result *result)
+{
+    struct ref_tensor *x = ref_run_value(trial->run, "x");
+    size_t count = ref_count(x);
+    for (size_t i = 0; i < count; i++)
+        x->data[i] -= 0.5 * (double)i / (double)count;
+    compare_gradient(trial, "x", result->input_gradient, count);
+}
+
 static void compare_gradients(const struct trial *trial, const struct lorac_program *program,
                               const struct result *result)
 {
     const float *next = result->gradients;
     size_t found = 0;
+    if (trial->row->flags & ROW_TIES) {
+        compare_ties(trial, result);
+        return;
+    }
     for (size_t i = 0; i < program->param_count; i++) {
         const struct lorac_param *param = &program->params[i];
         if (!param->trainable) {
