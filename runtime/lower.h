@@ -50,6 +50,8 @@ enum lorac_status lorac_lowering_input(struct lorac_lowering *lowering, const On
 // The same with a check of rank 4.
 enum lorac_status lorac_lowering_image_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
                                              uint32_t *value, struct lorac_error *error);
+// True where the graph sees input [i] as rank 2 [N, C].
+bool lorac_lowering_input_is_matrix(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i);
 // True where input [i] is absent or "".
 bool lorac_lowering_absent(const Onnx__NodeProto *node, size_t i);
 bool lorac_lowering_is_constant(struct lorac_lowering *lowering, const char *name);

@@ -39,7 +39,8 @@ static inline size_t lorac_value_count(const struct lorac_value *value)
 // A constant float tensor of the model. Row-major in ONNX order.
 struct lorac_param {
     const char *name;          // initialiser's name, or the Constant node's output
-    Onnx__TensorProto *tensor; // its place in the model
+    Onnx__TensorProto *tensor; // its place in the model; NULL where it was computed from constants
+    const double *computed;    // [count] then, in the program's arena
     size_t rank;
     int64_t dims[4];
     size_t count;
@@ -127,6 +128,8 @@ struct lorac_program {
     struct lorac_backward_op *backward;
     uint32_t logits_gradient; // buffer id, written by the loss
     uint32_t time_end;        // one past the last time
+    bool planned;             // buffers have offsets
+    size_t planned_bytes;     // of the one block that holds them all
 };
 
 // Frees the program; accepts NULL. The memory that a session bound to it is the session's.

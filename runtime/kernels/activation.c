@@ -1,0 +1,109 @@
+// Relu and Clip on XNNPACK's clamp.
+//
+// At the bounds themselves the gradient is zero, as PyTorch's ReLU and ReLU6 have it (torch.clamp passes it there; the two
+// differ only where an activation is the bound exactly and was not clipped).
+#include "kernel_list.h"
+
+#include "elementwise.h"
+#include "xnn.h"
+
+#include <math.h>
+
+struct clip {
+    float low, high;
+};
+
+static enum lorac_status lower_clip_to(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                       struct lorac_step *step, float low, float high, struct lorac_error *error)
+{
+    uint32_t x;
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    struct clip *clip = lorac_lowering_config(lowering, step, sizeof(*clip));
+    if (!clip)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    *clip = (struct clip){low, high};
+    step->keeps_output = true;
+    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
+    const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
+    LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
+    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
+}
+
+static enum lorac_status lower_relu(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                    struct lorac_step *step, struct lorac_error *error)
+{
+    return lower_clip_to(lowering, node, step, 0.0f, INFINITY, error);
+}
+
+// min and max are attributes before operator set 11, inputs since.
+static enum lorac_status read_bound(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                    const char *attribute, float fallback, float *out, struct lorac_error *error)
+{
+    *out = lorac_node_float(node, attribute, fallback);
+    if (lorac_lowering_absent(node, i))
+        return LORAC_OK;
+    const struct lorac_constant *constant;
+    LORAC_TRY(lorac_lowering_constant(lowering, node, i, &constant, error));
+    if (constant->count != 1 || !constant->floating)
+        return lorac_refuse(node, error, "%s is not one float", attribute);
+    *out = (float)constant->floats[0];
+    return LORAC_OK;
+}
+
+static enum lorac_status lower_clip(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                    struct lorac_step *step, struct lorac_error *error)
+{
+    float low, high;
+    LORAC_TRY(read_bound(lowering, node, 1, "min", -INFINITY, &low, error));
+    LORAC_TRY(read_bound(lowering, node, 2, "max", INFINITY, &high, error));
+    if (!(low < high))
+        return lorac_refuse(node, error, "min %g is not below max %g", (double)low, (double)high);
+    return lower_clip_to(lowering, node, step, low, high, error);
+}
+
+static enum lorac_status create(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct clip *clip = step->config;
+    struct lorac_xnn *op;
+    LORAC_TRY(lorac_xnn_clamp(lorac_value_count(lorac_step_output(env->program, step)), clip->low, clip->high,
+                              step->x[0], step->y, env->pool, &op, error));
+    step->state = op;
+    return LORAC_OK;
+}
+
+static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    lorac_xnn_run(step->state, env->pool);
+}
+
+static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct clip *clip = step->config;
+    if (step->dx[0])
+        lorac_clip_backward(step->dx[0], step->dy, step->y, clip->low, clip->high,
+                            lorac_value_count(lorac_step_output(env->program, step)), env);
+}
+
+static void destroy(struct lorac_step *step)
+{
+    lorac_xnn_destroy(step->state);
+    step->state = NULL;
+}
+
+const struct lorac_kernel lorac_kernel_relu = {
+    .op_type = "Relu",
+    .lower = lower_relu,
+    .create = create,
+    .forward = forward,
+    .backward = backward,
+    .destroy = destroy,
+};
+
+const struct lorac_kernel lorac_kernel_clip = {
+    .op_type = "Clip",
+    .lower = lower_clip,
+    .create = create,
+    .forward = forward,
+    .backward = backward,
+    .destroy = destroy,
+};

@@ -1,0 +1,175 @@
+// Add and Sum of activations of one size, and Add of a constant row (a MatMul's bias).
+//
+// The gradient of each summand is the gradient of the sum: differentiation shares the buffer, so that no code runs here on
+// the way back, but for the constant row's own gradient.
+#include "kernel_list.h"
+
+#include "conv_algorithm.h"
+#include "elementwise.h"
+#include "simd.h"
+#include "xnn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// ---- activations
+
+struct sum_state {
+    size_t count;
+    struct lorac_xnn *ops[]; // first x0 + x1 -> y, then y + x2 -> y, ...
+};
+
+static enum lorac_status lower_activations(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                           struct lorac_step *step, struct lorac_error *error)
+{
+    uint32_t first, *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
+    if (!inputs)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
+    for (size_t i = 0; i < node->n_input; i++) {
+        LORAC_TRY(lorac_lowering_input(lowering, node, i, &inputs[i], error));
+        const struct lorac_value *values = lorac_lowering_program(lowering)->values;
+        const struct lorac_value *a = &values[inputs[0]], *b = &values[inputs[i]];
+        if (a->n != b->n || a->h != b->h || a->w != b->w || a->c != b->c ||
+            lorac_lowering_input_is_matrix(lowering, node, i) != matrix)
+            return lorac_refuse(node, error,
+                                "inputs of different size (C, H, W: %zu, %zu, %zu and %zu, %zu, %zu); broadcasting of "
+                                "activations is not supported",
+                                a->c, a->h, a->w, b->c, b->h, b->w);
+    }
+    first = inputs[0];
+    if (node->n_input == 1)
+        return lorac_lowering_alias(lowering, node, step, first, matrix, error);
+    const struct lorac_value value = lorac_lowering_program(lowering)->values[first];
+    LORAC_TRY(lorac_lowering_set_inputs(lowering, step, inputs, node->n_input, error));
+    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
+}
+
+static void destroy_sum(struct lorac_step *step)
+{
+    struct sum_state *state = step->state;
+    for (size_t i = 0; state && i < state->count; i++)
+        lorac_xnn_destroy(state->ops[i]);
+    free(state);
+    step->state = NULL;
+}
+
+static enum lorac_status create_sum(struct lorac_step *step, const struct lorac_kernel_env *env,
+                                    struct lorac_error *error)
+{
+    size_t ops = step->input_count - 1;
+    struct sum_state *state = calloc(1, sizeof(*state) + ops * sizeof(*state->ops));
+    if (!state)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for node '%s'", step->name);
+    step->state = state;
+    state->count = ops;
+    size_t count = lorac_value_count(lorac_step_output(env->program, step));
+    for (size_t i = 0; i < ops; i++)
+        LORAC_TRY(lorac_xnn_add(count, i == 0 ? step->x[0] : step->y, step->x[i + 1], step->y, env->pool,
+                                &state->ops[i], error));
+    return LORAC_OK;
+}
+
+static void forward_sum(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    struct sum_state *state = step->state;
+    for (size_t i = 0; i < state->count; i++)
+        lorac_xnn_run(state->ops[i], env->pool);
+}
+
+// ---- a constant row
+
+struct row {
+    size_t rows, C;
+};
+
+static enum lorac_status lower_row(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                   struct lorac_step *step, size_t activation, struct lorac_error *error)
+{
+    uint32_t x;
+    LORAC_TRY(lorac_lowering_input(lowering, node, activation, &x, error));
+    LORAC_TRY(lorac_lowering_param(lowering, node, 1 - activation, &step->params[0], error));
+    step->param_count = 1;
+    bool matrix = lorac_lowering_input_is_matrix(lowering, node, activation);
+    const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
+    const struct lorac_param *row = lorac_step_param(lorac_lowering_program(lowering), step, 0);
+    // ONNX aligns dimensions at the end: a row of C for [N, C], C x 1 x 1 for [N, C, H, W].
+    size_t trailing = matrix ? 0 : 2, channel = row->rank > trailing ? row->rank - 1 - trailing : 0;
+    bool fits = row->rank > trailing && row->dims[channel] == (int64_t)value.c && row->count == value.c;
+    if (!fits)
+        return lorac_refuse(node, error, "a constant of %zu elements does not fit %zu channels; one value per channel is "
+                            "supported", row->count, value.c);
+    struct row *config = lorac_lowering_config(lowering, step, sizeof(*config));
+    if (!config)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    *config = (struct row){value.n * value.h * value.w, value.c};
+    LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
+    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
+}
+
+static enum lorac_status memory_row(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
+{
+    (void)error;
+    const struct row *row = step->config;
+    program->params[step->params[0]].kept = true;
+    if (step->has_trainable)
+        step->scratch_bytes = lorac_column_workspace(row->rows, row->C);
+    return LORAC_OK;
+}
+
+static void forward_row(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct row *row = step->config;
+    const float *constant = lorac_step_param(env->program, step, 0)->data;
+    for (size_t r = 0; r < row->rows; r++)
+        env->simd->add(step->y + r * row->C, step->x[0] + r * row->C, constant, row->C);
+}
+
+static void backward_row(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct row *row = step->config;
+    struct lorac_param *param = lorac_step_param(env->program, step, 0);
+    if (param->trainable)
+        lorac_bias_gradient(step->dy, row->rows, row->C, param->gradient, env->workspace, env);
+    if (step->dx[0])
+        memcpy(step->dx[0], step->dy, row->rows * row->C * sizeof(float));
+}
+
+static const struct lorac_kernel lorac_kernel_add_row = {
+    .op_type = "Add",
+    .lower = NULL, // chosen by lower_add
+    .memory = memory_row,
+    .forward = forward_row,
+    .backward = backward_row,
+};
+
+static enum lorac_status lower_add(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                   struct lorac_step *step, struct lorac_error *error)
+{
+    if (node->n_input != 2)
+        return lorac_refuse(node, error, "it has %zu inputs; Add has 2", node->n_input);
+    for (size_t i = 0; i < 2; i++)
+        if (lorac_lowering_is_constant(lowering, lorac_node_input(node, 1 - i))) {
+            step->kernel = &lorac_kernel_add_row;
+            return lower_row(lowering, node, step, i, error);
+        }
+    return lower_activations(lowering, node, step, error);
+}
+
+const struct lorac_kernel lorac_kernel_add = {
+    .op_type = "Add",
+    .lower = lower_add,
+    .create = create_sum,
+    .forward = forward_sum,
+    .destroy = destroy_sum,
+    .passes_gradient = true,
+};
+
+const struct lorac_kernel lorac_kernel_sum = {
+    .op_type = "Sum",
+    .lower = lower_activations,
+    .create = create_sum,
+    .forward = forward_sum,
+    .destroy = destroy_sum,
+    .passes_gradient = true,
+};

@@ -1,0 +1,286 @@
+// Conv, with or without a LoRA-C adapter, by the method's definition: W = W0 + s * view(B @ A) is built whenever A or B
+// changed, and the gradients of A and B come from the dense gradient of W.
+//
+// Parameters: 0 the weight (W0), 1 the bias, 2 A, 3 B.
+#include "conv_algorithm.h"
+
+#include "elementwise.h"
+#include "kernel_list.h"
+#include "window.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct conv {
+    struct lorac_conv_shape shape;
+    bool adapted;
+    struct lorac_conv_adapter adapter;
+    const struct lorac_conv_algorithm *forward, *gradient; // gradient: NULL where no input gradient is needed
+};
+
+struct conv_state {
+    void *forward, *gradient; // the algorithms' own
+};
+
+static const struct lorac_conv_algorithm *const FORWARD[] = {&lorac_conv_direct};
+static const struct lorac_conv_algorithm *const GRADIENT[] = {&lorac_conv_gradient_pointwise, &lorac_conv_gradient_deconv};
+
+// The last of each list supports every shape.
+const struct lorac_conv_algorithm *lorac_conv_forward_algorithm(const struct lorac_conv_shape *shape)
+{
+    size_t i = 0;
+    while (!FORWARD[i]->supports(shape))
+        i++;
+    return FORWARD[i];
+}
+
+const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lorac_conv_shape *shape)
+{
+    size_t i = 0;
+    while (!GRADIENT[i]->supports(shape))
+        i++;
+    return GRADIENT[i];
+}
+
+// ---- lowering
+
+static enum lorac_status lower_adapter(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                       const struct lorac_adapter *adapter, struct lorac_step *step, struct conv *conv,
+                                       struct lorac_error *error)
+{
+    struct lorac_adapter_site site;
+    LORAC_TRY(lorac_adapter_locate(lorac_lowering_program(lowering)->model, adapter, &site, error));
+    if (site.conv != node)
+        return lorac_refuse(node, error, "its adapter's metadata names another node");
+    LORAC_TRY(lorac_lowering_param_named(lowering, adapter->weight, &step->params[0], error));
+    LORAC_TRY(lorac_lowering_param_named(lowering, adapter->a, &step->params[2], error));
+    LORAC_TRY(lorac_lowering_param_named(lowering, adapter->b, &step->params[3], error));
+    conv->adapted = true;
+    conv->adapter = (struct lorac_conv_adapter){.rows = (size_t)(site.M * site.kh),
+                                                .columns = (size_t)(site.Cg * site.kw),
+                                                .R = (size_t)site.R,
+                                                .s = site.s};
+    return LORAC_OK;
+}
+
+static enum lorac_status check_shape(const Onnx__NodeProto *node, const struct lorac_param *weight,
+                                     const struct lorac_param *bias, const struct lorac_value *input, int64_t group,
+                                     struct lorac_error *error)
+{
+    if (weight->rank != 4)
+        return lorac_refuse(node, error, "its weight has rank %zu; 2-D convolutions (rank 4) are supported", weight->rank);
+    int64_t M = weight->dims[0], Cg = weight->dims[1];
+    if (M < 1 || Cg < 1 || weight->dims[2] < 1 || weight->dims[3] < 1)
+        return lorac_refuse(node, error, "its weight is empty");
+    if (weight->dims[2] > 65535 || weight->dims[3] > 65535)
+        return lorac_refuse(node, error, "its kernel is %lld x %lld; at most 65535 is supported",
+                            (long long)weight->dims[2], (long long)weight->dims[3]);
+    if (group < 1 || M % group != 0 || Cg > (int64_t)input->c || Cg * group != (int64_t)input->c)
+        return lorac_refuse(node, error, "group %lld does not fit %zu input channels and a weight [%lld, %lld, ...]",
+                            (long long)group, input->c, (long long)M, (long long)Cg);
+    if (bias && (bias->rank != 1 || bias->dims[0] != M))
+        return lorac_refuse(node, error, "its bias has %zu elements; the weight has %lld outputs", bias->count,
+                            (long long)M);
+    return LORAC_OK;
+}
+
+static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
+                               struct lorac_error *error)
+{
+    uint32_t x;
+    LORAC_TRY(lorac_lowering_image_input(lowering, node, 0, &x, error));
+    struct conv *conv = lorac_lowering_config(lowering, step, sizeof(*conv));
+    if (!conv)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    step->param_count = 4;
+    const struct lorac_adapter *adapter = lorac_lowering_adapter(lowering, node);
+    if (adapter)
+        LORAC_TRY(lower_adapter(lowering, node, adapter, step, conv, error));
+    else
+        LORAC_TRY(lorac_lowering_param(lowering, node, 1, &step->params[0], error));
+    if (!lorac_lowering_absent(node, 2))
+        LORAC_TRY(lorac_lowering_param(lowering, node, 2, &step->params[1], error));
+
+    struct lorac_program *program = lorac_lowering_program(lowering);
+    const struct lorac_value input = program->values[x];
+    const struct lorac_param *weight = lorac_step_param(program, step, 0);
+    int64_t group = lorac_node_int(node, "group", 1);
+    LORAC_TRY(check_shape(node, weight, lorac_step_param(program, step, 1), &input, group, error));
+    LORAC_TRY(lorac_window_read(lowering, node, &input, (size_t)weight->dims[2], (size_t)weight->dims[3], false,
+                                &conv->shape, error));
+    conv->shape.M = (size_t)weight->dims[0];
+    conv->shape.G = (size_t)group;
+    LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
+    return lorac_lowering_output(lowering, node, step, input.n, conv->shape.OH, conv->shape.OW, conv->shape.M, false,
+                                 error);
+}
+
+// ---- memory
+
+static bool param_trainable(const struct lorac_program *program, const struct lorac_step *step, size_t i)
+{
+    const struct lorac_param *param = lorac_step_param(program, step, i);
+    return param && param->trainable;
+}
+
+static bool needs_weight_gradient(const struct lorac_program *program, const struct lorac_step *step)
+{
+    return param_trainable(program, step, 0) || param_trainable(program, step, 2) || param_trainable(program, step, 3);
+}
+
+static size_t largest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
+{
+    (void)error;
+    struct conv *conv = step->config;
+    const struct lorac_conv_shape *shape = &conv->shape;
+    size_t count = lorac_conv_weight_count(shape), rows = shape->N * shape->OH * shape->OW;
+    conv->forward = lorac_conv_forward_algorithm(shape);
+    step->keeps_inputs = needs_weight_gradient(program, step);
+    for (size_t i = 0; i < step->param_count; i++)
+        if (step->has_trainable && step->params[i] != LORAC_NO_ID)
+            program->params[step->params[i]].kept = true;
+
+    size_t bytes = 2 * count * sizeof(float); // building W and packing it
+    if (conv->forward->workspace_bytes)
+        bytes = largest(bytes, conv->forward->workspace_bytes(shape));
+    if (program->values[step->inputs[0]].needs_gradient) {
+        conv->gradient = lorac_conv_gradient_algorithm(shape);
+        if (conv->gradient->workspace_bytes)
+            bytes = largest(bytes, conv->gradient->workspace_bytes(shape));
+    }
+    if (step->keeps_inputs) {
+        size_t floats = count + lorac_conv_weight_gradient_workspace(shape);
+        floats += conv->adapted ? conv->adapter.R * conv->adapter.columns : 0;
+        bytes = largest(bytes, floats * sizeof(float));
+    }
+    if (param_trainable(program, step, 1))
+        bytes = largest(bytes, lorac_column_workspace(rows, shape->M));
+    step->scratch_bytes = bytes;
+    return LORAC_OK;
+}
+
+static size_t packed_bytes(const struct lorac_program *program, const struct lorac_step *step)
+{
+    (void)program;
+    const struct conv *conv = step->config;
+    return conv->forward->packed_bytes(&conv->shape) + (conv->gradient ? conv->gradient->packed_bytes(&conv->shape) : 0);
+}
+
+static size_t multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
+{
+    (void)program;
+    const struct lorac_conv_shape *s = &((const struct conv *)step->config)->shape;
+    return s->N * s->OH * s->OW * lorac_conv_weight_count(s);
+}
+
+// ---- life
+
+static void destroy(struct lorac_step *step)
+{
+    const struct conv *conv = step->config;
+    struct conv_state *state = step->state;
+    if (!state)
+        return;
+    if (conv->forward)
+        conv->forward->destroy(state->forward);
+    if (conv->gradient)
+        conv->gradient->destroy(state->gradient);
+    free(state);
+    step->state = NULL;
+}
+
+static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct conv *conv = step->config;
+    struct conv_state *state = step->state;
+    size_t count = lorac_conv_weight_count(&conv->shape);
+    float *built = env->workspace, *packing = built + count;
+    const float *weight = lorac_step_param(env->program, step, 0)->data;
+    const struct lorac_param *bias = lorac_step_param(env->program, step, 1);
+    if (conv->adapted) {
+        lorac_conv_adapter_weight(&conv->adapter, weight, lorac_step_param(env->program, step, 2)->data,
+                                  lorac_step_param(env->program, step, 3)->data, built, env);
+        weight = built;
+    }
+    // The old ones go first: both at once would double the memory of packed weights for a moment.
+    conv->forward->destroy(state->forward);
+    state->forward = NULL;
+    LORAC_TRY(conv->forward->create(&conv->shape, weight, bias ? bias->data : NULL, packing, step->x[0], step->y, env,
+                                    &state->forward, error));
+    if (!conv->gradient)
+        return LORAC_OK;
+    conv->gradient->destroy(state->gradient);
+    state->gradient = NULL;
+    return conv->gradient->create(&conv->shape, weight, NULL, packing, step->dy, step->dx[0], env, &state->gradient,
+                                  error);
+}
+
+static enum lorac_status create(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    step->state = calloc(1, sizeof(struct conv_state));
+    if (!step->state)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for node '%s'", step->name);
+    return rebuild(step, env, error);
+}
+
+static enum lorac_status refresh(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    return step->has_trainable ? rebuild(step, env, error) : LORAC_OK;
+}
+
+static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    conv->forward->run(((struct conv_state *)step->state)->forward, env);
+}
+
+static float *gradient_of(struct lorac_param *param)
+{
+    return param && param->trainable ? param->gradient : NULL;
+}
+
+static void weight_backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    size_t count = lorac_conv_weight_count(&conv->shape);
+    float *dw = env->workspace, *workspace = dw + count;
+    lorac_conv_weight_gradient(&conv->shape, step->x[0], step->dy, dw, workspace, env);
+    struct lorac_param *weight = lorac_step_param(env->program, step, 0);
+    if (weight->trainable)
+        lorac_add_into(weight->gradient, dw, count, env);
+    struct lorac_param *a = lorac_step_param(env->program, step, 2), *b = lorac_step_param(env->program, step, 3);
+    if (conv->adapted)
+        lorac_conv_adapter_gradient(&conv->adapter, dw, a->data, b->data, gradient_of(a), gradient_of(b), workspace,
+                                    env);
+}
+
+static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    const struct lorac_conv_shape *s = &conv->shape;
+    if (step->keeps_inputs)
+        weight_backward(step, env);
+    float *bias_gradient = gradient_of(lorac_step_param(env->program, step, 1));
+    if (bias_gradient)
+        lorac_bias_gradient(step->dy, s->N * s->OH * s->OW, s->M, bias_gradient, env->workspace, env);
+    if (step->dx[0])
+        conv->gradient->run(((struct conv_state *)step->state)->gradient, env);
+}
+
+const struct lorac_kernel lorac_kernel_conv = {
+    .op_type = "Conv",
+    .lower = lower,
+    .memory = memory,
+    .create = create,
+    .refresh = refresh,
+    .forward = forward,
+    .backward = backward,
+    .destroy = destroy,
+    .packed_bytes = packed_bytes,
+    .multiply_adds = multiply_adds,
+};

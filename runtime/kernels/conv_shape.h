@@ -1,0 +1,35 @@
+// The sizes of one convolution, known completely at lowering.
+#ifndef LORAC_CONV_SHAPE_H
+#define LORAC_CONV_SHAPE_H
+
+#include <stddef.h>
+
+struct lorac_conv_shape {
+    size_t N, H, W, C; // input [N, H, W, C]
+    size_t OH, OW, M;  // output [N, OH, OW, M]
+    size_t G;          // groups; C % G == 0, M % G == 0
+    size_t kh, kw, stride_h, stride_w, dilation_h, dilation_w;
+    size_t pad_top, pad_left, pad_bottom, pad_right;
+};
+
+static inline size_t lorac_conv_weight_count(const struct lorac_conv_shape *s)
+{
+    return s->M * (s->C / s->G) * s->kh * s->kw;
+}
+
+// The range of output positions [*begin, *end) along one axis for which tap [k] reads inside the input, and the input
+// position of the first of them.
+static inline void lorac_conv_tap_range(size_t k, size_t in, size_t out, size_t stride, size_t dilation, size_t pad,
+                                        size_t *begin, size_t *end, size_t *first_in)
+{
+    size_t offset = k * dilation; // input position = o * stride + offset - pad
+    *begin = offset >= pad ? 0 : (pad - offset + stride - 1) / stride;
+    *end = in + pad <= offset ? 0 : (in + pad - offset - 1) / stride + 1;
+    if (*end > out)
+        *end = out;
+    if (*begin > *end)
+        *begin = *end;
+    *first_in = *begin * stride + offset - pad;
+}
+
+#endif

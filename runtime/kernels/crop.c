@@ -1,0 +1,230 @@
+// Pad with a constant and Slice: both say, for each position of the output, which position of the input it is, axis by
+// axis: first + i*step. Outside the input stands the pad value. The way back is the same map read the other way.
+#include "kernel_list.h"
+
+#include "parallel.h"
+#include "runtime/constant_internal.h"
+
+#include <string.h>
+
+enum { AXIS_C, AXIS_H, AXIS_W, AXES };
+
+struct crop {
+    size_t N;
+    int64_t in[AXES], out[AXES]; // C, H, W
+    int64_t first[AXES], step[AXES];
+    float fill;
+};
+
+// ---- lowering
+
+static struct crop identity_of(const struct lorac_value *value)
+{
+    struct crop crop = {.N = value->n, .in = {(int64_t)value->c, (int64_t)value->h, (int64_t)value->w}, .step = {1, 1, 1}};
+    memcpy(crop.out, crop.in, sizeof crop.out);
+    return crop;
+}
+
+static enum lorac_status finish(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
+                                uint32_t x, const struct crop *crop, struct lorac_error *error)
+{
+    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
+    struct crop *config = lorac_lowering_config(lowering, step, sizeof(*config));
+    if (!config)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    *config = *crop;
+    for (size_t i = 0; i < AXES; i++)
+        if (crop->out[i] < 1)
+            return lorac_refuse(node, error, "its output would be empty");
+    LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
+    return lorac_lowering_output(lowering, node, step, crop->N, (size_t)crop->out[AXIS_H], (size_t)crop->out[AXIS_W],
+                                 (size_t)crop->out[AXIS_C], matrix, error);
+}
+
+// A list of integers from input [i] or, where that is absent, from the attribute.
+struct ints {
+    bool given;
+    size_t count;
+    int64_t values[LORAC_CONSTANT_MAX_RANK];
+};
+
+static enum lorac_status read_ints(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                   const char *attribute, struct ints *out, struct lorac_error *error)
+{
+    memset(out, 0, sizeof(*out));
+    const int64_t *values = NULL;
+    const struct lorac_constant *constant = NULL;
+    if (!lorac_lowering_absent(node, i))
+        LORAC_TRY(lorac_lowering_constant(lowering, node, i, &constant, error));
+    out->count = constant ? constant->count : lorac_node_ints(node, attribute, &values);
+    out->given = constant || lorac_node_attribute(node, attribute);
+    if (out->count > LORAC_CONSTANT_MAX_RANK)
+        return lorac_refuse(node, error, "%s has %zu values; at most %d are supported", attribute, out->count,
+                            LORAC_CONSTANT_MAX_RANK);
+    for (size_t k = 0; k < out->count; k++)
+        out->values[k] = constant ? lorac_constant_int(constant, k) : values[k];
+    return LORAC_OK;
+}
+
+// The axis that entry [k] speaks of: 0 is the batch, 1 to 3 are C, H, W.
+static enum lorac_status axis_of(const Onnx__NodeProto *node, const struct ints *axes, size_t k, int64_t rank,
+                                 int64_t *axis, struct lorac_error *error)
+{
+    *axis = axes->given ? axes->values[k] : (int64_t)k;
+    *axis += *axis < 0 ? rank : 0;
+    if (*axis < 0 || *axis >= rank)
+        return lorac_refuse(node, error, "axis %lld is outside rank %lld", (long long)axes->values[k], (long long)rank);
+    return LORAC_OK;
+}
+
+static enum lorac_status read_fill(struct lorac_lowering *lowering, const Onnx__NodeProto *node, float *fill,
+                                   struct lorac_error *error)
+{
+    *fill = lorac_node_float(node, "value", 0.0f);
+    if (lorac_lowering_absent(node, 2))
+        return LORAC_OK;
+    const struct lorac_constant *constant;
+    LORAC_TRY(lorac_lowering_constant(lowering, node, 2, &constant, error));
+    if (constant->count != 1 || !constant->floating)
+        return lorac_refuse(node, error, "its constant_value is not one float");
+    *fill = (float)constant->floats[0];
+    return LORAC_OK;
+}
+
+static enum lorac_status apply_pads(const Onnx__NodeProto *node, const struct ints *pads, const struct ints *axes,
+                                    int64_t rank, struct crop *crop, struct lorac_error *error)
+{
+    size_t count = axes->given ? axes->count : (size_t)rank;
+    if (pads->count != 2 * count)
+        return lorac_refuse(node, error, "it has %zu pads for %zu axes", pads->count, count);
+    for (size_t k = 0; k < count; k++) {
+        int64_t axis, begin = pads->values[k], end = pads->values[count + k];
+        LORAC_TRY(axis_of(node, axes, k, rank, &axis, error));
+        if (begin < -INT32_MAX || begin > INT32_MAX || end < -INT32_MAX || end > INT32_MAX)
+            return lorac_refuse(node, error, "a pad of %lld or %lld is too large", (long long)begin, (long long)end);
+        if (axis == 0 && (begin || end))
+            return lorac_refuse(node, error, "it pads the batch");
+        if (axis == 0)
+            continue;
+        crop->first[axis - 1] = -begin;
+        crop->out[axis - 1] += begin + end;
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status lower_pad(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                   struct lorac_step *step, struct lorac_error *error)
+{
+    uint32_t x;
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    struct lorac_program *program = lorac_lowering_program(lowering);
+    const char *mode = lorac_node_string(program->model, node, "mode", "constant");
+    if (strcmp(mode, "constant") != 0)
+        return lorac_refuse(node, error, "mode '%s' is not supported; 'constant' is", mode);
+    struct crop crop = identity_of(&program->values[x]);
+    struct ints pads, axes;
+    LORAC_TRY(read_ints(lowering, node, 1, "pads", &pads, error));
+    LORAC_TRY(read_ints(lowering, node, 3, "axes", &axes, error));
+    LORAC_TRY(read_fill(lowering, node, &crop.fill, error));
+    LORAC_TRY(apply_pads(node, &pads, &axes, lorac_lowering_input_is_matrix(lowering, node, 0) ? 2 : 4, &crop, error));
+    return finish(lowering, node, step, x, &crop, error);
+}
+
+static enum lorac_status lower_slice(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                     struct lorac_step *step, struct lorac_error *error)
+{
+    uint32_t x;
+    struct ints starts, ends, axes, steps;
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    LORAC_TRY(read_ints(lowering, node, 1, "starts", &starts, error));
+    LORAC_TRY(read_ints(lowering, node, 2, "ends", &ends, error));
+    LORAC_TRY(read_ints(lowering, node, 3, "axes", &axes, error));
+    LORAC_TRY(read_ints(lowering, node, 4, "steps", &steps, error));
+    if (starts.count != ends.count || (axes.given && axes.count != starts.count) ||
+        (steps.given && steps.count != starts.count))
+        return lorac_refuse(node, error, "starts, ends, axes and steps are not equally long");
+    int64_t rank = lorac_lowering_input_is_matrix(lowering, node, 0) ? 2 : 4;
+    struct crop crop = identity_of(&lorac_lowering_program(lowering)->values[x]);
+    for (size_t k = 0; k < starts.count; k++) {
+        int64_t axis, first, count, stride = steps.given ? steps.values[k] : 1;
+        LORAC_TRY(axis_of(node, &axes, k, rank, &axis, error));
+        int64_t size = axis == 0 ? (int64_t)crop.N : crop.in[axis - 1];
+        if (!lorac_slice_axis(size, starts.values[k], ends.values[k], stride, &first, &count))
+            return lorac_refuse(node, error, "a step of zero");
+        if (axis == 0 && (first != 0 || stride != 1 || count != size))
+            return lorac_refuse(node, error, "it slices the batch");
+        if (axis == 0)
+            continue;
+        crop.first[axis - 1] = first;
+        crop.step[axis - 1] = stride;
+        crop.out[axis - 1] = count;
+    }
+    return finish(lowering, node, step, x, &crop, error);
+}
+
+// ---- running
+
+// The input position of output position [i] on an axis, or -1 outside.
+static int64_t source(const struct crop *crop, size_t axis, int64_t i)
+{
+    int64_t at = crop->first[axis] + i * crop->step[axis];
+    return at < 0 || at >= crop->in[axis] ? -1 : at;
+}
+
+static void forward_image(void *context, size_t n)
+{
+    const struct lorac_step *step = context;
+    const struct crop *crop = step->config;
+    size_t in_c = (size_t)crop->in[AXIS_C], out_c = (size_t)crop->out[AXIS_C];
+    const float *x = step->x[0] + n * (size_t)(crop->in[AXIS_H] * crop->in[AXIS_W]) * in_c;
+    float *y = step->y + n * (size_t)(crop->out[AXIS_H] * crop->out[AXIS_W]) * out_c;
+    for (int64_t h = 0; h < crop->out[AXIS_H]; h++)
+        for (int64_t w = 0; w < crop->out[AXIS_W]; w++, y += out_c) {
+            int64_t from_h = source(crop, AXIS_H, h), from_w = source(crop, AXIS_W, w);
+            bool inside = from_h >= 0 && from_w >= 0;
+            const float *pixel = inside ? x + (size_t)(from_h * crop->in[AXIS_W] + from_w) * in_c : NULL;
+            for (size_t c = 0; c < out_c; c++) {
+                int64_t from_c = source(crop, AXIS_C, (int64_t)c);
+                y[c] = inside && from_c >= 0 ? pixel[from_c] : crop->fill;
+            }
+        }
+}
+
+static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    lorac_parallel_for(env->pool, forward_image, step, ((const struct crop *)step->config)->N);
+}
+
+static void backward_image(void *context, size_t n)
+{
+    const struct lorac_step *step = context;
+    const struct crop *crop = step->config;
+    size_t in_c = (size_t)crop->in[AXIS_C], out_c = (size_t)crop->out[AXIS_C];
+    size_t in_count = (size_t)(crop->in[AXIS_H] * crop->in[AXIS_W]) * in_c;
+    float *dx = step->dx[0] + n * in_count;
+    const float *dy = step->dy + n * (size_t)(crop->out[AXIS_H] * crop->out[AXIS_W]) * out_c;
+    memset(dx, 0, in_count * sizeof(float));
+    for (int64_t h = 0; h < crop->out[AXIS_H]; h++)
+        for (int64_t w = 0; w < crop->out[AXIS_W]; w++, dy += out_c) {
+            int64_t to_h = source(crop, AXIS_H, h), to_w = source(crop, AXIS_W, w);
+            if (to_h < 0 || to_w < 0)
+                continue;
+            float *pixel = dx + (size_t)(to_h * crop->in[AXIS_W] + to_w) * in_c;
+            for (size_t c = 0; c < out_c; c++) {
+                int64_t to_c = source(crop, AXIS_C, (int64_t)c);
+                if (to_c >= 0)
+                    pixel[to_c] = dy[c];
+            }
+        }
+}
+
+static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    if (step->dx[0])
+        lorac_parallel_for(env->pool, backward_image, step, ((const struct crop *)step->config)->N);
+}
+
+const struct lorac_kernel lorac_kernel_pad = {
+    .op_type = "Pad", .lower = lower_pad, .forward = forward, .backward = backward};
+const struct lorac_kernel lorac_kernel_slice = {
+    .op_type = "Slice", .lower = lower_slice, .forward = forward, .backward = backward};

@@ -1,0 +1,51 @@
+// The hot loops that XNNPACK has no operator for, compiled for several instruction sets and chosen when a session is made.
+//
+// All of them are single-threaded; callers split the work by fixed rules. Results of one variant are the same bits on every
+// run; another variant (another processor) may round differently, because it fuses multiply and add or not.
+#ifndef LORAC_SIMD_H
+#define LORAC_SIMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// A sum of outer products over a grid of pixels, the shape of every product that training needs beside convolutions:
+//     out[m*out_row + c] += scale * sum over pixels p of left[p, m] * right[p, c]
+// left[p, m] is at left + image*left_image + row*left_row + column*left_pixel + m*left_channel (strides in floats), right
+// the same with channels adjacent.
+struct lorac_outer {
+    const float *left, *right;
+    size_t images, rows, columns;
+    size_t left_image, left_row, left_pixel, left_channel;
+    size_t right_image, right_row, right_pixel;
+    size_t m_count, c_count;
+    float *out;
+    size_t out_row;
+    float scale;
+};
+
+struct lorac_simd {
+    const char *name;
+    void (*outer)(const struct lorac_outer *outer);
+    // target[i] += source[i]; target[i] = a[i] + b[i]
+    void (*add_into)(float *target, const float *source, size_t count);
+    void (*add)(float *target, const float *a, const float *b, size_t count);
+    // dx[i] = low < y[i] && y[i] < high ? dy[i] : 0
+    void (*clip_backward)(float *dx, const float *dy, const float *y, float low, float high, size_t count);
+    // y[r, c] = x[r, c] * scale[c] + shift[c]; shift NULL: 0
+    void (*scale_shift)(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t C);
+    // sum[c] += over rows of x[r, c], in double
+    void (*column_sum)(double *sum, const float *x, size_t rows, size_t C);
+    // sum[c] += (x[r, c] - mean[c])^2, in double
+    void (*column_square_sum)(double *sum, const float *x, const float *mean, size_t rows, size_t C);
+    // sum[c] += a[r, c] * (x[r, c] - mean[c]), in double
+    void (*column_product_sum)(double *sum, const float *a, const float *x, const float *mean, size_t rows, size_t C);
+    // BatchNorm in training, to its input: dx = gain[c] * (dy - dy_mean[c] - (x - mean[c]) * slope[c])
+    void (*batch_norm_backward)(float *dx, const float *dy, const float *x, const float *mean, const float *gain,
+                                const float *dy_mean, const float *slope, size_t rows, size_t C);
+    bool (*all_finite)(const float *x, size_t count);
+};
+
+// The best variant for this processor.
+const struct lorac_simd *lorac_simd_select(void);
+
+#endif

@@ -1,0 +1,182 @@
+// Compiled once for each instruction set: LORAC_SIMD_VARIANT names the set, LORAC_SIMD_LANES is its floats a register.
+#include "simd.h"
+
+#include <string.h>
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define LANES LORAC_SIMD_LANES
+
+typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+
+// ---- sums of outer products
+
+// Registers hold a tile of the result, [MB] rows by [CB] vectors, while all pixels stream by.
+
+static inline vector load_part(const float *from, size_t count)
+{
+    vector v = {0};
+    memcpy(&v, from, count * sizeof(float));
+    return v;
+}
+
+static inline __attribute__((always_inline)) void outer_tile(const struct lorac_outer *o, const float *left,
+                                                             const float *right, float *out, const size_t MB,
+                                                             const size_t CB, size_t part)
+{
+    vector sum[12][2];
+    for (size_t m = 0; m < MB; m++)
+        for (size_t c = 0; c < CB; c++)
+            sum[m][c] = (vector){0};
+    for (size_t image = 0; image < o->images; image++)
+        for (size_t row = 0; row < o->rows; row++) {
+            const float *l = left + image * o->left_image + row * o->left_row;
+            const float *r = right + image * o->right_image + row * o->right_row;
+            for (size_t column = 0; column < o->columns; column++) {
+                vector x[2];
+                for (size_t c = 0; c < CB; c++)
+                    x[c] = part ? load_part(r, part) : *(const vector *)(r + c * LANES);
+                for (size_t m = 0; m < MB; m++)
+                    for (size_t c = 0; c < CB; c++)
+                        sum[m][c] += l[m * o->left_channel] * x[c];
+                l += o->left_pixel;
+                r += o->right_pixel;
+            }
+        }
+    for (size_t m = 0; m < MB; m++)
+        for (size_t c = 0; c < CB; c++) {
+            float *to = out + m * o->out_row + c * LANES;
+            vector old = part ? load_part(to, part) : *(const vector *)to;
+            old += o->scale * sum[m][c];
+            memcpy(to, &old, part ? part * sizeof(float) : sizeof(vector));
+        }
+}
+
+// All columns of [MB] rows of the result.
+static inline __attribute__((always_inline)) void outer_rows(const struct lorac_outer *o, size_t m, const size_t MB)
+{
+    const float *left = o->left + m * o->left_channel;
+    float *out = o->out + m * o->out_row;
+    size_t c = 0;
+    for (; c + 2 * LANES <= o->c_count; c += 2 * LANES)
+        outer_tile(o, left, o->right + c, out + c, MB, 2, 0);
+    for (; c + LANES <= o->c_count; c += LANES)
+        outer_tile(o, left, o->right + c, out + c, MB, 1, 0);
+    if (c < o->c_count)
+        outer_tile(o, left, o->right + c, out + c, MB, 1, o->c_count - c);
+}
+
+static void outer(const struct lorac_outer *o)
+{
+    size_t m = 0;
+#if LANES >= 16
+    for (; m + 12 <= o->m_count; m += 12)
+        outer_rows(o, m, 12);
+#endif
+#if LANES >= 8
+    for (; m + 6 <= o->m_count; m += 6)
+        outer_rows(o, m, 6);
+#endif
+    for (; m + 4 <= o->m_count; m += 4)
+        outer_rows(o, m, 4);
+    for (; m + 2 <= o->m_count; m += 2)
+        outer_rows(o, m, 2);
+    for (; m < o->m_count; m++)
+        outer_rows(o, m, 1);
+}
+
+// ---- element-wise
+
+static void add_into(float *target, const float *source, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        target[i] += source[i];
+}
+
+static void add(float *target, const float *a, const float *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        target[i] = a[i] + b[i];
+}
+
+static void clip_backward(float *dx, const float *dy, const float *y, float low, float high, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        dx[i] = (low < y[i]) & (y[i] < high) ? dy[i] : 0.0f;
+}
+
+static void scale_shift(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t C)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < C; c++)
+            y[r * C + c] = x[r * C + c] * scale[c] + (shift ? shift[c] : 0.0f);
+}
+
+// ---- sums over rows, in double: a batch of 32 images of 32 x 32 pixels is 32768 terms
+
+static void column_sum(double *restrict sum, const float *restrict x, size_t rows, size_t C)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < C; c++)
+            sum[c] += (double)x[r * C + c];
+}
+
+static void column_square_sum(double *restrict sum, const float *restrict x, const float *restrict mean, size_t rows,
+                              size_t C)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < C; c++) {
+            double distance = (double)x[r * C + c] - (double)mean[c];
+            sum[c] += distance * distance;
+        }
+}
+
+static void column_product_sum(double *restrict sum, const float *restrict a, const float *restrict x,
+                               const float *restrict mean, size_t rows, size_t C)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < C; c++)
+            sum[c] += (double)a[r * C + c] * ((double)x[r * C + c] - (double)mean[c]);
+}
+
+static void batch_norm_backward(float *restrict dx, const float *restrict dy, const float *restrict x,
+                                const float *restrict mean, const float *restrict gain, const float *restrict dy_mean,
+                                const float *restrict slope, size_t rows, size_t C)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < C; c++) {
+            size_t i = r * C + c;
+            dx[i] = gain[c] * (dy[i] - dy_mean[c] - (x[i] - mean[c]) * slope[c]);
+        }
+}
+
+// A float is NaN or infinite where all bits of its exponent are set; on bits, so that no optimisation of arithmetic can
+// take the test away.
+static bool all_finite(const float *x, size_t count)
+{
+    unsigned bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+extern const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT);
+const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
+    .name = TEXT(LORAC_SIMD_VARIANT),
+    .outer = outer,
+    .add_into = add_into,
+    .add = add,
+    .clip_backward = clip_backward,
+    .scale_shift = scale_shift,
+    .column_sum = column_sum,
+    .column_square_sum = column_square_sum,
+    .column_product_sum = column_product_sum,
+    .batch_norm_backward = batch_norm_backward,
+    .all_finite = all_finite,
+};

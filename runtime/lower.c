@@ -1,0 +1,339 @@
+#include "lower_internal.h"
+
+#include "differentiate.h"
+#include "kernels/kernel.h"
+#include "proto/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// ---- the input
+
+static int64_t declared_dim(const Onnx__TensorShapeProto *shape, size_t i)
+{
+    const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
+    return dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? dim->dim_value : 0;
+}
+
+enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_input_shape *out, struct lorac_error *error)
+{
+    const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
+    if (!input)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the model has no input");
+    if (lorac_model_input(model, 1))
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "the model has more than one input ('%s', '%s'); one image input is supported",
+                               input->name, lorac_model_input(model, 1)->name);
+    const Onnx__TypeProto__Tensor *type =
+        input->type && input->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? input->type->tensor_type : NULL;
+    if (!type || type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "input '%s' is not a FLOAT tensor", input->name);
+    if (!type->shape || type->shape->n_dim != 4)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "input '%s' has rank %zu; rank 4 [N, C, H, W] is supported", input->name,
+                               type->shape ? type->shape->n_dim : 0);
+    int64_t dims[3];
+    for (size_t i = 0; i < 3; i++) {
+        dims[i] = declared_dim(type->shape, i + 1);
+        if (dims[i] < 0 || dims[i] > INT32_MAX)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "input '%s' declares dimension %zu as %lld", input->name,
+                                   i + 1, (long long)dims[i]);
+    }
+    *out = (struct lorac_input_shape){input->name, (size_t)dims[0], (size_t)dims[1], (size_t)dims[2]};
+    return LORAC_OK;
+}
+
+static enum lorac_status define_input(struct lorac_lowering *lowering, struct lorac_error *error)
+{
+    struct lorac_input_shape shape = {0};
+    const struct lorac_lower_options *options = lowering->options;
+    LORAC_TRY(lorac_input_shape(lowering->model, &shape, error));
+    size_t height = shape.height ? shape.height : options->height;
+    size_t width = shape.width ? shape.width : options->width;
+    if (!shape.channels || !height || !width)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "input '%s' leaves its %s free; a size must be chosen for it", shape.name,
+                               !shape.channels ? "channels" : !height ? "height" : "width");
+    if ((options->height && options->height != height) || (options->width && options->width != width))
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "input '%s' is %zu x %zu in the model; images of %zu x %zu do not fit", shape.name, height,
+                               width, options->height, options->width);
+    struct lorac_value value = {.name = shape.name, .n = options->batch, .h = height, .w = width, .c = shape.channels};
+    LORAC_TRY(lorac_program_add_value(lowering->program, &value, &lowering->program->input, error));
+    struct lorac_entry entry = {.kind = LORAC_ENTRY_ACTIVATION, .value = lowering->program->input};
+    return lorac_lowering_define(lowering, shape.name, &entry, error);
+}
+
+// ---- the walk
+
+// Marks the nodes that the first output needs: what only feeds other outputs is left alone.
+static enum lorac_status mark_needed(struct lorac_lowering *lowering, bool **out, struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = lowering->model->proto->graph;
+    struct lorac_name_table wanted;
+    lorac_name_table_init(&wanted);
+    enum lorac_status status = LORAC_OK;
+    bool *needed = lorac_arena_alloc_array(lowering->program->arena, graph->n_node + 1, sizeof(*needed));
+    size_t number;
+    if (!needed || !lorac_name_table_add(&wanted, graph->output[0]->name, &number, NULL))
+        goto no_memory;
+    for (size_t i = graph->n_node; i-- > 0;) {
+        const Onnx__NodeProto *node = graph->node[i];
+        for (size_t k = 0; k < node->n_output; k++)
+            needed[i] |= node->output[k][0] && lorac_name_table_find(&wanted, node->output[k]) != LORAC_NO_NAME;
+        for (size_t k = 0; needed[i] && k < node->n_input; k++)
+            if (!lorac_name_table_add(&wanted, node->input[k], &number, NULL))
+                goto no_memory;
+    }
+    *out = needed;
+    goto done;
+no_memory:
+    status = lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering the model");
+done:
+    lorac_name_table_free(&wanted);
+    return status;
+}
+
+static enum lorac_status define_initializers(struct lorac_lowering *lowering, struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = lowering->model->proto->graph;
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT, .tensor = graph->initializer[i]};
+        LORAC_TRY(lorac_lowering_define(lowering, graph->initializer[i]->name, &entry, error));
+    }
+    return LORAC_OK;
+}
+
+enum input_state { INPUTS_CONSTANT, INPUTS_MIXED, INPUTS_UNKNOWN };
+
+static enum input_state look_at_inputs(struct lorac_lowering *lowering, const Onnx__NodeProto *node)
+{
+    bool all_constant = true;
+    for (size_t i = 0; i < node->n_input; i++) {
+        if (lorac_lowering_absent(node, i))
+            continue;
+        const struct lorac_entry *entry = lorac_lowering_entry(lowering, node->input[i]);
+        if (!entry || entry->kind == LORAC_ENTRY_UNKNOWN)
+            return INPUTS_UNKNOWN;
+        all_constant &= entry->kind == LORAC_ENTRY_CONSTANT;
+    }
+    return all_constant && node->n_input > 0 ? INPUTS_CONSTANT : INPUTS_MIXED;
+}
+
+static enum lorac_status refuse_operator(const Onnx__NodeProto *node, struct lorac_error *error)
+{
+    if (node->domain && node->domain[0] && strcmp(node->domain, "ai.onnx") != 0)
+        return lorac_refuse(node, error, "operators of domain '%s' are not supported", node->domain);
+    return lorac_refuse(node, error, "this operator is not supported");
+}
+
+static enum lorac_status lower_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                    struct lorac_error *error)
+{
+    if (lorac_node_is(node, "Constant")) {
+        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT,
+                                    .tensor = lorac_model_constant(lowering->model, node->output[0])};
+        if (!entry.tensor)
+            return lorac_refuse(node, error, "a constant without a `value` tensor is not supported");
+        return lorac_lowering_define(lowering, node->output[0], &entry, error);
+    }
+    if (lorac_node_is(node, "Shape") || look_at_inputs(lowering, node) == INPUTS_CONSTANT) {
+        if (!lorac_constant_knows(node))
+            return lorac_refuse(node, error, "constant arithmetic with this operator is not supported");
+        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT, .node = node};
+        return lorac_lowering_define(lowering, node->output[0], &entry, error);
+    }
+    bool default_domain = !node->domain || !node->domain[0] || strcmp(node->domain, "ai.onnx") == 0;
+    const struct lorac_kernel *kernel = default_domain ? lorac_kernel_find(node->op_type) : NULL;
+    if (!kernel)
+        return refuse_operator(node, error);
+    struct lorac_step step = {.kernel = kernel, .node = node, .name = lorac_node_name(node)};
+    for (size_t i = 0; i < LORAC_STEP_MAX_PARAMS; i++)
+        step.params[i] = LORAC_NO_ID;
+    LORAC_TRY(kernel->lower(lowering, node, &step, error));
+    return step.kernel ? lorac_program_add_step(lowering->program, &step, error) : LORAC_OK;
+}
+
+// ---- the end of the graph
+
+static bool ends_in_softmax(const struct lorac_program *program, uint32_t value)
+{
+    if (program->step_count == 0)
+        return false;
+    const struct lorac_step *last = &program->steps[program->step_count - 1];
+    return last->output == value && strstr(last->kernel->op_type, "Softmax");
+}
+
+static enum lorac_status define_output(struct lorac_lowering *lowering, struct lorac_error *error)
+{
+    struct lorac_program *program = lowering->program;
+    const char *name = lowering->model->proto->graph->output[0]->name;
+    const struct lorac_entry *entry = lorac_lowering_entry(lowering, name);
+    if (!entry || entry->kind != LORAC_ENTRY_ACTIVATION || entry->value == program->input)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "output '%s' does not depend on the images", name);
+    program->output = program->logits = entry->value;
+    program->forward_step_count_to_logits = program->step_count;
+    if (ends_in_softmax(program, entry->value)) {
+        program->forward_step_count_to_logits--;
+        program->logits = program->steps[program->step_count - 1].inputs[0];
+    }
+    const struct lorac_value *output = &program->values[program->output];
+    if (output->n != program->batch || output->h != 1 || output->w != 1)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "output '%s' is %zu x %zu x %zu x %zu (N, C, H, W); one row of class scores per image is "
+                               "supported",
+                               name, output->n, output->c, output->h, output->w);
+    return LORAC_OK;
+}
+
+static enum lorac_status check_trainables_found(const struct lorac_lowering *lowering, struct lorac_error *error)
+{
+    const struct lorac_meta *meta = lowering->meta;
+    for (size_t i = 0; lowering->options->training && i < meta->trainable_count; i++) {
+        size_t number = lorac_name_table_find(&lowering->names, meta->trainable[i]);
+        if (number == LORAC_NO_NAME || lowering->entries[number].param == LORAC_NO_ID)
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                   "tensor '%s' is listed in lorac.trainable, but no node that can be trained reads it; "
+                                   "inject the base model again",
+                                   meta->trainable[i]);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status ask_memory(struct lorac_program *program, struct lorac_error *error)
+{
+    for (size_t i = 0; i < program->step_count; i++) {
+        struct lorac_step *step = &program->steps[i];
+        if (step->kernel->memory)
+            LORAC_TRY(step->kernel->memory(program, step, error));
+    }
+    return LORAC_OK;
+}
+
+// ---- entry points
+
+static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_model *model, const struct lorac_meta *meta,
+                               const struct lorac_lower_options *options, struct lorac_error *error)
+{
+    memset(lowering, 0, sizeof(*lowering));
+    lorac_name_table_init(&lowering->names);
+    if (options->batch == 0 || options->batch > INT32_MAX)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "a batch of %zu images; it must be at least 1",
+                               options->batch);
+    if (model->proto->graph->n_output == 0)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "the model has no output");
+    struct lorac_arena *arena = lorac_arena_create();
+    struct lorac_program *program = arena ? lorac_arena_alloc(arena, sizeof(*program)) : NULL;
+    if (!program) {
+        lorac_arena_free(arena);
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering the model");
+    }
+    program->arena = arena;
+    program->model = model;
+    program->meta = meta;
+    program->batch = options->batch;
+    program->training = options->training;
+    program->bn_train = options->training && meta->injected && meta->bn == LORAC_BN_TRAIN;
+    lowering->model = model;
+    lowering->meta = meta;
+    lowering->options = options;
+    lowering->program = program;
+    return LORAC_OK;
+}
+
+static enum lorac_status lower_all(struct lorac_lowering *lowering, struct lorac_error *error)
+{
+    bool *needed;
+    LORAC_TRY(define_initializers(lowering, error));
+    LORAC_TRY(define_input(lowering, error));
+    LORAC_TRY(mark_needed(lowering, &needed, error));
+    const Onnx__GraphProto *graph = lowering->model->proto->graph;
+    for (size_t i = 0; i < graph->n_node; i++)
+        if (needed[i])
+            LORAC_TRY(lower_node(lowering, graph->node[i], error));
+    LORAC_TRY(define_output(lowering, error));
+    LORAC_TRY(check_trainables_found(lowering, error));
+    LORAC_TRY(lorac_differentiate_mark(lowering->program, error));
+    LORAC_TRY(ask_memory(lowering->program, error));
+    return lorac_differentiate(lowering->program, error);
+}
+
+enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta *meta,
+                              const struct lorac_lower_options *options, struct lorac_program **out,
+                              struct lorac_error *error)
+{
+    struct lorac_lowering lowering;
+    enum lorac_status status = begin(&lowering, model, meta, options, error);
+    if (status == LORAC_OK)
+        status = lower_all(&lowering, error);
+    lorac_name_table_free(&lowering.names);
+    if (status != LORAC_OK) {
+        lorac_program_free(lowering.program);
+        return status;
+    }
+    *out = lowering.program;
+    return LORAC_OK;
+}
+
+// ---- refusals, for inspect
+
+static enum lorac_status mark_unknown(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                      struct lorac_error *error)
+{
+    struct lorac_entry unknown = {.kind = LORAC_ENTRY_UNKNOWN};
+    for (size_t i = 0; i < node->n_output; i++)
+        if (node->output[i][0])
+            LORAC_TRY(lorac_lowering_define(lowering, node->output[i], &unknown, error));
+    return LORAC_OK;
+}
+
+// After a refused node nothing is known of what follows; an operator that is not there at all can still be told.
+static enum lorac_status try_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                  struct lorac_error *refusal)
+{
+    if (look_at_inputs(lowering, node) != INPUTS_UNKNOWN)
+        return lower_node(lowering, node, refusal);
+    if (!lorac_constant_knows(node) && !lorac_node_is(node, "Constant") && !lorac_kernel_find(node->op_type))
+        return refuse_operator(node, refusal);
+    return mark_unknown(lowering, node, refusal);
+}
+
+static enum lorac_status collect(struct lorac_lowering *lowering, size_t *count, struct lorac_refusal **rows,
+                                 struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = lowering->model->proto->graph;
+    struct lorac_arena *arena = lowering->model->arena;
+    bool *needed;
+    LORAC_TRY(define_initializers(lowering, error));
+    LORAC_TRY(define_input(lowering, error));
+    LORAC_TRY(mark_needed(lowering, &needed, error));
+    *rows = lorac_arena_alloc_array(arena, graph->n_node + 1, sizeof(**rows));
+    *count = 0;
+    if (!*rows)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the list of nodes");
+    for (size_t i = 0; i < graph->n_node; i++) {
+        const Onnx__NodeProto *node = graph->node[i];
+        struct lorac_error refusal = {0};
+        if (!needed[i] || try_node(lowering, node, &refusal) == LORAC_OK)
+            continue;
+        char *reason = lorac_arena_strdup(arena, refusal.message);
+        if (!reason)
+            return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the list of nodes");
+        (*rows)[(*count)++] = (struct lorac_refusal){lorac_node_name(node), node->op_type, reason};
+        LORAC_TRY(mark_unknown(lowering, node, error));
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_lower_refusals(struct lorac_model *model, const struct lorac_meta *meta,
+                                       const struct lorac_lower_options *options, size_t *count,
+                                       struct lorac_refusal **rows, struct lorac_error *error)
+{
+    struct lorac_lowering lowering;
+    enum lorac_status status = begin(&lowering, model, meta, options, error);
+    if (status == LORAC_OK)
+        status = collect(&lowering, count, rows, error);
+    lorac_name_table_free(&lowering.names);
+    lorac_program_free(lowering.program);
+    return status;
+}

@@ -1,0 +1,45 @@
+// Shared by lower.c (the walk over the graph) and lowering.c (what kernels ask of it).
+#ifndef LORAC_LOWER_INTERNAL_H
+#define LORAC_LOWER_INTERNAL_H
+
+#include "lower.h"
+#include "proto/name_table.h"
+
+enum lorac_entry_kind {
+    LORAC_ENTRY_UNKNOWN,    // comes from a refused node
+    LORAC_ENTRY_ACTIVATION, // a value of the program
+    LORAC_ENTRY_CONSTANT,   // known before the first image: a tensor, a node over constants, or a Shape
+};
+
+// What one value name of the graph stands for.
+struct lorac_entry {
+    enum lorac_entry_kind kind;
+    uint32_t value;                         // ACTIVATION
+    bool matrix;                            // ACTIVATION: seen as rank 2 (an alias may differ from its value)
+    Onnx__TensorProto *tensor;              // CONSTANT that is a tensor of the model
+    const Onnx__NodeProto *node;            // CONSTANT that a node computes
+    const struct lorac_constant *evaluated; // NULL until somebody asks
+    uint32_t param;                         // the parameter made of it, LORAC_NO_ID before
+};
+
+struct lorac_lowering {
+    struct lorac_model *model;
+    const struct lorac_meta *meta;
+    const struct lorac_lower_options *options;
+    struct lorac_program *program;
+    struct lorac_name_table names;
+    struct lorac_entry *entries; // by number of the name; [entry_capacity]
+    size_t entry_capacity;
+};
+
+// Makes (or overwrites) the entry of [name]. MEMORY.
+enum lorac_status lorac_lowering_define(struct lorac_lowering *lowering, const char *name,
+                                        const struct lorac_entry *entry, struct lorac_error *error);
+// NULL where the name is not defined.
+struct lorac_entry *lorac_lowering_entry(struct lorac_lowering *lowering, const char *name);
+
+// The constant [name] evaluated. Chains of constant nodes are followed to a fixed depth.
+enum lorac_status lorac_lowering_evaluate(struct lorac_lowering *lowering, const char *name,
+                                          const struct lorac_constant **out, struct lorac_error *error);
+
+#endif

@@ -1,0 +1,305 @@
+// What kernels ask of the lowering inside their `lower`.
+#include "lower_internal.h"
+
+#include "constant_internal.h"
+#include "kernels/kernel.h"
+#include "proto/size.h"
+#include "proto/tensor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+// Exporters leave chains of a dozen constant nodes at most; a file with thousands is not a model.
+enum { MAX_CONSTANT_DEPTH = 200 };
+
+enum lorac_status lorac_refuse(const Onnx__NodeProto *node, struct lorac_error *error, const char *format, ...)
+{
+    if (!error)
+        return LORAC_ERROR_UNSUPPORTED;
+    char text[LORAC_ERROR_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "node '%s' (%s): %s", lorac_node_name(node), node->op_type,
+                           text);
+}
+
+static enum lorac_status out_of_memory(struct lorac_error *error)
+{
+    return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering the model");
+}
+
+// ---- entries
+
+struct lorac_entry *lorac_lowering_entry(struct lorac_lowering *lowering, const char *name)
+{
+    size_t number = lorac_name_table_find(&lowering->names, name);
+    return number == LORAC_NO_NAME ? NULL : &lowering->entries[number];
+}
+
+enum lorac_status lorac_lowering_define(struct lorac_lowering *lowering, const char *name,
+                                        const struct lorac_entry *entry, struct lorac_error *error)
+{
+    size_t number;
+    if (!lorac_name_table_add(&lowering->names, name, &number, NULL))
+        return out_of_memory(error);
+    if (number >= lowering->entry_capacity) {
+        size_t larger = lowering->entry_capacity ? lowering->entry_capacity * 2 : 256;
+        struct lorac_entry *grown = lorac_arena_alloc_array(lowering->program->arena, larger, sizeof(*grown));
+        if (!grown)
+            return out_of_memory(error);
+        if (lowering->entry_capacity)
+            memcpy(grown, lowering->entries, lowering->entry_capacity * sizeof(*grown));
+        lowering->entries = grown;
+        lowering->entry_capacity = larger;
+    }
+    lowering->entries[number] = *entry;
+    lowering->entries[number].param = LORAC_NO_ID;
+    return LORAC_OK;
+}
+
+struct lorac_program *lorac_lowering_program(struct lorac_lowering *lowering)
+{
+    return lowering->program;
+}
+
+// ---- constants
+
+static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *name, int depth,
+                                  const struct lorac_constant **out, struct lorac_error *error);
+
+// The dims that ONNX gives to an activation.
+static size_t onnx_dims(const struct lorac_value *value, bool matrix, int64_t dims[4])
+{
+    dims[0] = (int64_t)value->n;
+    dims[1] = (int64_t)value->c;
+    dims[2] = (int64_t)value->h;
+    dims[3] = (int64_t)value->w;
+    return matrix ? 2 : 4;
+}
+
+static enum lorac_status evaluate_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int depth,
+                                       struct lorac_constant *out, struct lorac_error *error)
+{
+    struct lorac_arena *arena = lowering->program->arena;
+    struct lorac_entry *first = lorac_lowering_entry(lowering, lorac_node_input(node, 0));
+    if (lorac_node_is(node, "Shape") && first && first->kind == LORAC_ENTRY_ACTIVATION) {
+        int64_t dims[4];
+        size_t rank = onnx_dims(&lowering->program->values[first->value], first->matrix, dims);
+        return lorac_constant_shape(dims, rank, lorac_node_int(node, "start", 0),
+                                    lorac_node_int(node, "end", INT64_MAX), arena, out, error);
+    }
+    const struct lorac_constant **inputs = lorac_arena_alloc_array(arena, node->n_input + 1, sizeof(*inputs));
+    if (!inputs)
+        return out_of_memory(error);
+    for (size_t i = 0; i < node->n_input; i++)
+        if (!lorac_lowering_absent(node, i))
+            LORAC_TRY(evaluate(lowering, node->input[i], depth + 1, &inputs[i], error));
+    return lorac_constant_evaluate(lowering->model, node, inputs, node->n_input, arena, out, error);
+}
+
+static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *name, int depth,
+                                  const struct lorac_constant **out, struct lorac_error *error)
+{
+    struct lorac_entry *entry = lorac_lowering_entry(lowering, name);
+    if (!entry || entry->kind != LORAC_ENTRY_CONSTANT)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' depends on the images; it must be constant",
+                               name);
+    if (!entry->evaluated) {
+        if (depth > MAX_CONSTANT_DEPTH)
+            return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                                   "value '%s' is computed through more than %d constant nodes", name,
+                                   MAX_CONSTANT_DEPTH);
+        struct lorac_constant *constant = lorac_arena_alloc(lowering->program->arena, sizeof(*constant));
+        if (!constant)
+            return out_of_memory(error);
+        if (entry->tensor)
+            LORAC_TRY(lorac_constant_from_tensor(entry->tensor, lowering->program->arena, constant, error));
+        else
+            LORAC_TRY(evaluate_node(lowering, entry->node, depth, constant, error));
+        entry = lorac_lowering_entry(lowering, name);
+        entry->evaluated = constant;
+    }
+    *out = entry->evaluated;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_lowering_evaluate(struct lorac_lowering *lowering, const char *name,
+                                          const struct lorac_constant **out, struct lorac_error *error)
+{
+    return evaluate(lowering, name, 0, out, error);
+}
+
+bool lorac_lowering_absent(const Onnx__NodeProto *node, size_t i)
+{
+    return lorac_node_input(node, i)[0] == '\0';
+}
+
+bool lorac_lowering_is_constant(struct lorac_lowering *lowering, const char *name)
+{
+    const struct lorac_entry *entry = lorac_lowering_entry(lowering, name);
+    return entry && entry->kind == LORAC_ENTRY_CONSTANT;
+}
+
+enum lorac_status lorac_lowering_constant(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                          const struct lorac_constant **out, struct lorac_error *error)
+{
+    const char *name = lorac_node_input(node, i);
+    if (!lorac_lowering_is_constant(lowering, name))
+        return lorac_refuse(node, error, "input %zu ('%s') must be a constant", i, name);
+    return lorac_lowering_evaluate(lowering, name, out, error);
+}
+
+// ---- activations
+
+enum lorac_status lorac_lowering_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                       uint32_t *value, struct lorac_error *error)
+{
+    const char *name = lorac_node_input(node, i);
+    const struct lorac_entry *entry = lorac_lowering_entry(lowering, name);
+    if (!entry || entry->kind != LORAC_ENTRY_ACTIVATION)
+        return lorac_refuse(node, error, "input %zu ('%s') must depend on the images, and does not", i, name);
+    *value = entry->value;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_lowering_image_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                             uint32_t *value, struct lorac_error *error)
+{
+    LORAC_TRY(lorac_lowering_input(lowering, node, i, value, error));
+    if (lorac_lowering_input_is_matrix(lowering, node, i))
+        return lorac_refuse(node, error, "input %zu ('%s') has rank 2; rank 4 [N, C, H, W] is supported", i,
+                            lorac_node_input(node, i));
+    return LORAC_OK;
+}
+
+bool lorac_lowering_input_is_matrix(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i)
+{
+    const struct lorac_entry *entry = lorac_lowering_entry(lowering, lorac_node_input(node, i));
+    return entry && entry->kind == LORAC_ENTRY_ACTIVATION && entry->matrix;
+}
+
+enum lorac_status lorac_lowering_set_inputs(struct lorac_lowering *lowering, struct lorac_step *step,
+                                            const uint32_t *values, size_t count, struct lorac_error *error)
+{
+    step->inputs = lorac_arena_alloc_array(lowering->program->arena, count, sizeof(*step->inputs));
+    if (!step->inputs)
+        return out_of_memory(error);
+    memcpy(step->inputs, values, count * sizeof(*values));
+    step->input_count = count;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_lowering_output(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                        struct lorac_step *step, size_t n, size_t h, size_t w, size_t c, bool matrix,
+                                        struct lorac_error *error)
+{
+    if (n == 0 || h == 0 || w == 0 || c == 0)
+        return lorac_refuse(node, error, "its output would be empty: %zu x %zu x %zu x %zu (N, C, H, W)", n, c, h, w);
+    struct lorac_value value = {.name = node->output[0], .n = n, .h = h, .w = w, .c = c, .matrix = matrix};
+    LORAC_TRY(lorac_program_add_value(lowering->program, &value, &step->output, error));
+    struct lorac_entry entry = {.kind = LORAC_ENTRY_ACTIVATION, .value = step->output, .matrix = matrix};
+    return lorac_lowering_define(lowering, node->output[0], &entry, error);
+}
+
+enum lorac_status lorac_lowering_alias(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                       struct lorac_step *step, uint32_t value, bool matrix, struct lorac_error *error)
+{
+    step->kernel = NULL;
+    struct lorac_entry entry = {.kind = LORAC_ENTRY_ACTIVATION, .value = value, .matrix = matrix};
+    return lorac_lowering_define(lowering, node->output[0], &entry, error);
+}
+
+void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *step, size_t bytes)
+{
+    return step->config = lorac_arena_alloc(lowering->program->arena, bytes);
+}
+
+// ---- parameters
+
+static bool named_in(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static enum lorac_status computed_param(struct lorac_lowering *lowering, const char *name, struct lorac_param *param,
+                                        struct lorac_error *error)
+{
+    const struct lorac_constant *constant;
+    LORAC_TRY(lorac_lowering_evaluate(lowering, name, &constant, error));
+    if (!constant->floating || constant->rank > 4)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' is not a float tensor of rank 4 or less",
+                               name);
+    param->rank = constant->rank;
+    memcpy(param->dims, constant->dims, sizeof param->dims);
+    param->count = constant->count;
+    param->computed = constant->floats;
+    return LORAC_OK;
+}
+
+static enum lorac_status tensor_param(const Onnx__TensorProto *tensor, struct lorac_param *param,
+                                      struct lorac_error *error)
+{
+    if (tensor->n_dims > 4 || !lorac_constant_type_is_floating(tensor->data_type))
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "tensor '%s' is %s of rank %zu; a float tensor of rank 4 or less is needed", param->name,
+                               lorac_tensor_type_name(tensor->data_type), tensor->n_dims);
+    if (tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' is %s; only FLOAT is supported yet",
+                               param->name, lorac_tensor_type_name(tensor->data_type));
+    param->rank = tensor->n_dims;
+    for (size_t i = 0; i < tensor->n_dims; i++)
+        param->dims[i] = tensor->dims[i];
+    return lorac_tensor_count(tensor, &param->count, error);
+}
+
+enum lorac_status lorac_lowering_param_named(struct lorac_lowering *lowering, const char *name, uint32_t *param,
+                                             struct lorac_error *error)
+{
+    struct lorac_entry *entry = lorac_lowering_entry(lowering, name);
+    if (!entry || entry->kind != LORAC_ENTRY_CONSTANT)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' must be a constant", name);
+    if (entry->param == LORAC_NO_ID) {
+        struct lorac_param made = {.name = name, .tensor = entry->tensor};
+        if (entry->tensor)
+            LORAC_TRY(tensor_param(entry->tensor, &made, error));
+        else
+            LORAC_TRY(computed_param(lowering, name, &made, error));
+        const struct lorac_meta *meta = lowering->meta;
+        made.trainable = lowering->options->training && meta->injected &&
+                         named_in(meta->trainable, meta->trainable_count, name);
+        uint32_t id;
+        LORAC_TRY(lorac_program_add_param(lowering->program, &made, &id, error));
+        entry = lorac_lowering_entry(lowering, name);
+        entry->param = id;
+    }
+    *param = entry->param;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_lowering_param(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                       uint32_t *param, struct lorac_error *error)
+{
+    const char *name = lorac_node_input(node, i);
+    if (!lorac_lowering_is_constant(lowering, name))
+        return lorac_refuse(node, error, "input %zu ('%s') must be a constant", i, name);
+    enum lorac_status status = lorac_lowering_param_named(lowering, name, param, error);
+    if (status != LORAC_OK)
+        lorac_error_prefix(error, "node '%s' (%s): ", lorac_node_name(node), node->op_type);
+    return status;
+}
+
+const struct lorac_adapter *lorac_lowering_adapter(struct lorac_lowering *lowering, const Onnx__NodeProto *node)
+{
+    const struct lorac_meta *meta = lowering->meta;
+    const char *name = lorac_node_name(node);
+    for (size_t i = 0; meta->injected && i < meta->adapter_count; i++)
+        if (strcmp(meta->adapters[i].conv, name) == 0)
+            return &meta->adapters[i];
+    return NULL;
+}
