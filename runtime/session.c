@@ -384,11 +384,11 @@ enum lorac_status lorac_session_find_bad(struct lorac_session *session, const fl
     size_t count = lorac_value_count(&program->values[program->input]);
     LORAC_TRY(refresh(session, error));
     memcpy(lorac_session_input(session), input, count * sizeof(float));
-    session->env.training = true;
+    session->env.training = loss_gradient != NULL;
     if (!finite(&search, input, count))
         report(&search, "input '%s'", program->values[program->input].name);
     search_forward(&search);
-    if (!search.found && program->training) {
+    if (!search.found && loss_gradient) {
         loss_gradient(context, lorac_session_logits(session), lorac_session_logits_gradient(session));
         if (!finite(&search, lorac_session_logits_gradient(session),
                     lorac_value_count(&program->values[program->logits])))

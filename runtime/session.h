@@ -43,8 +43,8 @@ void lorac_session_commit(struct lorac_session *session);
 // After parameters were changed from outside: kernels see the new values at the next forward.
 void lorac_session_params_changed(struct lorac_session *session);
 
-// Replays forward (and backward, with the gradient of the logits given by [loss_gradient], a callback that fills it from
-// the logits) on the input given again, with a check after each step; *name is the first step (or gradient) that is not
+// Replays a training step, forward and backward with the gradient of the logits given by [loss_gradient], a callback that
+// fills it from the logits (NULL: forward alone, not as training), on the input given again, with a check after each step; *name is the first step (or gradient) that is not
 // finite, e.g. "output of 'layer1/Conv'", NULL where all are finite. The text lives in the program's arena.
 enum lorac_status lorac_session_find_bad(struct lorac_session *session, const float *input,
                                          void (*loss_gradient)(void *context, const float *logits, float *gradient),

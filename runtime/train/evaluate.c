@@ -36,7 +36,7 @@ static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_e
     const struct lorac_net_fill net_fill = {lorac_fill_run, &evaluation->fill};
     const float *logits, *outputs;
     LORAC_TRY(lorac_net_forward(evaluation->net, &net_fill, &logits, &outputs, error));
-    if (!lorac_all_finite(logits, fill->count * classes))
+    if (!lorac_values_finite(logits, fill->count * classes))
         return lorac_net_bad_forward(evaluation->net, &net_fill, fill->source->dataset->first_index + fill->first,
                                      error);
     const size_t bytes = fill->count * classes * sizeof(float);

@@ -47,7 +47,7 @@ static enum lorac_status check_finite(const struct lorac_dataset *dataset, struc
     const size_t size = image_size(dataset);
     const float *image = dataset->pixels;
     for (size_t i = 0; i < dataset->count; i++, image += size)
-        if (!lorac_all_finite(image, size))
+        if (!lorac_values_finite(image, size))
             return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
                                    "image %zu holds a NaN or an infinity; float images must be finite numbers",
                                    dataset->first_index + i);

@@ -9,7 +9,7 @@
 
 // True where none of values[count] is NaN or infinite. On the bits, so that compilers turn it into vector code: a float
 // sum or isfinite() in a loop they may not.
-static inline bool lorac_all_finite(const float *values, size_t count)
+static inline bool lorac_values_finite(const float *values, size_t count)
 {
     const uint32_t exponent = 0x7f800000u;
     uint32_t bad = 0;

@@ -214,7 +214,7 @@ static void update_range(void *context, size_t i)
     const size_t count = range->end - range->begin;
     memcpy(state->last_good[range->tensor] + range->begin, update->value + range->begin, count * sizeof(float));
     state->optimizer->update(&state->options, update, range->begin, range->end);
-    state->bad[i] = !lorac_all_finite(update->value + range->begin, count);
+    state->bad[i] = !lorac_values_finite(update->value + range->begin, count);
 }
 
 // The optimiser's own state has seen the bad step too, so it starts anew.
