@@ -222,6 +222,8 @@ static const struct kernel_row kernel_rows[] = {
     {{2, 3, 4, 5}, "Pad(a, p{0,0,1,2,0,0,3,0})", 0, 0},
     {{2, 3, 4, 5}, "Pad(a, p{0,2,1,0,0,1,0,3}, v<0.0>)", 0, 0},
     {{1, 1, 1, 1}, "Pad(a, p{0,0,1,1,0,0,1,1})", 0, 0},
+    {{2, 3, 4, 5}, "Pad(a, p{0,1,2,0,0,1,0,1}, v<-1.5>)", 0, 0},
+    {{2, 3, 4, 5}, "Pad(a, p{0,-1,2,-1,0,1,-3,-2})", 0, 0},
     {{2, 3, 4, 5}, "Pad(a) pads=[0,1,1,1,0,1,1,1]", 9, 0},
     {{2, 3, 4, 5}, "Pad(a) pads=[0,0,1,1,0,0,1,1] mode=constant value=0.0", 9, 0},
     {{2, 3, 4, 5}, "Pad(a, p{0,0,0,0,0,0,0,0})", 0, 0},
@@ -335,10 +337,11 @@ static const struct refusal_row refusal_rows[] = {
     {{2, 3, 5, 7}, "MatMul(a, w[7,2])", 0, 0, "node 'n_y' (MatMul)"},
     {{2, 3, 5, 7}, "Dropout(a, r<0.5>, t{1}[])", 13, 0, "node 'n_y' (Dropout)"},
     {{2, 3, 5, 7}, "Pad(a, p{0,0,1,1,0,0,1,1}) mode=reflect", 0, 0, "node 'n_y' (Pad)"},
-    {{2, 3, 5, 7}, "Pad(a, p{0,0,1,1,0,0,1,1}, v<1.0>)", 0, 0, "node 'n_y' (Pad)"},
     {{2, 3, 5, 7}, "Pad(a, p{1,0,0,0,0,0,0,0})", 0, 0, "node 'n_y' (Pad)"},
     {{2, 3, 5, 7}, "Pad(a, p{0,0,1,1})", 0, 0, "node 'n_y' (Pad)"},
     {{2, 3, 5, 7}, "Pad(a, p{0,0,0,0,0,-3,0,0})", 0, 0, "node 'n_y' (Pad)"},
+    {{2, 3, 5, 7}, "Pad(a, p{0,0,0,0,0,0,0,0}, a)", 0, 0, "node 'n_y' (Pad)"},
+    {{2, 3, 5, 7}, "Pad(a, p{1,1,1,1}, -, x1{2,2})", 18, 0, "node 'n_y' (Pad)"},
     {{2, 3, 5, 7}, "Slice(a, s{1}, e{2}, x1{0})", 0, 0, "node 'n_y' (Slice)"},
     {{2, 3, 5, 7}, "Slice(a, s{2}, e{2}, x1{1})", 0, 0, "node 'n_y' (Slice)"},
     {{2, 3, 5, 7}, "Slice(a, s{0}, e{2}, x1{1}, t{0})", 0, 0, "node 'n_y' (Slice)"},
@@ -352,8 +355,8 @@ static const struct refusal_row refusal_rows[] = {
     {{1, 2, 3, 3}, "Clip(a, low<0.5>, high<-0.5>)", 0, 0, "node 'n_y' (Clip)"},
     {{2, 3, 5, 7}, "Add(a, b[7])", 0, 0, "node 'n_y' (Add)"},
     {{2, 3, 5, 7}, "Add(a, b<1.0>)", 0, 0, "node 'n_y' (Add)"},
-    {{2, 3, 5, 7}, "!y=Relu(x)", 0, 0, "nothing trainable"},
-    {{2, 3, 5, 7}, "!y=Conv(x, w[3,3,1,1])", 0, 0, "nothing trainable"},
+    {{2, 3, 5, 7}, "!r=Relu(x); y=Flatten(r)", 0, 0, "nothing trainable"},
+    {{2, 3, 5, 7}, "!c=Conv(x, w[3,3,1,1]); y=Flatten(c)", 0, 0, "nothing trainable"},
 };
 
 #endif
