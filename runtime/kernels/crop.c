@@ -66,14 +66,17 @@ static enum lorac_status read_ints(struct lorac_lowering *lowering, const Onnx__
     return LORAC_OK;
 }
 
-// The axis that entry [k] speaks of: 0 is the batch, 1 to 3 are C, H, W.
+// The axis that entry [k] speaks of: 0 is the batch, 1 to 3 are C, H, W. ONNX forbids naming one twice.
 static enum lorac_status axis_of(const Onnx__NodeProto *node, const struct ints *axes, size_t k, int64_t rank,
                                  int64_t *axis, struct lorac_error *error)
 {
     *axis = axes->given ? axes->values[k] : (int64_t)k;
     *axis += *axis < 0 ? rank : 0;
     if (*axis < 0 || *axis >= rank)
-        return lorac_refuse(node, error, "axis %lld is outside rank %lld", (long long)axes->values[k], (long long)rank);
+        return lorac_refuse(node, error, "entry %zu names an axis outside of rank %lld", k, (long long)rank);
+    for (size_t i = 0; axes->given && i < k; i++)
+        if (axes->values[i] == *axis || axes->values[i] == *axis - rank)
+            return lorac_refuse(node, error, "axis %lld is named twice", (long long)*axis);
     return LORAC_OK;
 }
 
