@@ -102,7 +102,7 @@ static void add(float *target, const float *a, const float *b, size_t count)
 static void clip_backward(float *dx, const float *dy, const float *y, float low, float high, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        dx[i] = (low < y[i]) & (y[i] < high) ? dy[i] : 0.0f;
+        dx[i] = ((low < y[i]) & (y[i] < high)) ? dy[i] : 0.0f;
 }
 
 static void scale_shift(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t C)
