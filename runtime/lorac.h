@@ -97,7 +97,7 @@ struct lorac_normalization {
 
 struct lorac_prepare_options {
     size_t batch;         // 32; images that are run at once
-    size_t threads;       // 0: all processors
+    size_t threads;       // 0: all processors that this process may use
     bool training;        // false; true allocates for lorac_train_batch as well
     size_t height, width; // 0: the model's own; needed only where the model leaves them free
     struct lorac_optimizer_options optimizer;

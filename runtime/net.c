@@ -1,12 +1,12 @@
 // The life of a net: open, look, prepare, save. Running it is in net_run.c.
 #include "net.h"
 
+#include "kernels/parallel.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_THREADS = 1024 };
 
@@ -180,8 +180,8 @@ static size_t resolve_threads(size_t threads)
 {
     if (threads > 0)
         return threads;
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : online > MAX_THREADS ? (size_t)MAX_THREADS : (size_t)online;
+    const size_t processors = lorac_parallel_processors();
+    return processors < MAX_THREADS ? processors : MAX_THREADS;
 }
 
 static enum lorac_status make_normalize(const struct lorac_net *net, const struct lorac_normalization *given,

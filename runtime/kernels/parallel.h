@@ -20,4 +20,7 @@ void lorac_parallel_ranges(struct pthreadpool *pool, void (*body)(void *context,
 struct pthreadpool *lorac_parallel_create(size_t threads, int *failed);
 void lorac_parallel_free(struct pthreadpool *pool); // accepts NULL
 
+// The processors that this process may use, at least 1 (processors.c).
+size_t lorac_parallel_processors(void);
+
 #endif
