@@ -9,6 +9,7 @@
 #include "kernel_trial.h"
 #include "proto/rng.h"
 #include "runtime/kernels/kernel.h"
+#include "runtime/kernels/simd.h"
 #include "runtime/session.h"
 
 // Of the largest output: sums of up to some hundred float products with errors of 6e-8 each that partly cancel.
@@ -21,7 +22,37 @@ static const double DIFFERENCE_STEP = 1e-5;
 // batch statistics, Clip where all is outside).
 static const double SMALLEST_GRADIENT = 1e-2;
 
+// Between instruction sets, of the largest: they fuse and order float operations differently.
+static const double TOLERANCE_VARIANTS = 2e-5;
+
 enum { MAX_SAMPLES = 48, DIRECTIONS = 3, GUARD_BYTE = 0xFF }; // four guard bytes are a NaN
+
+// ---- instruction sets: this stands before the library's own choice, so that each one can be run
+
+extern const struct lorac_simd lorac_simd_baseline;
+static const struct lorac_simd *chosen_simd = &lorac_simd_baseline;
+
+const struct lorac_simd *lorac_simd_select(void)
+{
+    return chosen_simd;
+}
+
+// The variants that this processor runs, the best one first.
+static size_t find_variants(const struct lorac_simd *out[3])
+{
+    size_t count = 0;
+#if defined(__x86_64__)
+    extern const struct lorac_simd lorac_simd_v3, lorac_simd_v4;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
+        out[count++] = &lorac_simd_v4;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+        out[count++] = &lorac_simd_v3;
+#endif
+    out[count++] = &lorac_simd_baseline;
+    return count;
+}
 
 // ---- what a run gives
 
@@ -382,6 +413,42 @@ static void check_inference(const struct trial *trial)
     lorac_program_free(program);
 }
 
+static void compare_close(const struct trial *trial, const char *variant, const char *what, const float *a,
+                          const float *b, size_t count)
+{
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < count; i++) {
+        double apart = fabs((double)a[i] - (double)b[i]);
+        largest = fmax(largest, fabs((double)a[i]));
+        if (!(apart <= worst))
+            worst = apart;
+    }
+    CHECKF(worst <= TOLERANCE_VARIANTS * fmax(largest, SMALLEST_GRADIENT), "%s: %s by %s differ by %.3g (largest %.3g)",
+           trial->text, what, variant, worst, largest);
+}
+
+static void check_variants(const struct trial *trial, const struct result *first)
+{
+    const struct lorac_simd *variants[3];
+    size_t count = find_variants(variants);
+    for (size_t i = 1; i < count; i++) {
+        struct lorac_program *program;
+        struct lorac_session *session;
+        struct result result = {0};
+        chosen_simd = variants[i];
+        if (start_session(trial, true, 2, &program, &session)) {
+            run_step(trial, session, &result);
+            compare_close(trial, chosen_simd->name, "logits", first->logits, result.logits, first->logits_count);
+            compare_close(trial, chosen_simd->name, "gradients", first->gradients, result.gradients,
+                          first->gradient_count);
+            lorac_session_free(session);
+            lorac_program_free(program);
+        }
+        free_result(&result);
+    }
+    chosen_simd = variants[0];
+}
+
 static void check_training(const struct trial *trial)
 {
     struct result first = {0};
@@ -410,6 +477,8 @@ static void check_training(const struct trial *trial)
         lorac_session_free(session);
         lorac_program_free(program);
     }
+    if (first.logits != NULL)
+        check_variants(trial, &first);
     free_result(&first);
 }
 
@@ -491,6 +560,9 @@ static void dump_row(const char *folder, size_t number, const struct kernel_row 
 int main(int argc, char **argv)
 {
     const char *folder = argc > 2 && strcmp(argv[1], "--dump") == 0 ? argv[2] : NULL;
+    const struct lorac_simd *variants[3];
+    find_variants(variants);
+    chosen_simd = variants[0];
     const char *only = folder == NULL && argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof kernel_rows / sizeof kernel_rows[0]; i++) {
         if (folder != NULL)
@@ -504,6 +576,7 @@ int main(int argc, char **argv)
         if (strstr(refusal_rows[i].text, only) != NULL)
             run_refusal(&refusal_rows[i]);
     check_all_have_rows();
+    CHECK(!COUNTS_ALLOCATIONS || allocation_count > 0);
     if (!COUNTS_ALLOCATIONS)
         printf("allocations were not counted in this build\n");
     return check_report();
