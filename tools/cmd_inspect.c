@@ -2,7 +2,8 @@
 #include "inspect.h"
 #include "report.h"
 
-#include <sys/resource.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #define FIELD(member) offsetof(struct lorac_inspect_settings, member)
 // clang-format off
@@ -25,13 +26,19 @@ static const struct lorac_option_group groups[] = {
 };
 #undef FIELD
 
-// What the process takes before it reads a model, so that a prediction is of the whole process.
+// What the process takes before it reads a model, so that a prediction is of the whole process. 0 where the system has
+// no /proc. (getrusage would not do: its peak counts the parent's memory from before exec.)
 static size_t base_bytes(void)
 {
-    struct rusage usage;
-    if (getrusage(RUSAGE_SELF, &usage) != 0 || usage.ru_maxrss < 0)
+    unsigned long total = 0, resident = 0;
+    long page = sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file)
         return 0;
-    return (size_t)usage.ru_maxrss * 1024; // Linux counts in KiB
+    if (fscanf(file, "%lu %lu", &total, &resident) != 2 || page < 0)
+        resident = 0;
+    fclose(file);
+    return (size_t)resident * (size_t)page;
 }
 
 static enum lorac_status inspect(const struct lorac_call *call, struct lorac_inspection *inspection,

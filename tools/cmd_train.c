@@ -2,6 +2,7 @@
 #include "groups.h"
 #include "progress.h"
 #include "report.h"
+#include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
 #include <inttypes.h>
@@ -201,6 +202,8 @@ static enum lorac_exit save_and_report(const struct lorac_call *call, const stru
     struct lorac_error error = {0};
     char time[LORAC_DURATION_TEXT];
     lorac_duration_text(lorac_seconds() - progress->started, time);
+    if (ended == LORAC_ERROR_NOT_FINITE && last->step == 0) // nothing was learnt: the input holds the same values
+        return lorac_report_failure(call, reason);
     if (lorac_save(net, settings->output, &error) != LORAC_OK) {
         if (ended != LORAC_OK && ended != LORAC_ERROR_ABORTED)
             lorac_report_error(call, "%s", reason->message);
@@ -265,6 +268,24 @@ static enum lorac_exit train_prepared(const struct lorac_call *call, const struc
     return code;
 }
 
+// What the loop would refuse as well, said before anything else is.
+static enum lorac_status check_run(const struct train_settings *settings, const struct lorac_net *net,
+                                   const struct lorac_dataset *dataset, struct lorac_error *error)
+{
+    size_t batch = net->options.batch;
+    if (dataset->count < batch)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--batch %zu: there are only %zu images: give at most %zu",
+                               batch, dataset->count, dataset->count);
+    uint64_t steps = settings->steps ? settings->steps : settings->epochs * (dataset->count / batch);
+    if (settings->warmup_steps > steps)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--warmup-steps %" PRIu64 ": there are only %" PRIu64 " steps", settings->warmup_steps,
+                               steps);
+    if (lorac_fill_check(net, dataset, error) != LORAC_OK)
+        return lorac_error_prefix(error, "'%s': ", settings->data.data);
+    return LORAC_OK;
+}
+
 static enum lorac_status prepare(const struct lorac_call *call, const struct train_settings *settings,
                                  struct lorac_net *net, struct lorac_dataset *dataset,
                                  struct lorac_normalize *normalize, struct lorac_error *error)
@@ -279,9 +300,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     LORAC_TRY(lorac_prepare(net, &options, error));
     LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, dataset, error));
     LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, dataset, normalize, error));
-    if (dataset->count < options.batch)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--batch %zu: there are only %zu images: give at most %zu",
-                               options.batch, dataset->count, dataset->count);
+    LORAC_TRY(check_run(settings, net, dataset, error));
     LORAC_TRY(lorac_get_info(net, &info, error));
     print_start(call, net, &info, dataset);
     return LORAC_OK;

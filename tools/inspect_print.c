@@ -132,8 +132,8 @@ enum lorac_status lorac_inspection_print(const struct lorac_inspection *inspecti
     struct lorac_table table;
     char text[512];
     LORAC_TRY(print_convolutions(inspection, error));
-    static const char *const headers[] = {"", ""};
-    lorac_table_init(&table, 2, "ll", headers); // the empty header is the line between the tables
+    putchar('\n');
+    lorac_table_init(&table, 2, "ll", NULL);
     if (inspection->input.name) {
         snprintf(text, sizeof text, "%s, %zux%zux%zu (channels, height, width; 0: free), %zu classes, opset %" PRId64,
                  inspection->input.name, inspection->input.channels, inspection->input.height, inspection->input.width,

@@ -65,7 +65,7 @@ enum lorac_exit lorac_report_usage(const struct lorac_call *call, const char *fo
 void lorac_table_init(struct lorac_table *table, size_t column_count, const char *align, const char *const *headers)
 {
     *table = (struct lorac_table){.column_count = column_count, .align = align};
-    for (size_t i = 0; i < column_count; i++)
+    for (size_t i = 0; headers && i < column_count; i++)
         lorac_table_cell(table, "%s", headers[i]);
 }
 
@@ -109,14 +109,22 @@ static size_t text_width(const char *text)
     return width;
 }
 
-static void print_cell(FILE *file, const char *text, size_t width, bool right, bool last)
+// One row. Spaces are printed only before something that follows, so that no line ends in them.
+static void print_row(const struct lorac_table *table, char *const *cells, const size_t *widths, FILE *file)
 {
-    size_t pad = width - text_width(text);
-    if (right)
-        fprintf(file, "%*s%s", (int)pad, "", text);
-    else
-        fprintf(file, "%s%*s", text, last ? 0 : (int)pad, "");
-    fputs(last ? "\n" : "  ", file);
+    size_t spaces = 0;
+    for (size_t i = 0; i < table->column_count; i++) {
+        size_t pad = widths[i] - text_width(cells[i]);
+        bool right = table->align[i] == 'r';
+        if (*cells[i]) {
+            fprintf(file, "%*s%s", (int)(spaces + (right ? pad : 0)), "", cells[i]);
+            spaces = 0;
+        } else {
+            spaces += right ? pad : 0;
+        }
+        spaces += (right ? 0 : pad) + 2;
+    }
+    fputc('\n', file);
 }
 
 enum lorac_status lorac_table_print(const struct lorac_table *table, FILE *file, struct lorac_error *error)
@@ -129,11 +137,8 @@ enum lorac_status lorac_table_print(const struct lorac_table *table, FILE *file,
         if (width > widths[i % table->column_count])
             widths[i % table->column_count] = width;
     }
-    for (size_t i = 0; i < table->cell_count; i++) {
-        size_t column = i % table->column_count;
-        print_cell(file, table->cells[i], widths[column], table->align[column] == 'r',
-                   column + 1 == table->column_count);
-    }
+    for (size_t i = 0; i + table->column_count <= table->cell_count; i += table->column_count)
+        print_row(table, table->cells + i, widths, file);
     free(widths);
     return LORAC_OK;
 }

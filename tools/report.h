@@ -25,12 +25,12 @@ enum lorac_exit lorac_report_usage(const struct lorac_call *call, const char *fo
 struct lorac_table {
     size_t column_count;
     const char *align; // one letter per column: 'l' or 'r'
-    char **cells;      // the headers are the first row
+    char **cells;      // the headers are the first row, where there are any
     size_t cell_count, capacity;
     bool failed; // memory ran out: printing says so
 };
 
-// [headers]: column_count texts. Both pointers are borrowed for the table's life.
+// [headers]: column_count texts, copied; NULL: none. [align] is borrowed for the table's life.
 void lorac_table_init(struct lorac_table *table, size_t column_count, const char *align, const char *const *headers);
 void lorac_table_cell(struct lorac_table *table, const char *format, ...) LORAC_PRINTF(2, 3);
 // Errors: MEMORY.
