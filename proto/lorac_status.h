@@ -19,6 +19,13 @@ extern "C" {
 #define LORAC_PRINTF(format_index, first_index)
 #endif
 
+// What applications may call across the shared library's border.
+#if defined(__GNUC__)
+#define LORAC_API __attribute__((visibility("default")))
+#else
+#define LORAC_API
+#endif
+
 // The status list. Numbers are part of the ABI: append only.
 #define LORAC_STATUS_LIST(X)                                                    \
     X(LORAC_OK, 0, "ok")                                                        \
@@ -48,7 +55,7 @@ struct lorac_error {
 };
 
 // The short text of [status], never NULL.
-const char *lorac_status_text(enum lorac_status status);
+LORAC_API const char *lorac_status_text(enum lorac_status status);
 
 // Writes the sentence into [error] (NULL is fine) and returns [status], so that a failing place reads
 // `return lorac_error_set(error, LORAC_ERROR_IO, "cannot open '%s': %s", path, strerror(errno));`

@@ -34,12 +34,6 @@ extern "C" {
 #define LORAC_VERSION_MINOR 1
 #define LORAC_VERSION_PATCH 0
 
-#if defined(__GNUC__)
-#define LORAC_API __attribute__((visibility("default")))
-#else
-#define LORAC_API
-#endif
-
 // "0.1.0" of the library that runs (the macros above are of the header it was compiled with).
 LORAC_API const char *lorac_version(void);
 
