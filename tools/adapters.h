@@ -27,6 +27,9 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
 enum lorac_status lorac_adapters_apply(struct lorac_model *model, const struct lorac_adapter_settings *settings,
                                        struct lorac_error *error);
 
+// Was any of the options given? (False in the device build, which has none.)
+bool lorac_adapters_given(const struct lorac_call *call);
+
 // The pass's options; seed, input and tool keep their defaults.
 void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct lorac_inject_options *options);
 

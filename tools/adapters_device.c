@@ -13,6 +13,12 @@ enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lor
     return LORAC_OK;
 }
 
+bool lorac_adapters_given(const struct lorac_call *call)
+{
+    (void)call;
+    return false;
+}
+
 static const struct lorac_adapter *find_adapter(const struct lorac_meta *meta, const Onnx__NodeProto *node)
 {
     for (size_t i = 0; i < meta->adapter_count; i++)
@@ -50,7 +56,7 @@ static int64_t count_of(const Onnx__TensorProto *tensor)
     return tensor && lorac_tensor_count(tensor, &count, NULL) == LORAC_OK ? (int64_t)count : 0;
 }
 
-// The base model's float tensors; [adapters] counts what the adapters hold beside A and B: their scales.
+// The base model's float tensors: all but the adapters' own, A, B and scale.
 static int64_t count_parameters(struct lorac_model *model, int64_t in_adapters)
 {
     const Onnx__GraphProto *graph = model->proto->graph;
@@ -58,6 +64,13 @@ static int64_t count_parameters(struct lorac_model *model, int64_t in_adapters)
     for (size_t i = 0; i < graph->n_initializer; i++)
         if (graph->initializer[i]->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
             total += count_of(graph->initializer[i]);
+    for (size_t i = 0; i < graph->n_node; i++) {
+        const Onnx__TensorProto *tensor = NULL;
+        if (lorac_node_is(graph->node[i], "Constant") && graph->node[i]->n_output > 0)
+            tensor = lorac_model_constant(model, graph->node[i]->output[0]);
+        if (tensor && tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+            total += count_of(tensor);
+    }
     return total;
 }
 
@@ -66,7 +79,7 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
 {
     (void)settings;
     const Onnx__GraphProto *graph = model->proto->graph;
-    struct lorac_inject_plan plan = {.last_reason = "this build has no inject"};
+    struct lorac_inject_plan plan = {.last_reason = "not looked for (this build has no inject)"};
     struct lorac_meta meta;
     int64_t in_adapters = 0;
     LORAC_TRY(lorac_meta_read(model, &meta, error));

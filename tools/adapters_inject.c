@@ -54,6 +54,14 @@ enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lor
     return LORAC_OK;
 }
 
+bool lorac_adapters_given(const struct lorac_call *call)
+{
+    for (const struct lorac_option *option = lorac_adapter_options; option->name; option++)
+        if (lorac_options_given(&call->options, option->name))
+            return true;
+    return false;
+}
+
 void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct lorac_inject_options *options)
 {
     options->rank = settings->rank;

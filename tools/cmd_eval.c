@@ -100,6 +100,7 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
     LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, &evaluation->dataset, error));
     LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, &evaluation->dataset,
                                    &evaluation->normalize, error));
+    lorac_pixels_note_unused(call, &evaluation->dataset);
     LORAC_TRY(allocate(evaluation, settings, error));
     const struct lorac_batch_source source = {.dataset = &evaluation->dataset,
                                               .normalize = evaluation->normalize,

@@ -2,9 +2,6 @@
 #include "inspect.h"
 #include "report.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
 #define FIELD(member) offsetof(struct lorac_inspect_settings, member)
 // clang-format off
 static const struct lorac_option inspect_options[] = {
@@ -26,27 +23,17 @@ static const struct lorac_option_group groups[] = {
 };
 #undef FIELD
 
-// What the process takes before it reads a model, so that a prediction is of the whole process. 0 where the system has
-// no /proc. (getrusage would not do: its peak counts the parent's memory from before exec.)
-static size_t base_bytes(void)
-{
-    unsigned long total = 0, resident = 0;
-    long page = sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file)
-        return 0;
-    if (fscanf(file, "%lu %lu", &total, &resident) != 2 || page < 0)
-        resident = 0;
-    fclose(file);
-    return (size_t)resident * (size_t)page;
-}
-
 static enum lorac_status inspect(const struct lorac_call *call, struct lorac_inspection *inspection,
                                  struct lorac_error *error)
 {
     const struct lorac_inspect_settings *settings = call->options.settings;
     LORAC_TRY(lorac_adapters_check(call, error));
-    LORAC_TRY(lorac_inspection_make(inspection, call->operands[0], settings, base_bytes(), error));
+    LORAC_TRY(lorac_inspection_make(inspection, call->operands[0], settings, error));
+    if (inspection->meta.injected && lorac_adapters_given(call))
+        lorac_report_note(call,
+                          "note: '%s' has adapters already and is shown as it is: the options for what would be "
+                          "trained are not used",
+                          call->operands[0]);
     return settings->json ? lorac_inspection_print_json(inspection, error) : lorac_inspection_print(inspection, error);
 }
 
@@ -70,7 +57,7 @@ const struct lorac_command lorac_command_inspect = {
         "Prints the convolutions with their adapters (of a plain model: those that inject would add with the\n"
         "same options), parameters, multiply-adds, the memory of training, and what cannot be run and why.\n",
     .examples = "  lorac-onnx inspect resnet20.onnx\n"
-                "  lorac-onnx inspect resnet20.onnx --rank 16 --alpha 32 --batch 64 --json\n",
+                "  lorac-onnx inspect resnet20.onnx --batch 64 --json\n",
     .operand_count = 1,
     .operand_help = "give the model: lorac-onnx inspect MODEL.onnx",
     .groups = groups,

@@ -302,6 +302,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, dataset, normalize, error));
     LORAC_TRY(check_run(settings, net, dataset, error));
     LORAC_TRY(lorac_get_info(net, &info, error));
+    lorac_pixels_note_unused(call, dataset);
     print_start(call, net, &info, dataset);
     return LORAC_OK;
 }

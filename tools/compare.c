@@ -109,8 +109,10 @@ enum lorac_status lorac_comparison_first(struct lorac_comparison *comparison, st
     comparison->shape.name = NULL; // the name belongs to the model, which will be gone
     if (comparison->use_random)
         LORAC_TRY(make_noise(&comparison->shape, (size_t)comparison->settings->random, &comparison->noise, error));
-    if (comparison->data->data)
+    if (comparison->data->data) {
         LORAC_TRY(lorac_data_open(comparison->data, &comparison->shape, 0, &comparison->dataset, error));
+        lorac_pixels_note_unused(comparison->call, &comparison->dataset);
+    }
     return run_model(comparison, net, name, &comparison->noise_outputs, &comparison->data_outputs, error);
 }
 

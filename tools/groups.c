@@ -139,17 +139,20 @@ void lorac_pixels_resolve(const struct lorac_call *call, const struct lorac_pixe
 
 _Static_assert((int)LORAC_DOUBLES_MAX == (int)LORAC_MAX_CHANNELS, "the lists are copied whole");
 
+void lorac_pixels_note_unused(const struct lorac_call *call, const struct lorac_dataset *dataset)
+{
+    if (dataset->element == LORAC_ELEMENT_F32 && any_pixel_flag(call))
+        lorac_report_note(call, "note: the images are float32 and are taken as they are: "
+                                "--scale, --mean, --std, --channel-order and --normalize are not used");
+}
+
 enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
                                        const struct lorac_input_meta *record, const struct lorac_dataset *dataset,
                                        struct lorac_normalize *out, struct lorac_error *error)
 {
     *out = (struct lorac_normalize){0};
-    if (dataset->element == LORAC_ELEMENT_F32) {
-        if (any_pixel_flag(call))
-            lorac_report_note(call, "note: the images are float32 and are taken as they are: "
-                                    "--scale, --mean, --std, --channel-order and --normalize are not used");
+    if (dataset->element == LORAC_ELEMENT_F32)
         return LORAC_OK;
-    }
     struct lorac_input_meta input;
     lorac_pixels_resolve(call, pixels, record, &input);
     if (!input.given)

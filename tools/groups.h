@@ -46,8 +46,11 @@ enum lorac_status lorac_pixels_check(const struct lorac_call *call, struct lorac
 void lorac_pixels_resolve(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
                           const struct lorac_input_meta *record, struct lorac_input_meta *out);
 
-// How [dataset] becomes the numbers that the model takes. For float32 sets nothing is done (a note says so where pixel
-// flags were given). Errors: ARGUMENT (uint8 and nothing is said; counts that do not fit the channels).
+// Says that pixel flags were given for float32 images, which are taken as they are.
+void lorac_pixels_note_unused(const struct lorac_call *call, const struct lorac_dataset *dataset);
+
+// How [dataset] becomes the numbers that the model takes; for float32 sets nothing is done. Errors: ARGUMENT (uint8 and
+// nothing is said; counts that do not fit the channels).
 enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
                                        const struct lorac_input_meta *record, const struct lorac_dataset *dataset,
                                        struct lorac_normalize *out, struct lorac_error *error);

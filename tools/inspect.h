@@ -47,10 +47,8 @@ struct lorac_inspection {
     struct lorac_refusal *refusals; // in the arena of [trained] or of [model]
 };
 
-// [base_bytes]: what the process takes before it reads a model.
 enum lorac_status lorac_inspection_make(struct lorac_inspection *inspection, const char *path,
-                                        const struct lorac_inspect_settings *settings, size_t base_bytes,
-                                        struct lorac_error *error);
+                                        const struct lorac_inspect_settings *settings, struct lorac_error *error);
 void lorac_inspection_clear(struct lorac_inspection *inspection);
 
 enum lorac_status lorac_inspection_print(const struct lorac_inspection *inspection, struct lorac_error *error);

@@ -100,10 +100,14 @@ static enum lorac_status count_step(struct lorac_inspection *inspection, const s
     return LORAC_OK;
 }
 
+// Program, libraries and stacks: what the process took beyond the rest of the prediction when it was measured (x86-64,
+// Debian 12, ResNet-8 to ResNet-18, 1 and 2 threads; the sums were within 1 % of the peak then).
+enum { BASE_BYTES = 5000000 };
+
 // The peak is either at loading (the file's bytes and the structure made from them) or during training (the structure,
 // and what the session holds). Saving streams.
 static enum lorac_status predict_memory(struct lorac_inspection *inspection, struct lorac_program *program,
-                                        size_t base_bytes, struct lorac_error *error)
+                                        struct lorac_error *error)
 {
     const struct lorac_optimizer_options optimizer = lorac_optimizer_options_default();
     struct lorac_session_memory memory;
@@ -115,7 +119,7 @@ static enum lorac_status predict_memory(struct lorac_inspection *inspection, str
     add(&session, memory.packed_bytes);
     if (!inspection->meta.injected && inspection->split.adapters > 0) // the file that will be trained is larger
         add(&model, sizeof(float) * (size_t)inspection->split.adapters);
-    size_t peak = base_bytes;
+    size_t peak = BASE_BYTES;
     add(&peak, model);
     add(&peak, session > model ? session : model);
     inspection->memory_bytes = peak;
@@ -132,8 +136,7 @@ static enum lorac_status make_trained(struct lorac_inspection *inspection,
 }
 
 static enum lorac_status count_training(struct lorac_inspection *inspection,
-                                        const struct lorac_inspect_settings *settings, size_t base_bytes,
-                                        struct lorac_error *error)
+                                        const struct lorac_inspect_settings *settings, struct lorac_error *error)
 {
     const struct lorac_lower_options options = {
         .batch = inspection->batch, .height = settings->size.height, .width = settings->size.width, .training = true};
@@ -142,7 +145,7 @@ static enum lorac_status count_training(struct lorac_inspection *inspection,
     LORAC_TRY(lorac_lower(inspection->trained, &inspection->trained_meta, &options, &program, error));
     enum lorac_status status = count_step(inspection, program, error);
     if (status == LORAC_OK)
-        status = predict_memory(inspection, program, base_bytes, error);
+        status = predict_memory(inspection, program, error);
     lorac_program_free(program);
     inspection->training_known = status == LORAC_OK;
     return status;
@@ -176,8 +179,7 @@ static enum lorac_status look(struct lorac_inspection *inspection, const struct 
 
 // What the runtime says of the model is a finding and no failure, unless memory ran out.
 enum lorac_status lorac_inspection_make(struct lorac_inspection *inspection, const char *path,
-                                        const struct lorac_inspect_settings *settings, size_t base_bytes,
-                                        struct lorac_error *error)
+                                        const struct lorac_inspect_settings *settings, struct lorac_error *error)
 {
     struct lorac_error found = {0};
     inspection->path = path;
@@ -188,7 +190,7 @@ enum lorac_status lorac_inspection_make(struct lorac_inspection *inspection, con
         strcpy(inspection->forward_reason, found.message);
     if (found.status != LORAC_ERROR_MEMORY && !inspection->forward_known && inspection->input.name)
         find_refusals(inspection, &settings->size, &found);
-    if (found.status != LORAC_ERROR_MEMORY && count_training(inspection, settings, base_bytes, &found) != LORAC_OK)
+    if (found.status != LORAC_ERROR_MEMORY && count_training(inspection, settings, &found) != LORAC_OK)
         strcpy(inspection->training_reason, found.message);
     if (found.status == LORAC_ERROR_MEMORY)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", found.message);

@@ -32,11 +32,18 @@ void lorac_interrupt_catch(void)
 
 // ---- life cycle
 
+// One that understands the few sequences below.
+static bool is_terminal(void)
+{
+    const char *kind = getenv("TERM");
+    return isatty(STDERR_FILENO) == 1 && kind && *kind && strcmp(kind, "dumb") != 0;
+}
+
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
                                       const char *log_path, struct lorac_error *error)
 {
     *progress = (struct lorac_progress){
-        .call = call, .log_path = log_path, .terminal = isatty(STDERR_FILENO) == 1, .started = lorac_seconds()};
+        .call = call, .log_path = log_path, .terminal = is_terminal(), .started = lorac_seconds()};
     if (log_path && !(progress->log = fopen(log_path, "w")))
         return lorac_error_set(error, LORAC_ERROR_IO, "--log '%s': cannot write it: %s", log_path, strerror(errno));
     return LORAC_OK;
@@ -100,13 +107,14 @@ static void draw(struct lorac_progress *progress, const struct lorac_loop_progre
     char left[LORAC_DURATION_TEXT];
     double per_step = (now - progress->started) / (double)step->step;
     lorac_duration_text(per_step * (double)(step->total_steps - step->step), left);
-    // \r goes to the start, ESC [ K clears what a longer line left behind.
+    // \r goes to the start; ESC [ ? 7 l and h: no wrapping, so that a narrow terminal cuts the line instead of filling
+    // up with pieces; ESC [ K clears what a longer line left behind.
     fprintf(stderr,
             "%sepoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64 "/%" PRIu64
             "  loss %.4f  accuracy %.2f %%  %.0f images/s  %s left%s",
-            progress->terminal ? "\r" : "lorac-onnx train: ", step->epoch + 1, step->total_epochs, step->step,
+            progress->terminal ? "\r\x1b[?7l" : "lorac-onnx train: ", step->epoch + 1, step->total_epochs, step->step,
             step->total_steps, step->epoch_loss, 100 * step->epoch_accuracy, step->images_per_second, left,
-            progress->terminal ? "\x1b[K" : "\n");
+            progress->terminal ? "\x1b[K\x1b[?7h" : "\n");
     progress->line_open = progress->terminal;
     progress->drawn = now;
     if (progress->terminal && epoch_ends)

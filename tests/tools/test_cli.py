@@ -81,7 +81,8 @@ def save_bad_files(folder, images, labels):
     graph = helper.make_graph([sine, flat], "g",
                               [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
                               [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 3 * SIDE * SIDE])])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "sine.onnx")
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "sine.onnx")
 
 
 # ---- bad command lines and bad files
@@ -266,7 +267,14 @@ def test_inspect_options_and_state(files):
     all_of_it = json.loads(good("inspect", files / "folded.onnx", "--json", "--train-all").stdout)
     assert all_of_it["trainable"]["total"] == all_of_it["parameters"] and all_of_it["trainable"]["adapters"] == 0
     some = json.loads(good("inspect", files / "plain.onnx", "--json", "--layers", "layer3").stdout)
-    assert [row["adapted"] for row in some["convolutions"]] == ["layer3" in row["name"] for row in some["convolutions"]]
+    rows = some["convolutions"]
+    assert [row["adapted"] for row in rows] == ["layer3" in row["name"] for row in rows]
+
+
+def test_inspect_notes_unused_options(files):
+    result = good("inspect", files / "injected.onnx", "--rank", "7")
+    assert "are not used" in result.stderr and len(result.stderr.splitlines()) == 1
+    assert result.stdout == good("inspect", files / "injected.onnx").stdout
 
 
 def test_inspect_names_what_cannot_run(files):
@@ -312,9 +320,9 @@ def test_fresh_merge_gives_the_file_back(files, tmp_path):
 @pytest.fixture(scope="session")
 def trained(files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    result = good("train", files / "injected.onnx", "-o", folder / "trained.onnx", "--data", files / "x.npy", "--labels",
-                  files / "y.npy", "--epochs", "3", "--batch", "16", "--lr", "0.05", "--log", folder / "log", "--threads",
-                  "1")
+    result = good("train", files / "injected.onnx", "-o", folder / "trained.onnx", "--data", files / "x.npy",
+                  "--labels", files / "y.npy", "--epochs", "3", "--batch", "16", "--lr", "0.05", "--threads", "1",
+                  "--log", folder / "log")
     (folder / "stdout").write_text(result.stdout)
     (folder / "stderr").write_text(result.stderr)
     good("merge", folder / "trained.onnx", "-o", folder / "merged.onnx")
@@ -323,7 +331,8 @@ def trained(files, tmp_path_factory):
 
 def test_train_says_what_it_does(trained):
     start, *epochs = (trained / "stderr").read_text().splitlines()
-    assert re.search(r"\d+ trainable parameters, 48 images .*batch 16, 1 thread, .*memory for training \S+ [kM]B", start)
+    assert re.search(r"\d+ trainable parameters, 48 images .*batch 16, 1 thread, .*memory for training \S+ [kM]B",
+                     start)
     assert len(epochs) == 3
     for i, line in enumerate(epochs):
         assert re.match(rf"lorac-onnx train: epoch {i + 1}/3  step {3 * i + 3}/9  loss [\d.]+  accuracy [\d.]+ %  "
@@ -376,8 +385,8 @@ def test_options_change_the_result(files, tmp_path, options):
 
 def test_bn_train_moves_statistics(files, tmp_path):
     good("inject", files / "plain.onnx", "-o", tmp_path / "i.onnx", "--bn", "train", "--mean", "0.5")
-    good("train", tmp_path / "i.onnx", "-o", tmp_path / "o.onnx", "--data", files / "x.npy", "--labels", files / "y.npy",
-         "--steps", "2", "--batch", "16")
+    good("train", tmp_path / "i.onnx", "-o", tmp_path / "o.onnx", "--data", files / "x.npy", "--labels",
+         files / "y.npy", "--steps", "2", "--batch", "16")
     before, after = onnx.load(tmp_path / "i.onnx"), onnx.load(tmp_path / "o.onnx")
     changed = {a.name for a, b in zip(before.graph.initializer, after.graph.initializer)
                if a.SerializeToString() != b.SerializeToString()}
@@ -385,8 +394,8 @@ def test_bn_train_moves_statistics(files, tmp_path):
 
 
 def test_nan_keeps_the_last_good_values(files, tmp_path):
-    wild = ["train", files / "injected.onnx", "--data", files / "x.npy", "--labels", files / "y.npy", "--batch", "8", "--lr",
-            "1e18", "--clip-norm", "0", "--schedule", "constant", "--quiet"]
+    wild = ["train", files / "injected.onnx", "--data", files / "x.npy", "--labels", files / "y.npy", "--batch", "8",
+            "--lr", "1e18", "--clip-norm", "0", "--schedule", "constant", "--quiet"]
     result = run(*wild, "-o", tmp_path / "o.onnx", "--steps", "6")
     assert result.returncode == 1 and result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
@@ -407,8 +416,8 @@ def test_existing_output_is_replaced(files, tmp_path):
 
 def start_long_run(files, tmp_path, **keywords):
     return subprocess.Popen([PROGRAM, "train", files / "injected.onnx", "-o", tmp_path / "o.onnx", "--data",
-                             files / "x.npy", "--labels", files / "y.npy", "--epochs", "900000", "--batch", "16", "--log",
-                             tmp_path / "log"], **keywords)
+                             files / "x.npy", "--labels", files / "y.npy", "--epochs", "900000", "--batch", "16",
+                             "--log", tmp_path / "log"], **keywords)
 
 
 def wait_for_steps(tmp_path, count=3):
@@ -421,6 +430,9 @@ def wait_for_steps(tmp_path, count=3):
 
 
 def test_inspect_predicts_memory(files, tmp_path):
+    with open(PROGRAM, "rb") as program:
+        if b"__asan_init" in program.read():
+            pytest.skip("the address checker's own memory is in the peak")
     predicted = json.loads(good("inspect", files / "injected.onnx", "--json", "--batch", "16").stdout)
     process = start_long_run(files, tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for_steps(tmp_path)
@@ -428,7 +440,7 @@ def test_inspect_predicts_memory(files, tmp_path):
         peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1])
     process.kill()
     process.wait()
-    # The base is a large part of a model as small as this one.
+    # The base of 5 MB, measured on one system, is most of it for a model as small as this one.
     assert 0.6 * peak < predicted["training_peak_bytes"] < 1.5 * peak
 
 
@@ -447,7 +459,8 @@ def test_interrupt_writes_the_output(files, tmp_path, number):
 
 def test_progress_line_on_a_terminal(files, tmp_path):
     leader, follower = pty.openpty()
-    process = start_long_run(files, tmp_path, stdout=subprocess.PIPE, stderr=follower)
+    environment = {**os.environ, "TERM": "xterm"}
+    process = start_long_run(files, tmp_path, stdout=subprocess.PIPE, stderr=follower, env=environment)
     os.close(follower)
     wait_for_steps(tmp_path, 30)
     time.sleep(0.4)
@@ -464,8 +477,8 @@ def test_progress_line_on_a_terminal(files, tmp_path):
     process.communicate(timeout=60)
     os.close(leader)
     assert process.returncode == 130
-    assert re.search(rb"\repoch \d+/900000  step \d+/2700000  loss [\d.]+  accuracy [\d.]+ %  \d+ images/s  \S+ left",
-                     shown)
+    assert re.search(rb"\r\x1b\[\?7lepoch \d+/900000  step \d+/2700000  loss [\d.]+  accuracy [\d.]+ %  "
+                     rb"\d+ images/s  \S+ left", shown)
     assert b"\r\nlorac-onnx train: interrupted after step" in shown
 
 
@@ -583,6 +596,19 @@ def test_merge_and_compare_agree(files, trained):
     assert (trained / "again.onnx").read_bytes() == (trained / "merged.onnx").read_bytes()
 
 
+def test_compare_notes_unused_flags_once(files):
+    flags = ["--mean", "0.1", "--data"]
+    assert good("compare", files / "plain.onnx", files / "plain.onnx", *flags, files / "x.npy").stderr == ""
+    result = good("compare", files / "plain.onnx", files / "plain.onnx", *flags, files / "f.npy")
+    assert "are not used" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_merge_checks_with_flags(files, trained, tmp_path):
+    result = good("merge", trained / "trained.onnx", "-o", tmp_path / "o.onnx", "--data", files / "x.npy", "--mean",
+                  "0.1")
+    assert result.stderr == "" and len(re.findall(r"^(?:random|\S*x\.npy) ", result.stdout, re.M)) == 2
+
+
 def test_above_tolerance(files, trained, tmp_path):
     result = run("compare", files / "plain.onnx", files / "other.onnx")
     assert result.returncode == 3 and "above the tolerance 0.0001" in result.stderr
@@ -610,7 +636,8 @@ def test_a_closed_pipe_is_an_error(files):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_disk_is_an_error(files):
     with open("/dev/full", "w") as full:
-        result = subprocess.run([PROGRAM, "inspect", files / "plain.onnx"], stdout=full, stderr=subprocess.PIPE, text=True)
+        result = subprocess.run([PROGRAM, "inspect", files / "plain.onnx"], stdout=full, stderr=subprocess.PIPE,
+                                text=True)
     assert result.returncode == 1 and "cannot write to standard output" in result.stderr
 
 
