@@ -82,14 +82,23 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
 
 static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
 {
-    (void)error;
     const struct batch_norm *norm = step->config;
     if (!norm->train)
         return LORAC_OK;
-    for (size_t i = 0; i < 4; i++)
-        lorac_step_param(program, step, i)->kept = true;
-    lorac_step_param(program, step, 2)->updated = true;
-    lorac_step_param(program, step, 3)->updated = true;
+    for (size_t i = 0; i < 4; i++) {
+        struct lorac_param *param = lorac_step_param(program, step, i);
+        param->kept = true;
+        if (i < 2)
+            continue;
+        // The statistics move, so each must be one tensor of the file that belongs to this node alone.
+        if (!param->tensor)
+            return lorac_refuse(step->node, error, "its statistics '%s' are computed by other nodes and cannot be moved; "
+                                "use BatchNorm frozen", param->name);
+        if (param->updated)
+            return lorac_refuse(step->node, error, "its statistics '%s' are those of another BatchNormalization too and "
+                                "cannot be moved for both; use BatchNorm frozen", param->name);
+        param->updated = true;
+    }
     step->keeps_inputs = step->needs_backward;
     step->scratch_bytes = lorac_column_workspace(norm->rows, norm->C) + 2 * norm->C * sizeof(double);
     return LORAC_OK;

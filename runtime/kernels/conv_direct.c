@@ -1,6 +1,7 @@
 // Convolution and its input gradient on XNNPACK's direct operators.
 #include "conv_algorithm.h"
 
+#include "parallel.h"
 #include "xnn.h"
 
 static bool always(const struct lorac_conv_shape *shape)
@@ -9,32 +10,43 @@ static bool always(const struct lorac_conv_shape *shape)
     return true;
 }
 
-// XNNPACK takes [M, kh, kw, C/G].
-static void pack_forward(const struct lorac_conv_shape *s, const float *weight, float *packed)
+struct packing {
+    const struct lorac_conv_shape *shape;
+    const float *weight; // [M, C/G, kh, kw]
+    float *packed;
+};
+
+// XNNPACK takes [M, kh, kw, C/G]: one output.
+static void pack_output(void *context, size_t m)
 {
-    size_t Cg = s->C / s->G, taps = s->kh * s->kw;
-    for (size_t m = 0; m < s->M; m++)
+    const struct packing *p = context;
+    size_t Cg = p->shape->C / p->shape->G, taps = p->shape->kh * p->shape->kw;
+    const float *from = p->weight + m * Cg * taps;
+    float *to = p->packed + m * Cg * taps;
+    for (size_t t = 0; t < taps; t++)
         for (size_t c = 0; c < Cg; c++)
-            for (size_t t = 0; t < taps; t++)
-                packed[(m * taps + t) * Cg + c] = weight[(m * Cg + c) * taps + t];
+            to[t * Cg + c] = from[c * taps + t];
 }
 
-// The deconvolution's outputs are the convolution's inputs: [G, C/G, kh, kw, M/G].
-static void pack_gradient(const struct lorac_conv_shape *s, const float *weight, float *packed)
+// The deconvolution's outputs are the convolution's inputs, [G, C/G, kh, kw, M/G]: one input channel.
+static void pack_input(void *context, size_t channel)
 {
-    size_t Cg = s->C / s->G, Mg = s->M / s->G, taps = s->kh * s->kw;
-    for (size_t g = 0; g < s->G; g++)
-        for (size_t m = 0; m < Mg; m++)
-            for (size_t c = 0; c < Cg; c++)
-                for (size_t t = 0; t < taps; t++)
-                    packed[((g * Cg + c) * taps + t) * Mg + m] = weight[((g * Mg + m) * Cg + c) * taps + t];
+    const struct packing *p = context;
+    size_t Cg = p->shape->C / p->shape->G, Mg = p->shape->M / p->shape->G, taps = p->shape->kh * p->shape->kw;
+    size_t g = channel / Cg, c = channel % Cg;
+    const float *from = p->weight + (g * Mg * Cg + c) * taps;
+    float *to = p->packed + channel * taps * Mg;
+    for (size_t m = 0; m < Mg; m++)
+        for (size_t t = 0; t < taps; t++)
+            to[t * Mg + m] = from[m * Cg * taps + t];
 }
 
 static enum lorac_status create_forward(const struct lorac_conv_shape *shape, const float *weight, const float *bias,
                                         float *packing, const float *in, float *out,
                                         const struct lorac_kernel_env *env, void **state, struct lorac_error *error)
 {
-    pack_forward(shape, weight, packing);
+    struct packing p = {shape, weight, packing};
+    lorac_parallel_for(env->pool, pack_output, &p, shape->M);
     struct lorac_xnn *op;
     LORAC_TRY(lorac_xnn_conv(shape, packing, bias, in, out, env->pool, &op, error));
     *state = op;
@@ -46,7 +58,8 @@ static enum lorac_status create_gradient(const struct lorac_conv_shape *shape, c
                                          const struct lorac_kernel_env *env, void **state, struct lorac_error *error)
 {
     (void)bias;
-    pack_gradient(shape, weight, packing);
+    struct packing p = {shape, weight, packing};
+    lorac_parallel_for(env->pool, pack_input, &p, shape->C);
     struct lorac_xnn *op;
     LORAC_TRY(lorac_xnn_conv_input_gradient(shape, packing, in, out, env->pool, &op, error));
     *state = op;
