@@ -25,7 +25,7 @@ allowed_places()
     onnx.pb-c.h | protobuf-c/*) echo "proto" ;;
     xxhash.h) echo "proto" ;;
     jansson.h) echo "proto tools" ;;
-    xnnpack.h | pthreadpool.h | *intrin.h | arm_neon.h) echo "runtime/kernels" ;;
+    xnnpack.h | pthreadpool.h | sched.h | *intrin.h | arm_neon.h) echo "runtime/kernels" ;;
     zlib.h | jpeglib.h | png.h) echo "runtime/data" ;;
     yaml.h | getopt.h) echo "tools" ;;
     assert.h | ctype.h | errno.h | float.h | inttypes.h | limits.h | locale.h | math.h | setjmp.h) echo "all" ;;
