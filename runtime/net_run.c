@@ -71,6 +71,13 @@ enum lorac_status lorac_net_train_step(struct lorac_net *net, const struct lorac
         snprintf(what, sizeof what, "the gradient of '%.200s'", bad);
         return bad_step(net, fill, &loss, what, lr, error);
     }
+    bad = lorac_session_bad_commit(session);
+    if (bad)
+        return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
+                               "the running statistics of node '%s' would become NaN or infinite; the parameters "
+                               "from before this step are kept; try a smaller learning rate (it is %g) or look at the "
+                               "images",
+                               bad, lr);
     LORAC_TRY(lorac_train_state_update(net->train, session, lr, step.gradient_norm, error));
     lorac_session_commit(session);
     *result = step;

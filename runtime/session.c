@@ -312,6 +312,17 @@ void lorac_session_commit(struct lorac_session *session)
             program->steps[i].kernel->commit(&program->steps[i], &session->env);
 }
 
+const char *lorac_session_bad_commit(const struct lorac_session *session)
+{
+    const struct lorac_program *program = session->program;
+    for (size_t i = 0; i < program->step_count; i++) {
+        const struct lorac_step *step = &program->steps[i];
+        if (step->kernel->can_commit && !step->kernel->can_commit(step, &session->env))
+            return step->name;
+    }
+    return NULL;
+}
+
 void lorac_session_params_changed(struct lorac_session *session)
 {
     session->stale = true;

@@ -40,6 +40,9 @@ void lorac_session_backward(struct lorac_session *session);
 // BatchNorm's running statistics move (see kernel.h commit).
 void lorac_session_commit(struct lorac_session *session);
 
+// The node whose statistics commit would make NaN or infinite; NULL: none. Nothing changes.
+const char *lorac_session_bad_commit(const struct lorac_session *session);
+
 // After parameters were changed from outside: kernels see the new values at the next forward.
 void lorac_session_params_changed(struct lorac_session *session);
 

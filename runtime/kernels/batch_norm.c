@@ -218,6 +218,34 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
         lorac_scale_shift(step->dx[0], step->dy, state->gain, NULL, norm->rows, norm->C, env);
 }
 
+// Channel c's running mean and variance after this step.
+static float moved_mean(const struct batch_norm *norm, const struct state *state, const float *mean, size_t c)
+{
+    double keep = norm->momentum;
+    return (float)((double)mean[c] * keep + state->sum[c] / (double)norm->rows * (1.0 - keep));
+}
+
+static float moved_variance(const struct batch_norm *norm, const struct state *state, const float *variance, size_t c)
+{
+    double rows = (double)norm->rows, unbiased = rows / (rows - 1.0), keep = norm->momentum;
+    return (float)((double)variance[c] * keep + state->variance[c] * unbiased * (1.0 - keep));
+}
+
+// Activations may be finite, and the loss as well since this node divides by their spread, where the variance is too
+// large for a float.
+static bool can_commit(const struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct batch_norm *norm = step->config;
+    const struct state *state = step->state;
+    const float *mean = lorac_step_param(env->program, step, 2)->data;
+    const float *variance = lorac_step_param(env->program, step, 3)->data;
+    bool finite = true;
+    for (size_t c = 0; norm->train && c < norm->C; c++)
+        finite = finite && isfinite(moved_mean(norm, state, mean, c)) &&
+                 isfinite(moved_variance(norm, state, variance, c));
+    return finite;
+}
+
 static void commit(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct batch_norm *norm = step->config;
@@ -226,10 +254,9 @@ static void commit(struct lorac_step *step, const struct lorac_kernel_env *env)
         return;
     float *mean = lorac_step_param(env->program, step, 2)->data;
     float *variance = lorac_step_param(env->program, step, 3)->data;
-    double rows = (double)norm->rows, unbiased = rows / (rows - 1.0), keep = norm->momentum;
     for (size_t c = 0; c < norm->C; c++) {
-        mean[c] = (float)((double)mean[c] * keep + state->sum[c] / rows * (1.0 - keep));
-        variance[c] = (float)((double)variance[c] * keep + state->variance[c] * unbiased * (1.0 - keep));
+        mean[c] = moved_mean(norm, state, mean, c);
+        variance[c] = moved_variance(norm, state, variance, c);
     }
 }
 
@@ -247,5 +274,6 @@ const struct lorac_kernel lorac_kernel_batch_norm = {
     .forward = forward,
     .backward = backward,
     .commit = commit,
+    .can_commit = can_commit,
     .destroy = destroy,
 };

@@ -40,6 +40,8 @@ struct lorac_kernel {
     // After a training step whose loss and gradients were finite: BatchNorm moves its running statistics here, so that a
     // bad step leaves no trace. NULL: nothing to do.
     void (*commit)(struct lorac_step *step, const struct lorac_kernel_env *env);
+    // Whether commit would write finite numbers only; asked before anything of the step is kept. There where commit is.
+    bool (*can_commit)(const struct lorac_step *step, const struct lorac_kernel_env *env);
     void (*destroy)(struct lorac_step *step);
     // True where dx[i] would be dy itself (Add): differentiate then shares the buffer and calls no backward for it.
     bool passes_gradient;
