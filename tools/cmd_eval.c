@@ -1,6 +1,7 @@
 // eval: accuracy, loss and speed of any model that the runtime can run, and its raw outputs.
 #include "groups.h"
 #include "report.h"
+#include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
 #include "proto/size.h"
@@ -100,6 +101,8 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
     LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, &evaluation->dataset, error));
     LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, &evaluation->dataset,
                                    &evaluation->normalize, error));
+    if (lorac_fill_check(net, &evaluation->dataset, error) != LORAC_OK) // to name the file
+        return lorac_error_prefix(error, "'%s': ", settings->data.data);
     lorac_pixels_note_unused(call, &evaluation->dataset);
     LORAC_TRY(allocate(evaluation, settings, error));
     const struct lorac_batch_source source = {.dataset = &evaluation->dataset,

@@ -1,5 +1,6 @@
 #include "compare.h"
 #include "report.h"
+#include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
 #include "proto/rng.h"
@@ -68,6 +69,8 @@ static enum lorac_status run_on(struct lorac_comparison *comparison, struct lora
     size_t count;
     LORAC_TRY(lorac_pixels_prepare(comparison->call, comparison->pixels, &net->meta.input, dataset, &source.normalize,
                                    error));
+    if (dataset == &comparison->dataset && lorac_fill_check(net, dataset, error) != LORAC_OK) // to name the file
+        return lorac_error_prefix(error, "'%s': ", comparison->data->data);
     if (!lorac_size_multiply(dataset->count, comparison->classes, &count) ||
         !(*outputs = calloc(count, sizeof **outputs)))
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the outputs of %zu images",
