@@ -5,7 +5,7 @@
 #include "kernel_list.h"
 
 #include "elementwise.h"
-#include "xnn.h"
+#include "xnn_step.h"
 
 #include <math.h>
 
@@ -71,11 +71,6 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     return LORAC_OK;
 }
 
-static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
-{
-    lorac_xnn_run(step->state, env->pool);
-}
-
 static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct clip *clip = step->config;
@@ -84,26 +79,20 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
                             lorac_value_count(lorac_step_output(env->program, step)), env);
 }
 
-static void destroy(struct lorac_step *step)
-{
-    lorac_xnn_destroy(step->state);
-    step->state = NULL;
-}
-
 const struct lorac_kernel lorac_kernel_relu = {
     .op_type = "Relu",
     .lower = lower_relu,
     .create = create,
-    .forward = forward,
+    .forward = lorac_xnn_step_forward,
     .backward = backward,
-    .destroy = destroy,
+    .destroy = lorac_xnn_step_destroy,
 };
 
 const struct lorac_kernel lorac_kernel_clip = {
     .op_type = "Clip",
     .lower = lower_clip,
     .create = create,
-    .forward = forward,
+    .forward = lorac_xnn_step_forward,
     .backward = backward,
-    .destroy = destroy,
+    .destroy = lorac_xnn_step_destroy,
 };

@@ -2,7 +2,7 @@
 #include "kernel_list.h"
 
 #include "parallel.h"
-#include "xnn.h"
+#include "xnn_step.h"
 
 struct global_pool {
     size_t N, pixels, C;
@@ -64,11 +64,6 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     return LORAC_OK;
 }
 
-static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
-{
-    lorac_xnn_run(step->state, env->pool);
-}
-
 static void backward_image(void *context, size_t n)
 {
     const struct lorac_step *step = context;
@@ -87,26 +82,20 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
         lorac_parallel_for(env->pool, backward_image, step, pool->N);
 }
 
-static void destroy(struct lorac_step *step)
-{
-    lorac_xnn_destroy(step->state);
-    step->state = NULL;
-}
-
 const struct lorac_kernel lorac_kernel_global_average_pool = {
     .op_type = "GlobalAveragePool",
     .lower = lower_global,
     .create = create,
-    .forward = forward,
+    .forward = lorac_xnn_step_forward,
     .backward = backward,
-    .destroy = destroy,
+    .destroy = lorac_xnn_step_destroy,
 };
 
 const struct lorac_kernel lorac_kernel_reduce_mean = {
     .op_type = "ReduceMean",
     .lower = lower_mean,
     .create = create,
-    .forward = forward,
+    .forward = lorac_xnn_step_forward,
     .backward = backward,
-    .destroy = destroy,
+    .destroy = lorac_xnn_step_destroy,
 };

@@ -6,7 +6,7 @@
 
 #include "parallel.h"
 #include "window.h"
-#include "xnn.h"
+#include "xnn_step.h"
 
 #include <string.h>
 
@@ -99,12 +99,6 @@ static enum lorac_status lower_pool(struct lorac_lowering *lowering, const Onnx_
     *out = pool;
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
     return lorac_lowering_output(lowering, node, step, value.n, pool->shape.OH, pool->shape.OW, value.c, false, error);
-}
-
-static void destroy(struct lorac_step *step)
-{
-    lorac_xnn_destroy(step->state);
-    step->state = NULL;
 }
 
 // Runs [body] for each image.
@@ -218,7 +212,7 @@ const struct lorac_kernel lorac_kernel_max_pool = {
     .create = create_max,
     .forward = forward_max,
     .backward = backward_max,
-    .destroy = destroy,
+    .destroy = lorac_xnn_step_destroy,
 };
 
 // ---- AveragePool
@@ -306,5 +300,5 @@ const struct lorac_kernel lorac_kernel_average_pool = {
     .create = create_average,
     .forward = forward_average,
     .backward = backward_average,
-    .destroy = destroy,
+    .destroy = lorac_xnn_step_destroy,
 };

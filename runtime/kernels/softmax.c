@@ -2,7 +2,7 @@
 // gradient.
 #include "kernel_list.h"
 
-#include "xnn.h"
+#include "xnn_step.h"
 
 #include <math.h>
 
@@ -41,17 +41,6 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     return LORAC_OK;
 }
 
-static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
-{
-    lorac_xnn_run(step->state, env->pool);
-}
-
-static void destroy(struct lorac_step *step)
-{
-    lorac_xnn_destroy(step->state);
-    step->state = NULL;
-}
-
 // log softmax(x) = x - max - log(sum exp(x - max)), in double: a handful of values per image.
 static void forward_log(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
@@ -70,5 +59,5 @@ static void forward_log(struct lorac_step *step, const struct lorac_kernel_env *
 }
 
 const struct lorac_kernel lorac_kernel_softmax = {
-    .op_type = "Softmax", .lower = lower, .create = create, .forward = forward, .destroy = destroy};
+    .op_type = "Softmax", .lower = lower, .create = create, .forward = lorac_xnn_step_forward, .destroy = lorac_xnn_step_destroy};
 const struct lorac_kernel lorac_kernel_log_softmax = {.op_type = "LogSoftmax", .lower = lower, .forward = forward_log};
