@@ -84,8 +84,7 @@ static enum lorac_status add_shape(struct lorac_model *model, const char *name, 
     return lorac_model_add_initializer(model, name, INT64, dims, 1, bytes, sizeof bytes, error);
 }
 
-static enum lorac_status add_scale(struct lorac_model *model, const char *name, double scale,
-                                   struct lorac_error *error)
+static enum lorac_status add_scale(struct lorac_model *model, const char *name, double scale, struct lorac_error *error)
 {
     LORAC_TRY(add_zeros(model, name, NULL, 0, error));
     return lorac_tensor_set_double(model, lorac_model_initializer(model, name), &scale, 1, error);
@@ -192,21 +191,26 @@ static enum lorac_status check_plan(const struct lorac_inject_options *options, 
 {
     const struct lorac_conv_row *first = first_row(plan);
     if (options->bn == LORAC_BN_TRAIN && plan->batch_norm_count == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model has no BatchNormalization to train (the "
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the model has no BatchNormalization to train (the "
                                "exporter folded it into the convolutions); use --bn frozen");
     if (options->train_first && !options->train_all && (!first || !will_train(plan, lorac_node_input(first->node, 1))))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--train-first: %s",
                                first ? "the first convolution's weight is no float32 constant of rank 4"
                                      : "the model has no convolution that depends on its input");
     if (options->train_last && !options->train_all && !plan->last_layer)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                               "the last layer cannot be trained: %s; use --no-train-last", plan->last_reason);
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the last layer cannot be trained: %s; use --no-train-last",
+                               plan->last_reason);
     if (options->layers && !options->train_all && count_adapted(plan) == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--layers '%s' leaves no convolution to adapt; see inspect "
-                               "for the names and reasons", options->layers);
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--layers '%s' leaves no convolution to adapt; see inspect "
+                               "for the names and reasons",
+                               options->layers);
     if (count_adapted(plan) == 0 && plan->trainable_count == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "nothing would be trainable: no convolution gets an "
-                               "adapter and neither the first nor the last layer is trained; see inspect for the reasons");
+        return lorac_error_set(
+            error, LORAC_ERROR_ARGUMENT,
+            "nothing would be trainable: no convolution gets an "
+            "adapter and neither the first nor the last layer is trained; see inspect for the reasons");
     return LORAC_OK;
 }
 
@@ -245,8 +249,8 @@ static enum lorac_status run(struct lorac_model *model, const void *options_, st
     char hash[33];
     LORAC_TRY(lorac_meta_read(model, &meta, error));
     if (meta.injected)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                               "the model is injected already (by %s); merge it first", meta.tool);
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model is injected already (by %s); merge it first",
+                               meta.tool);
     LORAC_TRY(lorac_inject_plan(model, options, &plan, error));
     LORAC_TRY(check_plan(options, &plan, error));
     LORAC_TRY(lorac_base_hash(model, NULL, hash, error));

@@ -11,14 +11,14 @@ struct lorac_inject_options {
     double alpha;                    // 8; finite, not 0
     enum lorac_rank_setting setting; // kernel
     uint64_t seed;                   // 0; A depends on it and the convolution's name alone
-    const char *layers;              // POSIX extended regex that an adapted convolution's node name must match; NULL: all
-    const char *exclude;             // ... must not match; NULL: none
-    bool train_first;                // false: the first convolution's weight becomes trainable
-    bool train_last;                 // true: the last layer's weight and bias become trainable
-    bool train_all;                  // false; true: no adapters, weights and biases of every Conv and of the last layer
-    enum lorac_bn_mode bn;           // frozen; train is refused where the model has no BatchNormalization
-    struct lorac_input_meta input;   // recorded where given
-    const char *tool;                // recorded as lorac.tool; NULL: "lorac-onnx"
+    const char *layers;            // POSIX extended regex that an adapted convolution's node name must match; NULL: all
+    const char *exclude;           // ... must not match; NULL: none
+    bool train_first;              // false: the first convolution's weight becomes trainable
+    bool train_last;               // true: the last layer's weight and bias become trainable
+    bool train_all;                // false; true: no adapters, weights and biases of every Conv and of the last layer
+    enum lorac_bn_mode bn;         // frozen; train is refused where the model has no BatchNormalization
+    struct lorac_input_meta input; // recorded where given
+    const char *tool;              // recorded as lorac.tool; NULL: "lorac-onnx"
 };
 
 // The defaults above.
@@ -31,28 +31,28 @@ extern const struct lorac_pass lorac_pass_inject;
 struct lorac_conv_row {
     const Onnx__NodeProto *node;
     const char *name;
-    bool has_weight;      // the weight is a constant of rank 4; else dims are 0
-    int64_t dims[4];      // M, C/g, kh, kw
+    bool has_weight; // the weight is a constant of rank 4; else dims are 0
+    int64_t dims[4]; // M, C/g, kh, kw
     int64_t group;
-    bool first;           // the first convolution
-    bool last;            // this convolution is the last layer
-    bool adapted;         // gets (or, in an injected model, has) an adapter
-    const char *reason;   // why it gets none; NULL where adapted
-    int64_t R;            // inner dimension, where adapted
+    bool first;                 // the first convolution
+    bool last;                  // this convolution is the last layer
+    bool adapted;               // gets (or, in an injected model, has) an adapter
+    const char *reason;         // why it gets none; NULL where adapted
+    int64_t R;                  // inner dimension, where adapted
     int64_t adapter_parameters; // R*(C/g)*kw + M*kh*R, where adapted
 };
 
 struct lorac_inject_plan {
     size_t row_count;
-    struct lorac_conv_row *rows;     // in the model's arena
-    const Onnx__NodeProto *last_layer; // Gemm, MatMul or Conv; NULL where there is none (see [last_reason])
+    struct lorac_conv_row *rows;         // in the model's arena
+    const Onnx__NodeProto *last_layer;   // Gemm, MatMul or Conv; NULL where there is none (see [last_reason])
     const char *last_weight, *last_bias; // value names; last_bias NULL where none
     const char *last_reason;
     size_t trainable_count;
-    const char **trainable;          // names of base tensors that become trainable (adapters not included)
-    int64_t parameters;              // elements of all float initialisers and Constant tensors of the base model,
-                                     // biases and BatchNorm included (running statistics too)
-    int64_t trainable_parameters;    // adapters and base tensors
+    const char **trainable;       // names of base tensors that become trainable (adapters not included)
+    int64_t parameters;           // elements of all float initialisers and Constant tensors of the base model,
+                                  // biases and BatchNorm included (running statistics too)
+    int64_t trainable_parameters; // adapters and base tensors
     size_t batch_norm_count;
 };
 

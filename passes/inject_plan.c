@@ -13,11 +13,8 @@
 
 struct lorac_inject_options lorac_inject_options_default(void)
 {
-    return (struct lorac_inject_options){.rank = 4,
-                                         .alpha = 8,
-                                         .setting = LORAC_RANK_KERNEL,
-                                         .train_last = true,
-                                         .bn = LORAC_BN_FROZEN};
+    return (struct lorac_inject_options){
+        .rank = 4, .alpha = 8, .setting = LORAC_RANK_KERNEL, .train_last = true, .bn = LORAC_BN_FROZEN};
 }
 
 // One Conv's adapter in an injected model.
@@ -66,8 +63,7 @@ static enum lorac_status check_options(struct lorac_model *model, const struct l
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "rank is %" PRId64 "; it must be 1 to %d", options->rank,
                                (int)LORAC_MAX_RANK);
     if (!isfinite(options->alpha) || options->alpha == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "alpha is %g; it must be finite and not 0",
-                               options->alpha);
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "alpha is %g; it must be finite and not 0", options->alpha);
     float scale = (float)(options->alpha / (double)options->rank);
     if (!isfinite(scale) || scale == 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
@@ -122,8 +118,7 @@ static const struct lorac_adapter_site *find_site(const struct planner *planner,
     struct site_of key = {.conv = conv};
     if (planner->meta.adapter_count == 0)
         return NULL;
-    const struct site_of *found =
-        bsearch(&key, planner->sites, planner->meta.adapter_count, sizeof key, compare_sites);
+    const struct site_of *found = bsearch(&key, planner->sites, planner->meta.adapter_count, sizeof key, compare_sites);
     return found ? &found->site : NULL;
 }
 
@@ -157,9 +152,9 @@ static enum lorac_status describe_weight(struct planner *planner, struct lorac_c
     row->has_weight = true;
     memcpy(row->dims, weight->dims, sizeof row->dims);
     if (weight->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
-        return give_reason(lorac_match_text(model, "weight type %s is not supported yet",
-                                            lorac_tensor_type_name(weight->data_type)),
-                           reason, error);
+        return give_reason(
+            lorac_match_text(model, "weight type %s is not supported yet", lorac_tensor_type_name(weight->data_type)),
+            reason, error);
     if (lorac_tensor_count(weight, &count, NULL) != LORAC_OK || count == 0)
         *reason = "weight is empty";
     return LORAC_OK;

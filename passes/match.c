@@ -108,9 +108,9 @@ static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
 static const char *data_input(struct lorac_model *model, const Onnx__NodeProto *node)
 {
     static const char *const through_first[] = {
-        "Softmax", "LogSoftmax", "Sigmoid", "Relu", "Clip", "Identity", "Dropout", "Cast", "Flatten", "Reshape",
-        "Squeeze", "Unsqueeze", "Transpose", "GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool",
-        "ReduceMean", NULL};
+        "Softmax",       "LogSoftmax",  "Sigmoid", "Relu",       "Clip",      "Identity",  "Dropout",
+        "Cast",          "Flatten",     "Reshape", "Squeeze",    "Unsqueeze", "Transpose", "GlobalAveragePool",
+        "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", NULL};
     static const char *const with_constant[] = {"Add", "Sub", "Mul", "Div", NULL};
     if (is_one_of(node, through_first))
         return lorac_node_input(node, 0);
@@ -177,8 +177,10 @@ static void step_back(struct lorac_model *model, const Onnx__NodeProto *after, c
     } else {
         *next = strcmp(node->output[0], value) == 0 ? data_input(model, node) : NULL;
         if (!*next)
-            layer->reason = lorac_match_text(model, "no Gemm, MatMul or 1x1 Conv is found before the output, since "
-                                             "'%s' (%s) is in the way", lorac_node_name(node), node->op_type);
+            layer->reason = lorac_match_text(model,
+                                             "no Gemm, MatMul or 1x1 Conv is found before the output, since "
+                                             "'%s' (%s) is in the way",
+                                             lorac_node_name(node), node->op_type);
     }
 }
 

@@ -100,7 +100,8 @@ static enum lorac_status add_product(const struct work *work, const double *prod
         if (!isfinite((float)weight[i]))
             return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
                                    "merge '%s': element %zu of the merged weight is %g, which float32 cannot hold; the "
-                                   "training has diverged", work->adapter.conv, i, weight[i]);
+                                   "training has diverged",
+                                   work->adapter.conv, i, weight[i]);
     }
     return LORAC_OK;
 }
@@ -162,8 +163,8 @@ static enum lorac_status take_out(struct lorac_model *model, const struct work *
     return LORAC_OK;
 }
 
-static enum lorac_status merge_one(struct lorac_model *model, const struct work *work,
-                                   struct lorac_pass_report *report, struct lorac_error *error)
+static enum lorac_status merge_one(struct lorac_model *model, const struct work *work, struct lorac_pass_report *report,
+                                   struct lorac_error *error)
 {
     const char *weight = work->adapter.weight;
     double *product = NULL;

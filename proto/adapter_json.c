@@ -69,8 +69,7 @@ static enum lorac_status make_string(const char *key, const char *text, json_t *
                            text);
 }
 
-enum lorac_status lorac_json_append_string(const char *key, json_t *array, const char *text,
-                                           struct lorac_error *error)
+enum lorac_status lorac_json_append_string(const char *key, json_t *array, const char *text, struct lorac_error *error)
 {
     json_t *string;
     LORAC_TRY(make_string(key, text, &string, error));

@@ -17,8 +17,7 @@ enum lorac_status lorac_json_parse(const char *key, const char *text, json_t **o
 enum lorac_status lorac_json_print(const char *key, const json_t *value, char **text, struct lorac_error *error);
 
 // Appends a string / sets a member. FORMAT for text that is not UTF-8, MEMORY.
-enum lorac_status lorac_json_append_string(const char *key, json_t *array, const char *text,
-                                           struct lorac_error *error);
+enum lorac_status lorac_json_append_string(const char *key, json_t *array, const char *text, struct lorac_error *error);
 enum lorac_status lorac_json_set_string(const char *key, json_t *object, const char *member, const char *text,
                                         struct lorac_error *error);
 

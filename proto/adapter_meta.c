@@ -267,8 +267,8 @@ static enum lorac_status read_injected(struct lorac_model *model, struct lorac_m
     LORAC_TRY(required(model, KEY_ADAPTERS, &text, error));
     LORAC_TRY(read_adapters(model->arena, text, meta, error));
     LORAC_TRY(required(model, KEY_TRAINABLE, &text, error));
-    LORAC_TRY(lorac_json_read_names(model->arena, KEY_TRAINABLE, text, &meta->trainable_count, &meta->trainable,
-                                    error));
+    LORAC_TRY(
+        lorac_json_read_names(model->arena, KEY_TRAINABLE, text, &meta->trainable_count, &meta->trainable, error));
     LORAC_TRY(required(model, KEY_BN, &text, error));
     LORAC_TRY(read_choice(KEY_BN, text, BN_NAMES, &choice, error));
     meta->bn = choice == 0 ? LORAC_BN_FROZEN : LORAC_BN_TRAIN;
@@ -388,8 +388,8 @@ static bool same_classes(struct lorac_model *model, const struct lorac_meta *met
     return true;
 }
 
-static enum lorac_status write_names(struct lorac_model *model, const char *key, size_t count,
-                                     const char *const *names, struct lorac_error *error)
+static enum lorac_status write_names(struct lorac_model *model, const char *key, size_t count, const char *const *names,
+                                     struct lorac_error *error)
 {
     char *text;
     LORAC_TRY(lorac_json_print_names(key, count, names, &text, error));

@@ -41,8 +41,8 @@ enum { LORAC_MAX_CHANNELS = 16, LORAC_MAX_RANK = 65536 };
 
 // lorac.input: x = (value*scale - mean[c]) / std[c]; channel order of the *model's* input, pixels are fed RGB.
 struct lorac_input_meta {
-    bool given; // false: no lorac.input in the model
-    double scale; // 1/255 unless given
+    bool given;        // false: no lorac.input in the model
+    double scale;      // 1/255 unless given
     size_t mean_count; // 0: no mean (0.0) / no std (1.0); 1: the same for all channels; else one per channel
     double mean[LORAC_MAX_CHANNELS];
     size_t std_count;
@@ -52,18 +52,18 @@ struct lorac_input_meta {
 
 // All that the lorac.* entries of metadata_props say. Strings live in the model's arena.
 struct lorac_meta {
-    bool injected;             // lorac.format is there
-    const char *base_hash;     // 32 hex digits
+    bool injected;         // lorac.format is there
+    const char *base_hash; // 32 hex digits
     size_t adapter_count;
     struct lorac_adapter *adapters;
     size_t trainable_count;
-    const char **trainable;    // initialiser (or Constant output) names, adapters' A and B included
+    const char **trainable; // initialiser (or Constant output) names, adapters' A and B included
     enum lorac_bn_mode bn;
-    uint64_t seed;             // stored as a decimal string: JSON numbers end at 2^53
+    uint64_t seed; // stored as a decimal string: JSON numbers end at 2^53
     struct lorac_input_meta input;
-    size_t class_count;        // 0: no lorac.classes
+    size_t class_count; // 0: no lorac.classes
     const char **classes;
-    const char *tool;          // "lorac-onnx 0.1.0"
+    const char *tool; // "lorac-onnx 0.1.0"
 };
 
 // Reads and checks the entries; a plain model gives injected == false (lorac.input and lorac.classes are read all
@@ -75,8 +75,7 @@ enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *
 // Writes every entry of [meta], which must say injected (lorac.input only where given, lorac.classes only where
 // class_count > 0; an entry of these two that already says the same keeps its text). Errors: FORMAT (a name that is
 // not UTF-8 cannot be written as JSON), MEMORY.
-enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta,
-                                   struct lorac_error *error);
+enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta, struct lorac_error *error);
 
 // Removes the entries that inject made: all of the above but lorac.input and lorac.classes.
 void lorac_meta_erase(struct lorac_model *model);
@@ -89,9 +88,9 @@ int64_t lorac_adapter_inner(int64_t rank, enum lorac_rank_setting setting, int64
 // (MISMATCH else, naming the convolution and what is off).
 struct lorac_adapter_site {
     Onnx__NodeProto *conv, *matmul, *reshape, *mul, *add;
-    Onnx__TensorProto *w0; // initialiser or Constant's tensor
+    Onnx__TensorProto *w0;                    // initialiser or Constant's tensor
     Onnx__TensorProto *a, *b, *shape, *scale; // initialisers
-    int64_t M, Cg, kh, kw, R; // W0 [M, Cg, kh, kw], A [R, Cg*kw], B [M*kh, R]
+    int64_t M, Cg, kh, kw, R;                 // W0 [M, Cg, kh, kw], A [R, Cg*kw], B [M*kh, R]
     double s; // alpha / rank, computed in double; the scale initialiser holds it rounded to float
 };
 enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
@@ -112,7 +111,6 @@ enum lorac_status lorac_input_meta_check(const struct lorac_input_meta *input, s
 // Reads a lorac.input JSON text (also what --normalize builds) / writes one (malloc'ed). Reading gives the defaults
 // for absent members and refuses unknown ones (FORMAT).
 enum lorac_status lorac_input_meta_parse(const char *json, struct lorac_input_meta *out, struct lorac_error *error);
-enum lorac_status lorac_input_meta_format(const struct lorac_input_meta *input, char **json,
-                                          struct lorac_error *error);
+enum lorac_status lorac_input_meta_format(const struct lorac_input_meta *input, char **json, struct lorac_error *error);
 
 #endif

@@ -90,8 +90,9 @@ static enum lorac_status check_matrix(const Onnx__TensorProto *tensor, int64_t r
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' is %s; it must be FLOAT", tensor->name,
                                lorac_tensor_type_name(tensor->data_type));
     if (tensor->n_dims != 2)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' has %zu dimensions; it must be [%" PRId64 ",%" PRId64
-                               "]", tensor->name, tensor->n_dims, rows, columns);
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "'%s' has %zu dimensions; it must be [%" PRId64 ",%" PRId64 "]", tensor->name,
+                               tensor->n_dims, rows, columns);
     if (tensor->dims[0] != rows || tensor->dims[1] != columns)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "'%s' is [%" PRId64 ",%" PRId64 "]; it must be [%" PRId64 ",%" PRId64 "]", tensor->name,
@@ -104,8 +105,10 @@ static enum lorac_status check_weight(const struct lorac_adapter *adapter, struc
 {
     size_t count;
     if (site->w0->data_type != FLOAT32 || site->w0->n_dims != 4)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is %s of %zu dimensions; it must be FLOAT "
-                               "of 4", adapter->weight, lorac_tensor_type_name(site->w0->data_type), site->w0->n_dims);
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "the weight '%s' is %s of %zu dimensions; it must be FLOAT "
+                               "of 4",
+                               adapter->weight, lorac_tensor_type_name(site->w0->data_type), site->w0->n_dims);
     LORAC_TRY(lorac_tensor_count(site->w0, &count, error));
     const int64_t *dims = site->w0->dims;
     site->M = dims[0];
@@ -130,8 +133,8 @@ static enum lorac_status check_shape_and_scale(const struct lorac_adapter *adapt
     if (memcmp(dims, site->w0->dims, sizeof dims) != 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "'%s' holds [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                               "], not the dimensions of '%s'", shape->name, dims[0], dims[1], dims[2], dims[3],
-                               adapter->weight);
+                               "], not the dimensions of '%s'",
+                               shape->name, dims[0], dims[1], dims[2], dims[3], adapter->weight);
     if (scale->data_type != FLOAT32 || scale->n_dims != 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be a FLOAT scalar", scale->name);
     float stored = 0;

@@ -51,8 +51,8 @@ static bool is_listed(const struct entry *list, size_t count, const struct entry
     return count > 0 && bsearch(entry, list, count, sizeof *list, compare_entries);
 }
 
-static enum lorac_status list_base_tensors(struct lorac_model *model, const struct lorac_meta *meta,
-                                           struct entry **out, size_t *out_count, struct lorac_error *error)
+static enum lorac_status list_base_tensors(struct lorac_model *model, const struct lorac_meta *meta, struct entry **out,
+                                           size_t *out_count, struct lorac_error *error)
 {
     struct entry *skipped = NULL;
     size_t skipped_count = 0, count = 0;

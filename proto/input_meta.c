@@ -93,8 +93,7 @@ static enum lorac_status read_members(json_t *object, struct lorac_input_meta *i
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' must be a JSON object", KEY);
     const char *name;
     json_t *value;
-    json_object_foreach (object, name, value)
-        LORAC_TRY(read_member(name, value, input, error));
+    json_object_foreach(object, name, value) LORAC_TRY(read_member(name, value, input, error));
     if (lorac_input_meta_check(input, 0, error) != LORAC_OK) {
         // What is a wrong argument from a caller is a malformed file here.
         lorac_error_prefix(error, "metadata '%s': ", KEY);

@@ -7,8 +7,8 @@
 const char *lorac_status_text(enum lorac_status status)
 {
     switch (status) {
-#define LORAC_STATUS_CASE(name, number, text) \
-    case name:                                \
+#define LORAC_STATUS_CASE(name, number, text)                                                                          \
+    case name:                                                                                                         \
         return text;
         LORAC_STATUS_LIST(LORAC_STATUS_CASE)
 #undef LORAC_STATUS_CASE

@@ -27,16 +27,16 @@ extern "C" {
 #endif
 
 // The status list. Numbers are part of the ABI: append only.
-#define LORAC_STATUS_LIST(X)                                                    \
-    X(LORAC_OK, 0, "ok")                                                        \
-    X(LORAC_ERROR_ARGUMENT, 1, "bad argument")                                  \
-    X(LORAC_ERROR_MEMORY, 2, "out of memory")                                   \
-    X(LORAC_ERROR_IO, 3, "input or output failed")                              \
-    X(LORAC_ERROR_FORMAT, 4, "malformed file")                                  \
-    X(LORAC_ERROR_UNSUPPORTED, 5, "not supported")                              \
-    X(LORAC_ERROR_MISMATCH, 6, "things that must agree do not")                 \
-    X(LORAC_ERROR_NOT_FINITE, 7, "a value is NaN or infinite")                  \
-    X(LORAC_ERROR_ABORTED, 8, "stopped by the caller")                          \
+#define LORAC_STATUS_LIST(X)                                                                                           \
+    X(LORAC_OK, 0, "ok")                                                                                               \
+    X(LORAC_ERROR_ARGUMENT, 1, "bad argument")                                                                         \
+    X(LORAC_ERROR_MEMORY, 2, "out of memory")                                                                          \
+    X(LORAC_ERROR_IO, 3, "input or output failed")                                                                     \
+    X(LORAC_ERROR_FORMAT, 4, "malformed file")                                                                         \
+    X(LORAC_ERROR_UNSUPPORTED, 5, "not supported")                                                                     \
+    X(LORAC_ERROR_MISMATCH, 6, "things that must agree do not")                                                        \
+    X(LORAC_ERROR_NOT_FINITE, 7, "a value is NaN or infinite")                                                         \
+    X(LORAC_ERROR_ABORTED, 8, "stopped by the caller")                                                                 \
     X(LORAC_ERROR_TOLERANCE, 9, "difference above tolerance")
 
 enum lorac_status {
@@ -68,19 +68,19 @@ enum lorac_status lorac_error_set(struct lorac_error *error, enum lorac_status s
 enum lorac_status lorac_error_prefix(struct lorac_error *error, const char *format, ...) LORAC_PRINTF(2, 3);
 
 // Forwards a failure: for functions that own nothing yet.
-#define LORAC_TRY(call)                                   \
-    do {                                                  \
-        enum lorac_status lorac_try_status_ = (call);     \
-        if (lorac_try_status_ != LORAC_OK)                \
-            return lorac_try_status_;                     \
+#define LORAC_TRY(call)                                                                                                \
+    do {                                                                                                               \
+        enum lorac_status lorac_try_status_ = (call);                                                                  \
+        if (lorac_try_status_ != LORAC_OK)                                                                             \
+            return lorac_try_status_;                                                                                  \
     } while (0)
 
 // Forwards a failure through the one cleanup label of a function that owns something.
-#define LORAC_TRY_GOTO(status_variable, call, label)      \
-    do {                                                  \
-        (status_variable) = (call);                       \
-        if ((status_variable) != LORAC_OK)                \
-            goto label;                                   \
+#define LORAC_TRY_GOTO(status_variable, call, label)                                                                   \
+    do {                                                                                                               \
+        (status_variable) = (call);                                                                                    \
+        if ((status_variable) != LORAC_OK)                                                                             \
+            goto label;                                                                                                \
     } while (0)
 
 #ifdef __cplusplus

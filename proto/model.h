@@ -87,7 +87,8 @@ Onnx__TensorProto *lorac_model_constant(struct lorac_model *model, const char *v
 
 // The uses of [value] as an input of main-graph nodes, in graph order; *uses is valid until the next edit.
 // A node that uses it twice is there twice. Returns the count.
-// (A use inside a subgraph counts for the node that owns the subgraph, with input == SIZE_MAX, once for each use there.)
+// (A use inside a subgraph counts for the node that owns the subgraph, with input == SIZE_MAX, once for each use
+// there.)
 size_t lorac_model_uses(struct lorac_model *model, const char *value, const struct lorac_use **uses);
 
 bool lorac_model_is_graph_output(const struct lorac_model *model, const char *value);

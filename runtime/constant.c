@@ -13,8 +13,8 @@ enum lorac_status lorac_constant_init(struct lorac_constant *out, int32_t data_t
 {
     memset(out, 0, sizeof(*out));
     if (rank > LORAC_CONSTANT_MAX_RANK)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "a constant of rank %zu (at most %d are supported)", rank,
-                               LORAC_CONSTANT_MAX_RANK);
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "a constant of rank %zu (at most %d are supported)",
+                               rank, LORAC_CONSTANT_MAX_RANK);
     if (!lorac_size_of_dims(dims, rank, &out->count))
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "a constant whose dimensions are negative or overflow");
     out->data_type = data_type;
@@ -463,22 +463,14 @@ struct entry {
 };
 
 static const struct entry ENTRIES[] = {
-    {"Identity", 1, eval_identity},
-    {"Shape", 1, eval_shape},
-    {"Cast", 1, eval_cast},
-    {"Gather", 2, eval_gather},
-    {"Unsqueeze", 1, eval_unsqueeze},
-    {"Squeeze", 1, eval_squeeze},
-    {"Concat", 1, eval_concat},
-    {"ConstantOfShape", 1, eval_constant_of_shape},
-    {"Reshape", 2, eval_reshape},
-    {"Transpose", 1, eval_transpose},
-    {"Slice", 1, eval_slice},
-    {"Add", 2, eval_arithmetic},
-    {"Sub", 2, eval_arithmetic},
-    {"Mul", 2, eval_arithmetic},
-    {"Div", 2, eval_arithmetic},
-    {"MatMul", 2, eval_arithmetic},
+    {"Identity", 1, eval_identity},   {"Shape", 1, eval_shape},
+    {"Cast", 1, eval_cast},           {"Gather", 2, eval_gather},
+    {"Unsqueeze", 1, eval_unsqueeze}, {"Squeeze", 1, eval_squeeze},
+    {"Concat", 1, eval_concat},       {"ConstantOfShape", 1, eval_constant_of_shape},
+    {"Reshape", 2, eval_reshape},     {"Transpose", 1, eval_transpose},
+    {"Slice", 1, eval_slice},         {"Add", 2, eval_arithmetic},
+    {"Sub", 2, eval_arithmetic},      {"Mul", 2, eval_arithmetic},
+    {"Div", 2, eval_arithmetic},      {"MatMul", 2, eval_arithmetic},
 };
 
 static const struct entry *find_entry(const Onnx__NodeProto *node)

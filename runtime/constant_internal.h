@@ -16,7 +16,8 @@ void lorac_constant_copy_element(struct lorac_constant *to, size_t to_index, con
 
 // What Shape gives for a value of these dims (start and end as in its attributes).
 enum lorac_status lorac_constant_shape(const int64_t *dims, size_t rank, int64_t begin, int64_t end,
-                                       struct lorac_arena *arena, struct lorac_constant *out, struct lorac_error *error);
+                                       struct lorac_arena *arena, struct lorac_constant *out,
+                                       struct lorac_error *error);
 
 // Reshape's rule (0 copies, -1 infers); false where the target does not fit.
 bool lorac_reshape_dims(const int64_t *dims, size_t rank, const int64_t *target, size_t target_rank, bool allow_zero,
@@ -25,8 +26,8 @@ bool lorac_reshape_dims(const int64_t *dims, size_t rank, const int64_t *target,
 // Slice's rule on one axis: index of the first element and count; false for a step of zero.
 bool lorac_slice_axis(int64_t size, int64_t start, int64_t end, int64_t step, int64_t *first, int64_t *count);
 
-// Add, Sub, Mul, Div with broadcasting (integers truncate and wrap as C's unsigned do; a division by zero is refused) and
-// MatMul of two matrices (accumulated in double, rounded once).
+// Add, Sub, Mul, Div with broadcasting (integers truncate and wrap as C's unsigned do; a division by zero is refused)
+// and MatMul of two matrices (accumulated in double, rounded once).
 enum lorac_status lorac_constant_arithmetic(const char *op_type, const struct lorac_constant *a,
                                             const struct lorac_constant *b, struct lorac_arena *arena,
                                             struct lorac_constant *out, struct lorac_error *error);

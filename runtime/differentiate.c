@@ -26,10 +26,11 @@ enum lorac_status lorac_differentiate_mark(struct lorac_program *program, struct
             step->needs_backward |= program->values[step->inputs[k]].needs_gradient;
         program->values[step->output].needs_gradient = step->needs_backward;
         if (step->needs_backward && !step->kernel->backward && !step->kernel->passes_gradient)
-            return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                                   "node '%s' (%s): it has no gradient, and lies behind a trained layer; it is supported "
-                                   "only at the end of the model",
-                                   step->name, step->kernel->op_type);
+            return lorac_error_set(
+                error, LORAC_ERROR_UNSUPPORTED,
+                "node '%s' (%s): it has no gradient, and lies behind a trained layer; it is supported "
+                "only at the end of the model",
+                step->name, step->kernel->op_type);
     }
     if (!program->values[program->logits].needs_gradient)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
@@ -115,9 +116,8 @@ static enum lorac_status go_back(struct walk *walk, size_t step_index)
 {
     struct lorac_program *program = walk->program;
     const struct lorac_step *step = &program->steps[step_index];
-    struct lorac_backward_op op = {.kind = LORAC_BACKWARD_STEP,
-                                   .step = (uint32_t)step_index,
-                                   .dy = walk->gradients[step->output].buffer};
+    struct lorac_backward_op op = {
+        .kind = LORAC_BACKWARD_STEP, .step = (uint32_t)step_index, .dy = walk->gradients[step->output].buffer};
     op.dx = lorac_arena_alloc_array(program->arena, step->input_count, sizeof(*op.dx));
     if (!op.dx)
         return lorac_error_set(walk->error, LORAC_ERROR_MEMORY, "out of memory for the backward steps");

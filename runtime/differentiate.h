@@ -1,8 +1,8 @@
 // Differentiation: which steps need a gradient, the list of things to do on the way back, and the lifetime of every
 // buffer.
 //
-// Nothing before the first trainable parameter gets a gradient. The gradient of a value that several steps read is the sum
-// of their contributions; an Add passes its own gradient on without a copy.
+// Nothing before the first trainable parameter gets a gradient. The gradient of a value that several steps read is the
+// sum of their contributions; an Add passes its own gradient on without a copy.
 #ifndef LORAC_DIFFERENTIATE_H
 #define LORAC_DIFFERENTIATE_H
 

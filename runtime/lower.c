@@ -53,11 +53,13 @@ static enum lorac_status define_input(struct lorac_lowering *lowering, struct lo
     if (!shape.channels || !height || !width)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "input '%s' leaves its %s free; a size must be chosen for it", shape.name,
-                               !shape.channels ? "channels" : !height ? "height" : "width");
+                               !shape.channels ? "channels"
+                               : !height       ? "height"
+                                               : "width");
     if ((options->height && options->height != height) || (options->width && options->width != width))
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                               "input '%s' is %zu x %zu in the model; images of %zu x %zu do not fit", shape.name, height,
-                               width, options->height, options->width);
+                               "input '%s' is %zu x %zu in the model; images of %zu x %zu do not fit", shape.name,
+                               height, width, options->height, options->width);
     struct lorac_value value = {.name = shape.name, .n = options->batch, .h = height, .w = width, .c = shape.channels};
     LORAC_TRY(lorac_program_add_value(lowering->program, &value, &lowering->program->input, error));
     struct lorac_entry entry = {.kind = LORAC_ENTRY_ACTIVATION, .value = lowering->program->input};
@@ -179,10 +181,11 @@ static enum lorac_status define_output(struct lorac_lowering *lowering, struct l
     }
     const struct lorac_value *output = &program->values[program->output];
     if (output->n != program->batch || output->h != 1 || output->w != 1)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "output '%s' is %zu x %zu x %zu x %zu (N, C, H, W); one row of class scores per image is "
-                               "supported",
-                               name, output->n, output->c, output->h, output->w);
+        return lorac_error_set(
+            error, LORAC_ERROR_UNSUPPORTED,
+            "output '%s' is %zu x %zu x %zu x %zu (N, C, H, W); one row of class scores per image is "
+            "supported",
+            name, output->n, output->c, output->h, output->w);
     return LORAC_OK;
 }
 
@@ -192,10 +195,11 @@ static enum lorac_status check_trainables_found(const struct lorac_lowering *low
     for (size_t i = 0; lowering->options->training && i < meta->trainable_count; i++) {
         size_t number = lorac_name_table_find(&lowering->names, meta->trainable[i]);
         if (number == LORAC_NO_NAME || lowering->entries[number].param == LORAC_NO_ID)
-            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                                   "tensor '%s' is listed in lorac.trainable, but no node that can be trained reads it; "
-                                   "inject the base model again",
-                                   meta->trainable[i]);
+            return lorac_error_set(
+                error, LORAC_ERROR_MISMATCH,
+                "tensor '%s' is listed in lorac.trainable, but no node that can be trained reads it; "
+                "inject the base model again",
+                meta->trainable[i]);
     }
     return LORAC_OK;
 }
@@ -212,8 +216,9 @@ static enum lorac_status ask_memory(struct lorac_program *program, struct lorac_
 
 // ---- entry points
 
-static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_model *model, const struct lorac_meta *meta,
-                               const struct lorac_lower_options *options, struct lorac_error *error)
+static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_model *model,
+                               const struct lorac_meta *meta, const struct lorac_lower_options *options,
+                               struct lorac_error *error)
 {
     memset(lowering, 0, sizeof(*lowering));
     lorac_name_table_init(&lowering->names);

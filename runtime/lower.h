@@ -20,7 +20,6 @@ enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta
                               const struct lorac_lower_options *options, struct lorac_program **out,
                               struct lorac_error *error);
 
-
 // What the model's input is: dims as declared, 0 for a free one. UNSUPPORTED where it is not one float tensor of
 // rank 4.
 struct lorac_input_shape {
@@ -77,9 +76,9 @@ enum lorac_status lorac_lowering_output(struct lorac_lowering *lowering, const O
 // Says that the node's first output is the same memory as [value], possibly as a matrix: no step is made (set
 // step->kernel = NULL).
 enum lorac_status lorac_lowering_alias(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                       struct lorac_step *step, uint32_t value, bool matrix,
-                                       struct lorac_error *error);
-void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *step, size_t bytes); // zeroed; NULL: memory
+                                       struct lorac_step *step, uint32_t value, bool matrix, struct lorac_error *error);
+void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *step,
+                            size_t bytes); // zeroed; NULL: memory
 
 // "node 'X' (Conv): <text>", status UNSUPPORTED: the one form of refusal.
 enum lorac_status lorac_refuse(const Onnx__NodeProto *node, struct lorac_error *error, const char *format, ...)

@@ -271,8 +271,8 @@ enum lorac_status lorac_lowering_param_named(struct lorac_lowering *lowering, co
         else
             LORAC_TRY(computed_param(lowering, name, &made, error));
         const struct lorac_meta *meta = lowering->meta;
-        made.trainable = lowering->options->training && meta->injected &&
-                         named_in(meta->trainable, meta->trainable_count, name);
+        made.trainable =
+            lowering->options->training && meta->injected && named_in(meta->trainable, meta->trainable_count, name);
         uint32_t id;
         LORAC_TRY(lorac_program_add_param(lowering->program, &made, &id, error));
         entry = lorac_lowering_entry(lowering, name);

@@ -62,8 +62,7 @@ static bool padded_bytes(size_t bytes, size_t *out)
     return true;
 }
 
-enum lorac_status lorac_plan(struct lorac_buffer *buffers, size_t count, size_t *total_bytes,
-                             struct lorac_error *error)
+enum lorac_status lorac_plan(struct lorac_buffer *buffers, size_t count, size_t *total_bytes, struct lorac_error *error)
 {
     struct lorac_buffer **order = calloc(count ? count : 1, sizeof(*order));
     struct placed *placed = calloc(count ? count : 1, sizeof(*placed));

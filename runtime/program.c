@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-// Arrays grow in the arena by doubling; the outgrown ones stay there until the program goes, which at these sizes (a few
-// hundred entries) is cheaper than an owner for each.
+// Arrays grow in the arena by doubling; the outgrown ones stay there until the program goes, which at these sizes (a
+// few hundred entries) is cheaper than an owner for each.
 static enum lorac_status grow(struct lorac_program *program, void *array_pointer, size_t count, size_t *capacity,
                               size_t bytes_each, struct lorac_error *error)
 {
@@ -34,16 +34,16 @@ enum lorac_status lorac_program_add_buffer(struct lorac_program *program, size_t
     return LORAC_OK;
 }
 
-enum lorac_status lorac_program_add_value(struct lorac_program *program, const struct lorac_value *value,
-                                          uint32_t *id, struct lorac_error *error)
+enum lorac_status lorac_program_add_value(struct lorac_program *program, const struct lorac_value *value, uint32_t *id,
+                                          struct lorac_error *error)
 {
     int64_t dims[4] = {(int64_t)value->n, (int64_t)value->h, (int64_t)value->w, (int64_t)value->c};
     size_t count, bytes;
     if (!lorac_size_of_dims(dims, 4, &count) || !lorac_size_multiply(count, sizeof(float), &bytes))
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "value '%s' is too large: %zu x %zu x %zu x %zu", value->name,
                                value->n, value->h, value->w, value->c);
-    LORAC_TRY(grow(program, &program->values, program->value_count, &program->value_capacity,
-                   sizeof(*program->values), error));
+    LORAC_TRY(grow(program, &program->values, program->value_count, &program->value_capacity, sizeof(*program->values),
+                   error));
     struct lorac_value *slot = &program->values[program->value_count];
     *slot = *value;
     LORAC_TRY(lorac_program_add_buffer(program, bytes, &slot->buffer, error));
@@ -54,8 +54,8 @@ enum lorac_status lorac_program_add_value(struct lorac_program *program, const s
 enum lorac_status lorac_program_add_param(struct lorac_program *program, const struct lorac_param *param, uint32_t *id,
                                           struct lorac_error *error)
 {
-    LORAC_TRY(grow(program, &program->params, program->param_count, &program->param_capacity,
-                   sizeof(*program->params), error));
+    LORAC_TRY(grow(program, &program->params, program->param_count, &program->param_capacity, sizeof(*program->params),
+                   error));
     program->params[program->param_count] = *param;
     *id = (uint32_t)program->param_count++;
     return LORAC_OK;
@@ -64,8 +64,8 @@ enum lorac_status lorac_program_add_param(struct lorac_program *program, const s
 enum lorac_status lorac_program_add_step(struct lorac_program *program, const struct lorac_step *step,
                                          struct lorac_error *error)
 {
-    LORAC_TRY(grow(program, &program->steps, program->step_count, &program->step_capacity, sizeof(*program->steps),
-                   error));
+    LORAC_TRY(
+        grow(program, &program->steps, program->step_count, &program->step_capacity, sizeof(*program->steps), error));
     program->steps[program->step_count++] = *step;
     return LORAC_OK;
 }

@@ -26,8 +26,8 @@ enum { LORAC_EXTRA_BYTES = 64, LORAC_BUFFER_ALIGNMENT = 64 };
 struct lorac_value {
     const char *name; // ONNX value name
     size_t n, h, w, c;
-    bool matrix;          // rank 2 in ONNX: [N, C]; else rank 4: [N, C, H, W]
-    bool needs_gradient;  // a trainable parameter lies before it
+    bool matrix;         // rank 2 in ONNX: [N, C]; else rank 4: [N, C, H, W]
+    bool needs_gradient; // a trainable parameter lies before it
     uint32_t buffer;
 };
 
@@ -44,9 +44,9 @@ struct lorac_param {
     size_t rank;
     int64_t dims[4];
     size_t count;
-    bool trainable; // in lorac.trainable, and this program trains
-    bool updated;   // BatchNorm statistics in mode train: written by forward, saved, but no gradient
-    bool kept;      // a kernel needs [data] after create; else it is let go then
+    bool trainable;  // in lorac.trainable, and this program trains
+    bool updated;    // BatchNorm statistics in mode train: written by forward, saved, but no gradient
+    bool kept;       // a kernel needs [data] after create; else it is let go then
     float *data;     // [count], loaded when the session is made
     float *gradient; // [count], where trainable; kernels add into it
 };
@@ -62,11 +62,11 @@ struct lorac_step {
     uint32_t output;  // value id
     size_t param_count;
     uint32_t params[LORAC_STEP_MAX_PARAMS]; // param ids; LORAC_NO_ID where an optional one is absent
-    void *config;     // the kernel's own struct, in the program's arena, filled by its `lower`
+    void *config;                           // the kernel's own struct, in the program's arena, filled by its `lower`
 
     // What the kernel declares in `lower` (after which needs_* are known) or in `memory`:
-    bool keeps_inputs; // backward reads x
-    bool keeps_output; // backward reads y
+    bool keeps_inputs;    // backward reads x
+    bool keeps_output;    // backward reads y
     size_t scratch_bytes; // workspace of forward, backward and refresh, shared by all steps
 
     // Set by differentiate: any of the parameters is trainable / backward has to run.
@@ -104,7 +104,7 @@ struct lorac_buffer {
 
 struct lorac_program {
     struct lorac_arena *arena;
-    struct lorac_model *model;    // borrowed, must outlive the program
+    struct lorac_model *model;     // borrowed, must outlive the program
     const struct lorac_meta *meta; // borrowed
     size_t batch;
 
@@ -117,9 +117,9 @@ struct lorac_program {
     size_t buffer_count, buffer_capacity;
     struct lorac_buffer *buffers;
 
-    uint32_t input;  // value fed: [N, H, W, C]
-    uint32_t logits; // what the loss is computed on: before a final Softmax or LogSoftmax
-    uint32_t output; // the model's first output
+    uint32_t input;                      // value fed: [N, H, W, C]
+    uint32_t logits;                     // what the loss is computed on: before a final Softmax or LogSoftmax
+    uint32_t output;                     // the model's first output
     size_t forward_step_count_to_logits; // steps from here on (a final Softmax) are left out of training
 
     bool training;
@@ -136,12 +136,12 @@ struct lorac_program {
 void lorac_program_free(struct lorac_program *program);
 
 // Grow the arrays by one; MEMORY. A new value gets a buffer of its own.
-enum lorac_status lorac_program_add_value(struct lorac_program *program, const struct lorac_value *value,
-                                          uint32_t *id, struct lorac_error *error);
+enum lorac_status lorac_program_add_value(struct lorac_program *program, const struct lorac_value *value, uint32_t *id,
+                                          struct lorac_error *error);
 enum lorac_status lorac_program_add_buffer(struct lorac_program *program, size_t bytes, uint32_t *id,
                                            struct lorac_error *error);
-enum lorac_status lorac_program_add_param(struct lorac_program *program, const struct lorac_param *param,
-                                          uint32_t *id, struct lorac_error *error);
+enum lorac_status lorac_program_add_param(struct lorac_program *program, const struct lorac_param *param, uint32_t *id,
+                                          struct lorac_error *error);
 enum lorac_status lorac_program_add_step(struct lorac_program *program, const struct lorac_step *step,
                                          struct lorac_error *error);
 

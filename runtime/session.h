@@ -7,7 +7,7 @@
 struct lorac_session;
 
 struct lorac_session_memory {
-    size_t planned_bytes;   // activations and their gradients, one block
+    size_t planned_bytes; // activations and their gradients, one block
     size_t workspace_bytes;
     size_t parameter_bytes; // kept values, gradients, last good values
     size_t packed_bytes;    // XNNPACK's packed weights, predicted
@@ -26,8 +26,8 @@ enum lorac_status lorac_program_memory(struct lorac_program *program, struct lor
 // Where to write the batch: [N, H, W, C] float32. Fill it before each forward (the buffer is reused by the plan).
 float *lorac_session_input(struct lorac_session *session);
 
-// Runs forward. training: as a training step (BatchNorm in mode train uses batch statistics). Then the logits and, for a
-// session that does not train, the output [N, classes] may be read until the next run.
+// Runs forward. training: as a training step (BatchNorm in mode train uses batch statistics). Then the logits and, for
+// a session that does not train, the output [N, classes] may be read until the next run.
 enum lorac_status lorac_session_forward(struct lorac_session *session, bool training, struct lorac_error *error);
 const float *lorac_session_logits(const struct lorac_session *session);
 const float *lorac_session_output(const struct lorac_session *session);
@@ -46,9 +46,10 @@ const char *lorac_session_bad_commit(const struct lorac_session *session);
 // After parameters were changed from outside: kernels see the new values at the next forward.
 void lorac_session_params_changed(struct lorac_session *session);
 
-// Replays a training step, forward and backward with the gradient of the logits given by [loss_gradient], a callback that
-// fills it from the logits (NULL: forward alone, not as training), on the input given again, with a check after each step; *name is the first step (or gradient) that is not
-// finite, e.g. "output of 'layer1/Conv'", NULL where all are finite. The text lives in the program's arena.
+// Replays a training step, forward and backward with the gradient of the logits given by [loss_gradient], a callback
+// that fills it from the logits (NULL: forward alone, not as training), on the input given again, with a check after
+// each step; *name is the first step (or gradient) that is not finite, e.g. "output of 'layer1/Conv'", NULL where all
+// are finite. The text lives in the program's arena.
 enum lorac_status lorac_session_find_bad(struct lorac_session *session, const float *input,
                                          void (*loss_gradient)(void *context, const float *logits, float *gradient),
                                          void *context, const char **name, struct lorac_error *error);

@@ -34,17 +34,16 @@ __attribute__((format(printf, 4, 5), unused)) static int check_that(int ok, cons
 #define CHECKF(condition, ...) check_that(!!(condition), __FILE__, __LINE__, __VA_ARGS__)
 
 // Stops the test program where going on makes no sense (a fixture is missing).
-#define REQUIRE(condition)                                        \
-    do {                                                          \
-        if (!CHECK(condition))                                    \
-            exit(1);                                              \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!CHECK(condition))                                                                                         \
+            exit(1);                                                                                                   \
     } while (0)
 
 // CHECK_OK(call, error): the call gives LORAC_OK, else its message is printed.
-#define CHECK_OK(call, error) \
-    CHECKF((call) == LORAC_OK, "%s: %s", #call, (error).message)
+#define CHECK_OK(call, error) CHECKF((call) == LORAC_OK, "%s: %s", #call, (error).message)
 
-#define CHECK_STRING(got, expected) \
+#define CHECK_STRING(got, expected)                                                                                    \
     check_that(strcmp((got), (expected)) == 0, __FILE__, __LINE__, "got \"%s\", expected \"%s\"", (got), (expected))
 
 // The exit code by which ctest counts a test as skipped.

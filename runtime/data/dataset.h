@@ -29,7 +29,7 @@ struct lorac_array {
     size_t item_bytes; // 1, 2, 4, 8 (floating: 4, 8; bool: 1)
     size_t rank;       // 0 .. LORAC_ARRAY_MAX_RANK
     int64_t dims[LORAC_ARRAY_MAX_RANK];
-    void *data;        // malloc'ed, native byte order; never NULL after reading, also where there are no elements
+    void *data; // malloc'ed, native byte order; never NULL after reading, also where there are no elements
     size_t byte_count;
 };
 
@@ -45,11 +45,11 @@ enum lorac_status lorac_npy_write_f32(const char *path, const float *values, siz
 
 struct lorac_dataset {
     enum lorac_element element;
-    size_t count;          // images, after the range was taken
-    size_t first_index;    // index in the file of image 0
+    size_t count;       // images, after the range was taken
+    size_t first_index; // index in the file of image 0
     size_t channels, height, width;
-    const void *pixels;    // u8 [count, H, W, C] or f32 [count, C, H, W]
-    const int32_t *labels; // [count], or NULL where none were given
+    const void *pixels;             // u8 [count, H, W, C] or f32 [count, C, H, W]
+    const int32_t *labels;          // [count], or NULL where none were given
     struct lorac_array image_array; // owns pixels; dims[0] is count, images outside the range are not kept
     int32_t *label_storage;         // owns labels
 };
@@ -105,7 +105,7 @@ enum lorac_augment { LORAC_AUGMENT_NONE, LORAC_AUGMENT_CROP_FLIP };
 // not.
 struct lorac_normalize {
     float table[LORAC_MAX_CHANNELS][256]; // [the model's channel c][value]
-    bool reverse_channels; // the model takes BGR: its channel c is the pixel's channel C-1-c
+    bool reverse_channels;                // the model takes BGR: its channel c is the pixel's channel C-1-c
 };
 
 // From scale, mean, std, bgr ([input]->given is not looked at). ARGUMENT: channels not 1 .. LORAC_MAX_CHANNELS; counts

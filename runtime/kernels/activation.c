@@ -1,7 +1,7 @@
 // Relu and Clip on XNNPACK's clamp.
 //
-// At the bounds themselves the gradient is zero, as PyTorch's ReLU and ReLU6 have it (torch.clamp passes it there; the two
-// differ only where an activation is the bound exactly and was not clipped).
+// At the bounds themselves the gradient is zero, as PyTorch's ReLU and ReLU6 have it (torch.clamp passes it there; the
+// two differ only where an activation is the bound exactly and was not clipped).
 #include "kernel_list.h"
 
 #include "elementwise.h"

@@ -1,7 +1,7 @@
 // Add and Sum of activations of one size, and Add of a constant row (a MatMul's bias).
 //
-// The gradient of each summand is the gradient of the sum: differentiation shares the buffer, so that no code runs here on
-// the way back, but for the constant row's own gradient.
+// The gradient of each summand is the gradient of the sum: differentiation shares the buffer, so that no code runs here
+// on the way back, but for the constant row's own gradient.
 #include "kernel_list.h"
 
 #include "conv_algorithm.h"
@@ -22,7 +22,8 @@ struct sum_state {
 static enum lorac_status lower_activations(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                            struct lorac_step *step, struct lorac_error *error)
 {
-    uint32_t first, *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
+    uint32_t first,
+        *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
     if (!inputs)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
@@ -97,8 +98,10 @@ static enum lorac_status lower_row(struct lorac_lowering *lowering, const Onnx__
     size_t trailing = matrix ? 0 : 2, channel = row->rank > trailing ? row->rank - 1 - trailing : 0;
     bool fits = row->rank > trailing && row->dims[channel] == (int64_t)value.c && row->count == value.c;
     if (!fits)
-        return lorac_refuse(node, error, "a constant of %zu elements does not fit %zu channels; one value per channel is "
-                            "supported", row->count, value.c);
+        return lorac_refuse(node, error,
+                            "a constant of %zu elements does not fit %zu channels; one value per channel is "
+                            "supported",
+                            row->count, value.c);
     struct row *config = lorac_lowering_config(lowering, step, sizeof(*config));
     if (!config)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);

@@ -26,19 +26,20 @@ struct batch_norm {
 
 // All arrays [C].
 struct state {
-    float *gain, *shift;                   // y = x*gain + shift
-    float *mean;                           // of the batch
-    double *sum, *variance, *inverse;      // of the batch; inverse = 1 / sqrt(variance + epsilon)
-    float *dy_mean, *slope;                // for the way back
-    double memory[];                       // where they all are
+    float *gain, *shift;              // y = x*gain + shift
+    float *mean;                      // of the batch
+    double *sum, *variance, *inverse; // of the batch; inverse = 1 / sqrt(variance + epsilon)
+    float *dy_mean, *slope;           // for the way back
+    double memory[];                  // where they all are
 };
 
 static enum lorac_status check_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                     const struct lorac_step *step, size_t C, struct lorac_error *error)
 {
     if (lorac_node_int(node, "training_mode", 0) != 0)
-        return lorac_refuse(node, error, "it was exported in training mode (training_mode = 1); export the model in "
-                                         "evaluation mode");
+        return lorac_refuse(node, error,
+                            "it was exported in training mode (training_mode = 1); export the model in "
+                            "evaluation mode");
     if (lorac_node_int(node, "spatial", 1) == 0)
         return lorac_refuse(node, error, "spatial = 0 is not supported");
     static const char *const NAMES[] = {"scale", "shift", "mean", "variance"};
@@ -74,8 +75,10 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
                                 .C = value.c,
                                 .train = program->bn_train};
     if (norm->train && norm->rows < 2)
-        return lorac_refuse(node, error, "a channel has a single value in a batch of %zu; BatchNorm in mode train needs "
-                                         "two or more", value.n);
+        return lorac_refuse(node, error,
+                            "a channel has a single value in a batch of %zu; BatchNorm in mode train needs "
+                            "two or more",
+                            value.n);
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
     return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
 }
@@ -92,11 +95,15 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
             continue;
         // The statistics move, so each must be one tensor of the file that belongs to this node alone.
         if (!param->tensor)
-            return lorac_refuse(step->node, error, "its statistics '%s' are computed by other nodes and cannot be moved; "
-                                "use BatchNorm frozen", param->name);
+            return lorac_refuse(step->node, error,
+                                "its statistics '%s' are computed by other nodes and cannot be moved; "
+                                "use BatchNorm frozen",
+                                param->name);
         if (param->updated)
-            return lorac_refuse(step->node, error, "its statistics '%s' are those of another BatchNormalization too and "
-                                "cannot be moved for both; use BatchNorm frozen", param->name);
+            return lorac_refuse(step->node, error,
+                                "its statistics '%s' are those of another BatchNormalization too and "
+                                "cannot be moved for both; use BatchNorm frozen",
+                                param->name);
         param->updated = true;
     }
     step->keeps_inputs = step->needs_backward;
@@ -241,8 +248,8 @@ static bool can_commit(const struct lorac_step *step, const struct lorac_kernel_
     const float *variance = lorac_step_param(env->program, step, 3)->data;
     bool finite = true;
     for (size_t c = 0; norm->train && c < norm->C; c++)
-        finite = finite && isfinite(moved_mean(norm, state, mean, c)) &&
-                 isfinite(moved_variance(norm, state, variance, c));
+        finite =
+            finite && isfinite(moved_mean(norm, state, mean, c)) && isfinite(moved_variance(norm, state, variance, c));
     return finite;
 }
 

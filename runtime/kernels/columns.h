@@ -1,5 +1,5 @@
-// Sums over the rows of a matrix [rows, C], per column, in double: for bias gradients and BatchNorm. The rows are cut into
-// a number of chunks that depends on the sizes alone, and the chunks' sums are added in their order.
+// Sums over the rows of a matrix [rows, C], per column, in double: for bias gradients and BatchNorm. The rows are cut
+// into a number of chunks that depends on the sizes alone, and the chunks' sums are added in their order.
 #ifndef LORAC_COLUMNS_H
 #define LORAC_COLUMNS_H
 

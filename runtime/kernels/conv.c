@@ -23,7 +23,8 @@ struct conv_state {
 };
 
 static const struct lorac_conv_algorithm *const FORWARD[] = {&lorac_conv_direct};
-static const struct lorac_conv_algorithm *const GRADIENT[] = {&lorac_conv_gradient_pointwise, &lorac_conv_gradient_deconv};
+static const struct lorac_conv_algorithm *const GRADIENT[] = {&lorac_conv_gradient_pointwise,
+                                                              &lorac_conv_gradient_deconv};
 
 // The last of each list supports every shape.
 const struct lorac_conv_algorithm *lorac_conv_forward_algorithm(const struct lorac_conv_shape *shape)
@@ -56,10 +57,8 @@ static enum lorac_status lower_adapter(struct lorac_lowering *lowering, const On
     LORAC_TRY(lorac_lowering_param_named(lowering, adapter->a, &step->params[2], error));
     LORAC_TRY(lorac_lowering_param_named(lowering, adapter->b, &step->params[3], error));
     conv->adapted = true;
-    conv->adapter = (struct lorac_conv_adapter){.rows = (size_t)(site.M * site.kh),
-                                                .columns = (size_t)(site.Cg * site.kw),
-                                                .R = (size_t)site.R,
-                                                .s = site.s};
+    conv->adapter = (struct lorac_conv_adapter){
+        .rows = (size_t)(site.M * site.kh), .columns = (size_t)(site.Cg * site.kw), .R = (size_t)site.R, .s = site.s};
     return LORAC_OK;
 }
 
@@ -68,7 +67,8 @@ static enum lorac_status check_shape(const Onnx__NodeProto *node, const struct l
                                      struct lorac_error *error)
 {
     if (weight->rank != 4)
-        return lorac_refuse(node, error, "its weight has rank %zu; 2-D convolutions (rank 4) are supported", weight->rank);
+        return lorac_refuse(node, error, "its weight has rank %zu; 2-D convolutions (rank 4) are supported",
+                            weight->rank);
     int64_t M = weight->dims[0], Cg = weight->dims[1];
     if (M < 1 || Cg < 1 || weight->dims[2] < 1 || weight->dims[3] < 1)
         return lorac_refuse(node, error, "its weight is empty");
@@ -168,7 +168,8 @@ static size_t packed_bytes(const struct lorac_program *program, const struct lor
 {
     (void)program;
     const struct conv *conv = step->config;
-    return conv->forward->packed_bytes(&conv->shape) + (conv->gradient ? conv->gradient->packed_bytes(&conv->shape) : 0);
+    return conv->forward->packed_bytes(&conv->shape) +
+           (conv->gradient ? conv->gradient->packed_bytes(&conv->shape) : 0);
 }
 
 static size_t multiply_adds(const struct lorac_program *program, const struct lorac_step *step)

@@ -36,8 +36,8 @@ static void weight_rows(void *context, size_t begin, size_t end)
     job->simd->outer(&outer);
 }
 
-void lorac_conv_adapter_weight(const struct lorac_conv_adapter *adapter, const float *w0, const float *a, const float *b,
-                               float *w, const struct lorac_kernel_env *env)
+void lorac_conv_adapter_weight(const struct lorac_conv_adapter *adapter, const float *w0, const float *a,
+                               const float *b, float *w, const struct lorac_kernel_env *env)
 {
     struct job job = {.adapter = adapter, .w0 = w0, .a = a, .b = b, .w = w, .simd = env->simd};
     lorac_parallel_ranges(env->pool, weight_rows, &job, adapter->rows, ROWS_AT_ONCE);

@@ -42,8 +42,8 @@ static void pack_input(void *context, size_t channel)
 }
 
 static enum lorac_status create_forward(const struct lorac_conv_shape *shape, const float *weight, const float *bias,
-                                        float *packing, const float *in, float *out,
-                                        const struct lorac_kernel_env *env, void **state, struct lorac_error *error)
+                                        float *packing, const float *in, float *out, const struct lorac_kernel_env *env,
+                                        void **state, struct lorac_error *error)
 {
     struct packing p = {shape, weight, packing};
     lorac_parallel_for(env->pool, pack_output, &p, shape->M);

@@ -1,5 +1,5 @@
-// The input gradient of a 1x1 convolution with a stride: a fully connected layer on the output's pixels, then each result
-// goes to its pixel among zeros. XNNPACK's deconvolution computes all the zeros as well.
+// The input gradient of a 1x1 convolution with a stride: a fully connected layer on the output's pixels, then each
+// result goes to its pixel among zeros. XNNPACK's deconvolution computes all the zeros as well.
 #include "conv_algorithm.h"
 
 #include "parallel.h"

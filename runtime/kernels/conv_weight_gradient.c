@@ -1,8 +1,8 @@
 // The gradient of a convolution's weight: dW[m, tap, c] = sum over images and pixels of dy[p, m] * x[p + tap, c].
 //
-// The work is cut twice, by rules that look at the shape alone. Small weights: the images are split into chunks, each with
-// a sum of its own, added in the order of the chunks at the end. Large weights: the outputs are split into blocks and the
-// images are not, because sums of 9 MB each would cost more than they bring.
+// The work is cut twice, by rules that look at the shape alone. Small weights: the images are split into chunks, each
+// with a sum of its own, added in the order of the chunks at the end. Large weights: the outputs are split into blocks
+// and the images are not, because sums of 9 MB each would cost more than they bring.
 #include "conv_algorithm.h"
 
 #include "parallel.h"

@@ -20,7 +20,8 @@ struct crop {
 
 static struct crop identity_of(const struct lorac_value *value)
 {
-    struct crop crop = {.N = value->n, .in = {(int64_t)value->c, (int64_t)value->h, (int64_t)value->w}, .step = {1, 1, 1}};
+    struct crop crop = {
+        .N = value->n, .in = {(int64_t)value->c, (int64_t)value->h, (int64_t)value->w}, .step = {1, 1, 1}};
     memcpy(crop.out, crop.in, sizeof crop.out);
     return crop;
 }

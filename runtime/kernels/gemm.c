@@ -64,7 +64,8 @@ static enum lorac_status lower_gemm(struct lorac_lowering *lowering, const Onnx_
     size_t outputs = ((const struct gemm *)step->config)->outputs;
     bool row = bias->count == outputs && (bias->rank == 1 || (bias->rank == 2 && bias->dims[0] == 1));
     if (!row)
-        return lorac_refuse(node, error, "its bias has rank %zu and %zu elements; one value per output (%zu) is supported",
+        return lorac_refuse(node, error,
+                            "its bias has rank %zu and %zu elements; one value per output (%zu) is supported",
                             bias->rank, bias->count, outputs);
     return LORAC_OK;
 }
@@ -212,7 +213,8 @@ static void bias_backward(struct lorac_step *step, const struct lorac_kernel_env
 
 static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
-    struct lorac_param *weight = lorac_step_param(env->program, step, 0), *bias = lorac_step_param(env->program, step, 1);
+    struct lorac_param *weight = lorac_step_param(env->program, step, 0),
+                       *bias = lorac_step_param(env->program, step, 1);
     if (weight->trainable)
         weight_backward(step, env, weight->gradient);
     if (bias && bias->trainable)

@@ -59,7 +59,8 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
 {
     const struct global_pool *pool = step->config;
     struct lorac_xnn *op;
-    LORAC_TRY(lorac_xnn_global_average_pool(pool->N, pool->pixels, pool->C, step->x[0], step->y, env->pool, &op, error));
+    LORAC_TRY(
+        lorac_xnn_global_average_pool(pool->N, pool->pixels, pool->C, step->x[0], step->y, env->pool, &op, error));
     step->state = op;
     return LORAC_OK;
 }

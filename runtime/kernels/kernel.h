@@ -16,10 +16,10 @@ struct lorac_simd;
 
 struct lorac_kernel_env {
     struct lorac_program *program;
-    struct pthreadpool *pool;       // NULL: one thread
-    const struct lorac_simd *simd;  // never NULL
-    void *workspace;                // the largest scratch_bytes of all steps, 64-byte aligned
-    bool training;                  // this run is a training step (BatchNorm uses batch statistics then)
+    struct pthreadpool *pool;      // NULL: one thread
+    const struct lorac_simd *simd; // never NULL
+    void *workspace;               // the largest scratch_bytes of all steps, 64-byte aligned
+    bool training;                 // this run is a training step (BatchNorm uses batch statistics then)
 };
 
 struct lorac_kernel {
@@ -32,13 +32,14 @@ struct lorac_kernel {
     // scratch_bytes and the params' `kept`. NULL: nothing to say beyond lower.
     enum lorac_status (*memory)(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error);
     enum lorac_status (*create)(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error);
-    enum lorac_status (*refresh)(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error);
+    enum lorac_status (*refresh)(struct lorac_step *step, const struct lorac_kernel_env *env,
+                                 struct lorac_error *error);
     void (*forward)(struct lorac_step *step, const struct lorac_kernel_env *env);
-    // Reads step->dy (and what was kept), writes step->dx[i] where not NULL, adds into the gradients of trainable params.
-    // NULL: the op has no gradient; lowering refuses it on a path that needs one.
+    // Reads step->dy (and what was kept), writes step->dx[i] where not NULL, adds into the gradients of trainable
+    // params. NULL: the op has no gradient; lowering refuses it on a path that needs one.
     void (*backward)(struct lorac_step *step, const struct lorac_kernel_env *env);
-    // After a training step whose loss and gradients were finite: BatchNorm moves its running statistics here, so that a
-    // bad step leaves no trace. NULL: nothing to do.
+    // After a training step whose loss and gradients were finite: BatchNorm moves its running statistics here, so that
+    // a bad step leaves no trace. NULL: nothing to do.
     void (*commit)(struct lorac_step *step, const struct lorac_kernel_env *env);
     // Whether commit would write finite numbers only; asked before anything of the step is kept. There where commit is.
     bool (*can_commit)(const struct lorac_step *step, const struct lorac_kernel_env *env);

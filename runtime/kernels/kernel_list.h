@@ -4,26 +4,26 @@
 
 #include "kernel.h"
 
-#define LORAC_KERNEL_LIST(X)           \
-    X(lorac_kernel_conv)               \
-    X(lorac_kernel_batch_norm)         \
-    X(lorac_kernel_relu)               \
-    X(lorac_kernel_clip)               \
-    X(lorac_kernel_add)                \
-    X(lorac_kernel_sum)                \
-    X(lorac_kernel_max_pool)           \
-    X(lorac_kernel_average_pool)       \
-    X(lorac_kernel_global_average_pool)\
-    X(lorac_kernel_reduce_mean)        \
-    X(lorac_kernel_flatten)            \
-    X(lorac_kernel_reshape)            \
-    X(lorac_kernel_identity)           \
-    X(lorac_kernel_dropout)            \
-    X(lorac_kernel_gemm)               \
-    X(lorac_kernel_mat_mul)            \
-    X(lorac_kernel_pad)                \
-    X(lorac_kernel_slice)              \
-    X(lorac_kernel_softmax)            \
+#define LORAC_KERNEL_LIST(X)                                                                                           \
+    X(lorac_kernel_conv)                                                                                               \
+    X(lorac_kernel_batch_norm)                                                                                         \
+    X(lorac_kernel_relu)                                                                                               \
+    X(lorac_kernel_clip)                                                                                               \
+    X(lorac_kernel_add)                                                                                                \
+    X(lorac_kernel_sum)                                                                                                \
+    X(lorac_kernel_max_pool)                                                                                           \
+    X(lorac_kernel_average_pool)                                                                                       \
+    X(lorac_kernel_global_average_pool)                                                                                \
+    X(lorac_kernel_reduce_mean)                                                                                        \
+    X(lorac_kernel_flatten)                                                                                            \
+    X(lorac_kernel_reshape)                                                                                            \
+    X(lorac_kernel_identity)                                                                                           \
+    X(lorac_kernel_dropout)                                                                                            \
+    X(lorac_kernel_gemm)                                                                                               \
+    X(lorac_kernel_mat_mul)                                                                                            \
+    X(lorac_kernel_pad)                                                                                                \
+    X(lorac_kernel_slice)                                                                                              \
+    X(lorac_kernel_softmax)                                                                                            \
     X(lorac_kernel_log_softmax)
 
 #define LORAC_KERNEL_DECLARE(kernel) extern const struct lorac_kernel kernel;

@@ -1,5 +1,5 @@
-// MaxPool and AveragePool: XNNPACK where its conditions hold (see xnn.h), plain loops for the rest (1x1 windows, windows
-// that hang over the end, dilation, padding counted in the average), and the way back.
+// MaxPool and AveragePool: XNNPACK where its conditions hold (see xnn.h), plain loops for the rest (1x1 windows,
+// windows that hang over the end, dilation, padding counted in the average), and the way back.
 //
 // MaxPool's gradient goes to the first largest element of each window, in row-major order, as PyTorch sends it.
 #include "kernel_list.h"

@@ -7,7 +7,6 @@
 #include "runtime/constant_internal.h"
 #include "parallel.h"
 
-
 struct flatten {
     size_t N, pixels, C;
 };
@@ -89,8 +88,10 @@ static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const On
     for (size_t i = 0; i < shape->count; i++)
         target[i] = lorac_constant_int(shape, i);
     if (bakes_the_batch_in(lowering, node, target[0]))
-        return lorac_refuse(node, error, "its shape starts with the constant %lld, which bakes one batch size in; export "
-                            "the model with a free batch, or put 0 or -1 there", (long long)target[0]);
+        return lorac_refuse(node, error,
+                            "its shape starts with the constant %lld, which bakes one batch size in; export "
+                            "the model with a free batch, or put 0 or -1 there",
+                            (long long)target[0]);
     if (!lorac_reshape_dims(from, rank, target, shape->count, lorac_node_int(node, "allowzero", 0) != 0, dims))
         return lorac_refuse(node, error, "its shape does not fit %lld x %lld x %lld x %lld (N, C, H, W)", (long long)N,
                             (long long)C, (long long)H, (long long)W);
@@ -134,15 +135,10 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
         lorac_parallel_for(env->pool, backward_image, step, ((const struct flatten *)step->config)->N);
 }
 
-const struct lorac_kernel lorac_kernel_identity = {.op_type = "Identity", .optional_alias = true, .lower = lower_identity};
+const struct lorac_kernel lorac_kernel_identity = {
+    .op_type = "Identity", .optional_alias = true, .lower = lower_identity};
 const struct lorac_kernel lorac_kernel_dropout = {.op_type = "Dropout", .optional_alias = true, .lower = lower_dropout};
-const struct lorac_kernel lorac_kernel_flatten = {.op_type = "Flatten",
-                                                  .optional_alias = true,
-                                                  .lower = lower_flatten,
-                                                  .forward = forward,
-                                                  .backward = backward};
-const struct lorac_kernel lorac_kernel_reshape = {.op_type = "Reshape",
-                                                  .optional_alias = true,
-                                                  .lower = lower_reshape,
-                                                  .forward = forward,
-                                                  .backward = backward};
+const struct lorac_kernel lorac_kernel_flatten = {
+    .op_type = "Flatten", .optional_alias = true, .lower = lower_flatten, .forward = forward, .backward = backward};
+const struct lorac_kernel lorac_kernel_reshape = {
+    .op_type = "Reshape", .optional_alias = true, .lower = lower_reshape, .forward = forward, .backward = backward};

@@ -1,7 +1,8 @@
-// The hot loops that XNNPACK has no operator for, compiled for several instruction sets and chosen when a session is made.
+// The hot loops that XNNPACK has no operator for, compiled for several instruction sets and chosen when a session is
+// made.
 //
-// All of them are single-threaded; callers split the work by fixed rules. Results of one variant are the same bits on every
-// run; another variant (another processor) may round differently, because it fuses multiply and add or not.
+// All of them are single-threaded; callers split the work by fixed rules. Results of one variant are the same bits on
+// every run; another variant (another processor) may round differently, because it fuses multiply and add or not.
 #ifndef LORAC_SIMD_H
 #define LORAC_SIMD_H
 
@@ -10,8 +11,8 @@
 
 // A sum of outer products over a grid of pixels, the shape of every product that training needs beside convolutions:
 //     out[m*out_row + c] += scale * sum over pixels p of left[p, m] * right[p, c]
-// left[p, m] is at left + image*left_image + row*left_row + column*left_pixel + m*left_channel (strides in floats), right
-// the same with channels adjacent.
+// left[p, m] is at left + image*left_image + row*left_row + column*left_pixel + m*left_channel (strides in floats),
+// right the same with channels adjacent.
 struct lorac_outer {
     const float *left, *right;
     size_t images, rows, columns;

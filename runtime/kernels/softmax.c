@@ -22,8 +22,10 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
     int64_t axis = lorac_node_int(node, "axis", fallback);
     axis += axis < 0 ? rank : 0;
     if (axis != 1 || value.h * value.w != 1)
-        return lorac_refuse(node, error, "axis %lld over %zu x %zu pixels is not supported; axis 1 over one row of class "
-                            "scores per image is", (long long)lorac_node_int(node, "axis", fallback), value.h, value.w);
+        return lorac_refuse(node, error,
+                            "axis %lld over %zu x %zu pixels is not supported; axis 1 over one row of class "
+                            "scores per image is",
+                            (long long)lorac_node_int(node, "axis", fallback), value.h, value.w);
     struct softmax *softmax = lorac_lowering_config(lowering, step, sizeof(*softmax));
     if (!softmax)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
@@ -58,6 +60,9 @@ static void forward_log(struct lorac_step *step, const struct lorac_kernel_env *
     }
 }
 
-const struct lorac_kernel lorac_kernel_softmax = {
-    .op_type = "Softmax", .lower = lower, .create = create, .forward = lorac_xnn_step_forward, .destroy = lorac_xnn_step_destroy};
+const struct lorac_kernel lorac_kernel_softmax = {.op_type = "Softmax",
+                                                  .lower = lower,
+                                                  .create = create,
+                                                  .forward = lorac_xnn_step_forward,
+                                                  .destroy = lorac_xnn_step_destroy};
 const struct lorac_kernel lorac_kernel_log_softmax = {.op_type = "LogSoftmax", .lower = lower, .forward = forward_log};

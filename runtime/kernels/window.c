@@ -101,7 +101,8 @@ enum lorac_status lorac_window_read(struct lorac_lowering *lowering, const Onnx_
                             kh, kw);
     if (!kh && !kernel[0])
         return lorac_refuse(node, error, "kernel_shape is missing");
-    struct axis axes[2] = {{.in = input->h, .kernel = kh ? kh : kernel[0]}, {.in = input->w, .kernel = kw ? kw : kernel[1]}};
+    struct axis axes[2] = {{.in = input->h, .kernel = kh ? kh : kernel[0]},
+                           {.in = input->w, .kernel = kw ? kw : kernel[1]}};
     for (size_t i = 0; i < 2; i++) {
         axes[i].stride = stride[i];
         axes[i].dilation = dilation[i];

@@ -1,4 +1,5 @@
-// Written for the interface of Debian 12's XNNPACK (2022-02): create packs the weights, setup binds the memory, run runs.
+// Written for the interface of Debian 12's XNNPACK (2022-02): create packs the weights, setup binds the memory, run
+// runs.
 #include "xnn.h"
 
 #include <assert.h>
@@ -68,17 +69,16 @@ enum lorac_status lorac_xnn_conv(const struct lorac_conv_shape *s, const float *
     xnn_operator_t op = NULL;
     enum xnn_status status = xnn_create_convolution2d_nhwc_f32(
         (uint32_t)s->pad_top, (uint32_t)s->pad_right, (uint32_t)s->pad_bottom, (uint32_t)s->pad_left, (uint32_t)s->kh,
-        (uint32_t)s->kw, (uint32_t)s->stride_h, (uint32_t)s->stride_w, (uint32_t)s->dilation_h,
-        (uint32_t)s->dilation_w, (uint32_t)s->G, s->C / s->G, s->M / s->G, s->C, s->M, weight, bias, -INFINITY,
-        INFINITY, 0, &op);
+        (uint32_t)s->kw, (uint32_t)s->stride_h, (uint32_t)s->stride_w, (uint32_t)s->dilation_h, (uint32_t)s->dilation_w,
+        (uint32_t)s->G, s->C / s->G, s->M / s->G, s->C, s->M, weight, bias, -INFINITY, INFINITY, 0, &op);
     if (status == xnn_status_success)
         status = xnn_setup_convolution2d_nhwc_f32(op, s->N, s->H, s->W, x, y, pool);
     return finish(status, op, "convolution", out, error);
 }
 
-enum lorac_status lorac_xnn_conv_input_gradient(const struct lorac_conv_shape *s, const float *weight,
-                                                const float *dy, float *dx, struct pthreadpool *pool,
-                                                struct lorac_xnn **out, struct lorac_error *error)
+enum lorac_status lorac_xnn_conv_input_gradient(const struct lorac_conv_shape *s, const float *weight, const float *dy,
+                                                float *dx, struct pthreadpool *pool, struct lorac_xnn **out,
+                                                struct lorac_error *error)
 {
     // What the convolution's stride left over at the end of each axis: deconvolution must be told to fill it.
     size_t adjustment_h = (s->H + s->pad_top + s->pad_bottom - ((s->kh - 1) * s->dilation_h + 1)) % s->stride_h;
@@ -86,9 +86,8 @@ enum lorac_status lorac_xnn_conv_input_gradient(const struct lorac_conv_shape *s
     xnn_operator_t op = NULL;
     enum xnn_status status = xnn_create_deconvolution2d_nhwc_f32(
         (uint32_t)s->pad_top, (uint32_t)s->pad_right, (uint32_t)s->pad_bottom, (uint32_t)s->pad_left, (uint32_t)s->kh,
-        (uint32_t)s->kw, (uint32_t)s->stride_h, (uint32_t)s->stride_w, (uint32_t)s->dilation_h,
-        (uint32_t)s->dilation_w, (uint32_t)s->G, s->M / s->G, s->C / s->G, s->M, s->C, weight, NULL, -INFINITY,
-        INFINITY, 0, &op);
+        (uint32_t)s->kw, (uint32_t)s->stride_h, (uint32_t)s->stride_w, (uint32_t)s->dilation_h, (uint32_t)s->dilation_w,
+        (uint32_t)s->G, s->M / s->G, s->C / s->G, s->M, s->C, weight, NULL, -INFINITY, INFINITY, 0, &op);
     if (status == xnn_status_success)
         status = xnn_setup_deconvolution2d_nhwc_f32(op, s->N, s->OH, s->OW, (uint32_t)adjustment_h,
                                                     (uint32_t)adjustment_w, dy, dx, pool);
@@ -97,8 +96,7 @@ enum lorac_status lorac_xnn_conv_input_gradient(const struct lorac_conv_shape *s
 
 enum lorac_status lorac_xnn_fully_connected(size_t rows, size_t inputs, size_t outputs, const float *weight,
                                             bool transposed, const float *bias, const float *x, float *y,
-                                            struct pthreadpool *pool, struct lorac_xnn **out,
-                                            struct lorac_error *error)
+                                            struct pthreadpool *pool, struct lorac_xnn **out, struct lorac_error *error)
 {
     xnn_operator_t op = NULL;
     enum xnn_status status =
@@ -138,8 +136,8 @@ static bool pads_inside(const struct lorac_conv_shape *s)
 bool lorac_xnn_can_max_pool(const struct lorac_conv_shape *s)
 {
     size_t reach_h = (s->kh - 1) * s->dilation_h + 1, reach_w = (s->kw - 1) * s->dilation_w + 1;
-    // The last window must start inside the image, or XNNPACK would have nothing to take the maximum of; its formula for
-    // the output size must be ours (no ceil_mode left-overs).
+    // The last window must start inside the image, or XNNPACK would have nothing to take the maximum of; its formula
+    // for the output size must be ours (no ceil_mode left-overs).
     return s->kh * s->kw > 1 && s->stride_h <= s->kh && s->stride_w <= s->kw && pads_inside(s) &&
            (s->H + s->pad_top + s->pad_bottom - reach_h) / s->stride_h + 1 == s->OH &&
            (s->W + s->pad_left + s->pad_right - reach_w) / s->stride_w + 1 == s->OW && s->dilation_h == 1 &&

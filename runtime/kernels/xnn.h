@@ -1,7 +1,8 @@
 // XNNPACK behind our own names, so that another version of its interface changes one file (xnn.c).
 //
-// An operator is made with its weights packed, bound once to its memory, and then run. All activations are channels last,
-// float32; inputs must be followed by LORAC_EXTRA_BYTES readable bytes. Pointers given to bind are kept until destroy.
+// An operator is made with its weights packed, bound once to its memory, and then run. All activations are channels
+// last, float32; inputs must be followed by LORAC_EXTRA_BYTES readable bytes. Pointers given to bind are kept until
+// destroy.
 #ifndef LORAC_XNN_H
 #define LORAC_XNN_H
 
@@ -62,8 +63,8 @@ enum lorac_status lorac_xnn_softmax(size_t rows, size_t C, const float *x, float
 // Runs the operator on the memory it was bound to. Cannot fail once bound.
 void lorac_xnn_run(struct lorac_xnn *op, struct pthreadpool *pool);
 
-// Bytes of XNNPACK's packed weights for a product with [outputs] rows of [inputs] (kernel taps included): an estimate from
-// its rule of padding outputs to a multiple of its tile.
+// Bytes of XNNPACK's packed weights for a product with [outputs] rows of [inputs] (kernel taps included): an estimate
+// from its rule of padding outputs to a multiple of its tile.
 size_t lorac_xnn_packed_bytes(size_t groups, size_t outputs, size_t inputs);
 
 #endif

@@ -75,10 +75,11 @@ int main(int argc, char **argv)
     qsort(times, steps, sizeof *times, compare);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("batch %zu, %zu thread(s): median %.1f ms a step (%.1f to %.1f, %zu steps), ready after %.0f ms, peak %.1f MB, "
-           "predicted %.1f MB for the net\n",
-           options.batch, options.threads, times[steps / 2], times[0], times[steps - 1], steps, ready,
-           (double)usage.ru_maxrss / 1024.0, (double)lorac_memory_bytes(net) / 1048576.0);
+    printf(
+        "batch %zu, %zu thread(s): median %.1f ms a step (%.1f to %.1f, %zu steps), ready after %.0f ms, peak %.1f MB, "
+        "predicted %.1f MB for the net\n",
+        options.batch, options.threads, times[steps / 2], times[0], times[steps - 1], steps, ready,
+        (double)usage.ru_maxrss / 1024.0, (double)lorac_memory_bytes(net) / 1048576.0);
     lorac_close(net);
     free(x);
     free(labels);

@@ -1,5 +1,5 @@
-// Ten training steps on ResNet-20, five settings, against PyTorch autograd in float64 (../shared/golden; its README says how
-// they were made). The images of each step were chosen away from every ReLU kink, so that a correct float32
+// Ten training steps on ResNet-20, five settings, against PyTorch autograd in float64 (../shared/golden; its README
+// says how they were made). The images of each step were chosen away from every ReLU kink, so that a correct float32
 // implementation agrees to rounding.
 #include "check.h"
 
@@ -131,8 +131,8 @@ static void open_case(struct golden *g)
 
 static void prepare_case(struct golden *g, size_t threads)
 {
-    static const struct lorac_normalization NORMALIZATION = {
-        1.0 / 255.0, 3, {0.485, 0.456, 0.406}, 3, {0.229, 0.224, 0.225}, false};
+    static const struct lorac_normalization NORMALIZATION = {1.0 / 255.0,           3,    {0.485, 0.456, 0.406}, 3,
+                                                             {0.229, 0.224, 0.225}, false};
     struct lorac_prepare_options options = lorac_prepare_options_default();
     options.batch = (size_t)number(g, "batch", 0);
     options.threads = threads;
