@@ -9,7 +9,7 @@ struct lorac_session;
 struct lorac_session_memory {
     size_t planned_bytes; // activations and their gradients, one block
     size_t workspace_bytes;
-    size_t parameter_bytes; // kept values, gradients, last good values
+    size_t parameter_bytes; // kept values and gradients
     size_t packed_bytes;    // XNNPACK's packed weights, predicted
 };
 

@@ -5,7 +5,7 @@
 import os
 import pathlib
 import subprocess
-import tempfile
+import sys
 import time
 
 import numpy as np
@@ -19,35 +19,34 @@ FASHION_MODEL = SOURCE / "models" / "resnet14-fashion.onnx"
 FASHION_DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
 
-class Result:
-    """How a run of the program ended, how long it took, and the most memory it had."""
-
-    def __init__(self, process, stdout, stderr, usage, seconds):
-        self.arguments = process.args
-        self.returncode = process.returncode
-        self.stdout = stdout
-        self.stderr = stderr
-        self.peak_bytes = 1024 * usage.ru_maxrss
-        self.seconds = seconds
-
-
 def run(*arguments):
-    """Run the program to its end. Files take the output, since a pipe would have to be read meanwhile."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        started = time.monotonic()
-        process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - started
-        out.seek(0)
-        err.seek(0)
-        return Result(process, out.read().decode(), err.read().decode(), usage, seconds)
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
 
 
 def good(*arguments):
     result = run(*arguments)
-    assert result.returncode == 0, f"{' '.join(map(str, result.arguments))}\nexit {result.returncode}: {result.stderr}"
+    assert result.returncode == 0, f"{' '.join(map(str, arguments))}\nexit {result.returncode}: {result.stderr}"
     return result
+
+
+# A process of its own and a small one: a child starts with the peak of the process that it was forked from.
+MEASURE = """
+import os, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+print(usage.ru_maxrss * 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def measured(*arguments):
+    """Run the program; (seconds, peak memory in bytes)."""
+    started = time.monotonic()
+    result = subprocess.run([sys.executable, "-S", "-E", "-c", MEASURE, PROGRAM, *map(str, arguments)],
+                            capture_output=True, text=True)
+    seconds = time.monotonic() - started
+    assert result.returncode == 0, result.stderr
+    return seconds, int(result.stdout.splitlines()[-1])
 
 
 def session_of(path):
