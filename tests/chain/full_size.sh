@@ -1,6 +1,6 @@
 #!/bin/sh
 # full_size.sh PROGRAM PYTHON: test_resnets.py at full width and, in the ImageNet form, on 224x224 images; prints the
-# figures of docs/full-size.md. Not among the tests, since it takes a quarter of an hour and 3 GB of memory. PYTHON has
+# figures of docs/full-size.md. Not among the tests, since it takes eight minutes and 2 GB of memory. PYTHON has
 # the packages of tests/requirements.txt.
 set -eu
 if [ $# -ne 2 ]; then

@@ -10,8 +10,8 @@ import pytest
 from make_resnet import make_resnet
 from support import good, initializers, metadata
 
-COUNT, CLASSES = 30, 10
-SIDES = {"cifar": 32, "imagenet": 64}
+COUNT, CLASSES = 20, 10
+SIDES = {"cifar": 32, "imagenet": 32}
 STATISTICS = (".running_mean", ".running_var")
 
 # name: (depth, form, BatchNorm in the file, inject's options, is it in BatchNorm mode train)
@@ -46,8 +46,8 @@ def network(request, data, tmp_path_factory):
               folder / "plain.onnx")
     injected = folder / "injected.onnx"
     good("inject", folder / "plain.onnx", "-o", injected, "--mean", "0.5", "--std", "0.25", *options)
-    # Four steps of eight, three in an epoch: the second one's order is in it too.
-    train = ["train", injected, "--data", data / f"{form}.npy", "--labels", data / "labels.npy", "--steps", "4",
+    # Three steps of eight, two in an epoch: the second one's order is in it too.
+    train = ["train", injected, "--data", data / f"{form}.npy", "--labels", data / "labels.npy", "--steps", "3",
              "--batch", "8", "--lr", "0.01", "--augment", "crop-flip", "--quiet"]
     return injected, train, bn_train
 
