@@ -96,6 +96,7 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     lorac_run_apply(&settings->run, settings->batch, &options);
+    lorac_run_note_threads(call, &settings->run);
     LORAC_TRY(lorac_prepare(net, &options, error));
     evaluation->classes = net->classes; // known only now where the model leaves its input size free
     LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, &evaluation->dataset, error));

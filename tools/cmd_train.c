@@ -303,6 +303,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     LORAC_TRY(check_run(settings, net, dataset, error));
     LORAC_TRY(lorac_get_info(net, &info, error));
     lorac_pixels_note_unused(call, dataset);
+    lorac_run_note_threads(call, &settings->run);
     print_start(call, net, &info, dataset);
     return LORAC_OK;
 }

@@ -35,6 +35,16 @@ const struct lorac_option lorac_run_options[] = {
 // clang-format on
 #undef FIELD
 
+void lorac_run_note_threads(const struct lorac_call *call, const struct lorac_run_settings *run)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (processors > 0 && run->threads > processors)
+        lorac_report_note(call,
+                          "--threads %lld on %ld processors: threads wait for one another by spinning, so this is far "
+                          "slower than --threads %ld",
+                          (long long)run->threads, processors, processors);
+}
+
 void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct lorac_prepare_options *options)
 {
     options->threads = (size_t)run->threads;

@@ -20,6 +20,9 @@ struct lorac_run_settings {
 };
 extern const struct lorac_option lorac_run_options[];
 
+// Says on stderr where more threads are asked for than there are processors.
+void lorac_run_note_threads(const struct lorac_call *call, const struct lorac_run_settings *run);
+
 // Sets threads, size and batch of [options], which must hold the defaults.
 void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct lorac_prepare_options *options);
 

@@ -519,6 +519,13 @@ def test_eval_texts(files):
     assert data["accuracy"] is None and data["loss"] is None
 
 
+def test_more_threads_than_processors_are_noted(files):
+    threads = os.cpu_count() + 1
+    result = good("eval", files / "injected.onnx", "--data", files / "x.npy", "--range", "0:1", "--batch", "1",
+                  "--threads", str(threads))
+    assert f"--threads {threads} on {threads - 1} processors" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
 def test_eval_softmax_gives_probabilities(files, tmp_path):
     good("eval", files / "softmax.onnx", "--data", files / "f.npy", "--outputs", tmp_path / "o.npy")
     assert np.load(tmp_path / "o.npy").sum(1) == pytest.approx(np.ones(COUNT), abs=1e-5)
