@@ -49,7 +49,8 @@ enum lorac_status lorac_model_pack(const struct lorac_model *model, uint8_t **by
 
 // Writes [path] so that it holds either its old content or the whole new one, whatever happens: a temporary
 // file beside it, synced, then renamed (an existing file's mode is kept; through a link, the file it names is
-// replaced). Errors: IO (also for a folder, a device, a file without write permission), MEMORY, UNSUPPORTED (2 GiB).
+// replaced, or made where it is not there yet). Errors: IO (also for a folder, a device, a file without write
+// permission, links in a loop, a link to a link to nothing), MEMORY, UNSUPPORTED (2 GiB).
 enum lorac_status lorac_model_save(const struct lorac_model *model, const char *path, struct lorac_error *error);
 
 // The same way of writing for any bytes (.npy outputs, logs that must be whole).

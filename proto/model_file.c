@@ -220,6 +220,45 @@ static int finish(int fd, const char *temporary, const char *path, const struct 
     return failure;
 }
 
+// The target of the link [path], malloc'ed, where it is not there yet. NULL with errno set.
+static char *read_link(const char *path)
+{
+    enum { LINK_BYTES = 4096 };
+    char *target = folder_of(path, LINK_BYTES);
+    if (!target)
+        return NULL;
+    char *end = target + strlen(target);
+    ssize_t length = readlink(path, end, LINK_BYTES);
+    if (length < 0 || length == LINK_BYTES) {
+        int failure = length < 0 ? errno : ENAMETOOLONG;
+        free(target);
+        errno = failure;
+        return NULL;
+    }
+    end[length] = '\0';
+    if (*end == '/')
+        memmove(target, end, (size_t)length + 1);
+    return target;
+}
+
+// The file that [path] names, malloc'ed: through links, so that they stay. A link to a file that is not there yet
+// leads to that file, not in its own place; to another such link it does not. NULL with errno set.
+static char *resolve(const char *path, bool exists)
+{
+    struct stat info;
+    if (exists)
+        return realpath(path, NULL);
+    if (lstat(path, &info) != 0 || !S_ISLNK(info.st_mode))
+        return strdup(path);
+    char *target = read_link(path);
+    if (target && lstat(target, &info) == 0) { // a link again, in a loop or to nothing
+        free(target);
+        errno = ELOOP;
+        return NULL;
+    }
+    return target;
+}
+
 static enum lorac_status write_file(const char *path, const struct content *content, struct lorac_error *error)
 {
     struct stat old;
@@ -230,12 +269,9 @@ static enum lorac_status write_file(const char *path, const struct content *cont
         return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': it is not a regular file", path);
     if (exists && access(path, W_OK) != 0)
         return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': %s", path, strerror(errno));
-    // Through a link, the file that it names is replaced and the link stays.
-    char *resolved = exists ? realpath(path, NULL) : NULL;
-    const char *target = resolved ? resolved : path;
-    char *temporary = NULL;
-    int fd = create_beside(target, &temporary);
-    int failure = errno;
+    char *temporary = NULL, *target = resolve(path, exists);
+    int fd = target ? create_beside(target, &temporary) : -1;
+    int failure = fd < 0 ? errno : 0;
     if (fd >= 0) {
         failure = finish(fd, temporary, target, content, exists ? &old : NULL);
         if (failure)
@@ -244,7 +280,7 @@ static enum lorac_status write_file(const char *path, const struct content *cont
             failure = sync_folder(target);
     }
     free(temporary);
-    free(resolved);
+    free(target);
     if (!failure)
         return LORAC_OK;
     if (failure == ENOMEM)

@@ -165,6 +165,46 @@ static void test_save(void)
     free(bytes);
 }
 
+// A link to a file that is not there yet stays too, and the file is made where it points: a name beside it, a path
+// from the root. Links that end nowhere are refused.
+static void test_dangling_links(void)
+{
+    struct lorac_error error = {0};
+    struct stat info;
+    REQUIRE(mkdir(in_folder("sub"), 0700) == 0);
+    const struct {
+        const char *target;
+        const char *made; // NULL: refused
+        const char *words;
+    } rows[] = {
+        {"target", in_folder("target"), ""},
+        {"sub/target", in_folder("sub/target"), ""},
+        {in_folder("rooted"), in_folder("rooted"), ""},
+        {"no/target", NULL, strerror(ENOENT)},
+        {"link", NULL, strerror(ELOOP)},
+        {"other", NULL, strerror(ELOOP)},
+    };
+    REQUIRE(symlink("nothing", in_folder("other")) == 0);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *link = in_folder("link");
+        REQUIRE(symlink(rows[i].target, link) == 0);
+        size_t before = files_in_folder();
+        enum lorac_status status = lorac_file_write(link, "new", 3, &error);
+        CHECKF(status == (rows[i].made ? LORAC_OK : LORAC_ERROR_IO), "row %zu: %d %s", i, (int)status, error.message);
+        if (rows[i].made)
+            check_content(rows[i].made, "new", 3);
+        else
+            CHECKF(strstr(error.message, rows[i].words) && files_in_folder() == before, "row %zu: %s", i,
+                   error.message);
+        CHECKF(lstat(link, &info) == 0 && S_ISLNK(info.st_mode), "row %zu: the link is gone", i);
+        if (rows[i].made)
+            unlink(rows[i].made);
+        unlink(link);
+    }
+    unlink(in_folder("other"));
+    rmdir(in_folder("sub"));
+}
+
 static void test_large_write(void)
 {
     // More than the writer's buffer, in one piece.
@@ -228,6 +268,7 @@ int main(void)
     REQUIRE(mkdtemp(FOLDER));
     test_unreadable_files();
     test_save();
+    test_dangling_links();
     test_large_write();
     test_failed_writes();
     CHECK(rmdir(FOLDER) == 0);
