@@ -223,7 +223,7 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     memset(lowering, 0, sizeof(*lowering));
     lorac_name_table_init(&lowering->names);
     if (options->batch == 0 || options->batch > INT32_MAX)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "a batch of %zu images; it must be at least 1",
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "a batch of %zu images; it must be 1 to 2147483647",
                                options->batch);
     if (model->proto->graph->n_output == 0)
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "the model has no output");

@@ -428,11 +428,6 @@ struct pthreadpool *lorac_session_pool(struct lorac_session *session)
     return session->env.pool;
 }
 
-const struct lorac_simd *lorac_session_simd(struct lorac_session *session)
-{
-    return session->env.simd;
-}
-
 struct lorac_program *lorac_session_program(struct lorac_session *session)
 {
     return session->program;

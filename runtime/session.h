@@ -58,7 +58,6 @@ enum lorac_status lorac_session_find_bad(struct lorac_session *session, const fl
 enum lorac_status lorac_session_store(struct lorac_session *session, struct lorac_error *error);
 
 struct pthreadpool *lorac_session_pool(struct lorac_session *session);
-const struct lorac_simd *lorac_session_simd(struct lorac_session *session);
 struct lorac_program *lorac_session_program(struct lorac_session *session);
 
 #endif

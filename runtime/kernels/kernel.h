@@ -24,7 +24,6 @@ struct lorac_kernel_env {
 
 struct lorac_kernel {
     const char *op_type; // ONNX
-    bool optional_alias; // lower may alias the output to the input and make no step
 
     enum lorac_status (*lower)(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
                                struct lorac_error *error);

@@ -65,10 +65,12 @@ static enum lorac_status lower_flatten(struct lorac_lowering *lowering, const On
     return to_rows(lowering, node, step, x, error);
 }
 
-// A shape that is a literal in the file and starts with a number is right for that one batch size only.
-static bool bakes_the_batch_in(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int64_t first)
+// A shape that is a literal in the file and starts with a number is right for that one batch size only; so is a
+// computed one that starts with another number than this batch.
+static bool bakes_the_batch_in(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int64_t first, int64_t N)
 {
-    return first > 0 && lorac_model_constant(lorac_lowering_program(lowering)->model, lorac_node_input(node, 1));
+    bool literal = lorac_model_constant(lorac_lowering_program(lowering)->model, lorac_node_input(node, 1));
+    return first > 0 && (literal || first != N);
 }
 
 static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
@@ -87,7 +89,7 @@ static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const On
         return lorac_refuse(node, error, "its shape is not a list of 1 to %d integers", LORAC_CONSTANT_MAX_RANK);
     for (size_t i = 0; i < shape->count; i++)
         target[i] = lorac_constant_int(shape, i);
-    if (bakes_the_batch_in(lowering, node, target[0]))
+    if (bakes_the_batch_in(lowering, node, target[0], N))
         return lorac_refuse(node, error,
                             "its shape starts with the constant %lld, which bakes one batch size in; export "
                             "the model with a free batch, or put 0 or -1 there",
@@ -135,10 +137,9 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
         lorac_parallel_for(env->pool, backward_image, step, ((const struct flatten *)step->config)->N);
 }
 
-const struct lorac_kernel lorac_kernel_identity = {
-    .op_type = "Identity", .optional_alias = true, .lower = lower_identity};
-const struct lorac_kernel lorac_kernel_dropout = {.op_type = "Dropout", .optional_alias = true, .lower = lower_dropout};
+const struct lorac_kernel lorac_kernel_identity = {.op_type = "Identity", .lower = lower_identity};
+const struct lorac_kernel lorac_kernel_dropout = {.op_type = "Dropout", .lower = lower_dropout};
 const struct lorac_kernel lorac_kernel_flatten = {
-    .op_type = "Flatten", .optional_alias = true, .lower = lower_flatten, .forward = forward, .backward = backward};
+    .op_type = "Flatten", .lower = lower_flatten, .forward = forward, .backward = backward};
 const struct lorac_kernel lorac_kernel_reshape = {
-    .op_type = "Reshape", .optional_alias = true, .lower = lower_reshape, .forward = forward, .backward = backward};
+    .op_type = "Reshape", .lower = lower_reshape, .forward = forward, .backward = backward};
