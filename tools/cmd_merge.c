@@ -20,7 +20,7 @@ struct merge_settings {
 // clang-format off
 static const struct lorac_option merge_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
-     .offset = FIELD(output), .help = "Where the merged model goes: not the input."},
+     .offset = FIELD(output), .help = "Where the merged model goes; not the input."},
     {.name = "no-check", .type = LORAC_OPTION_NO_FLAG, .offset = FIELD(check),
      .help = "Write without running both models first."},
     {0},

@@ -40,7 +40,7 @@ static const char *const augmentations[] = {"none", "crop-flip", NULL};
 // clang-format off
 static const struct lorac_option output_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
-     .offset = FIELD(output), .help = "Where the trained model goes: not the input."},
+     .offset = FIELD(output), .help = "Where the trained model goes; not the input."},
     {.name = "log", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(log),
      .help = "JSON lines, one per step: step, epoch, loss, lr, gradient_norm, images_per_second."},
     {0},

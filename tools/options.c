@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -70,6 +71,19 @@ static enum lorac_status check_limit(const struct lorac_option *option, double v
     return refuse(option, text, rule, error);
 }
 
+static enum lorac_status refuse_not_whole(const struct lorac_option *option, const char *text,
+                                          struct lorac_error *error)
+{
+    const struct lorac_limit *limit = &option->limit;
+    char rule[128];
+    if (limit->has_low && limit->has_high)
+        snprintf(rule, sizeof rule, "must be a whole number from %.15g to %.15g", limit->low, limit->high);
+    else
+        snprintf(rule, sizeof rule, "must be a whole number%s",
+                 option->type == LORAC_OPTION_UINT64 ? ", 0 or more" : "");
+    return refuse(option, text, rule, error);
+}
+
 // A whole number with an optional sign and nothing else.
 static bool looks_whole(const char *text)
 {
@@ -82,7 +96,7 @@ static enum lorac_status set_int64(const struct lorac_option *option, int64_t *o
                                    struct lorac_error *error)
 {
     if (!looks_whole(text))
-        return refuse(option, text, "must be a whole number", error);
+        return refuse_not_whole(option, text, error);
     errno = 0;
     long long value = strtoll(text, NULL, 10);
     if (errno)
@@ -96,7 +110,7 @@ static enum lorac_status set_uint64(const struct lorac_option *option, uint64_t 
                                     struct lorac_error *error)
 {
     if (!looks_whole(text) || *text == '-')
-        return refuse(option, text, "must be a whole number, 0 or more", error);
+        return refuse_not_whole(option, text, error);
     errno = 0;
     unsigned long long value = strtoull(text, NULL, 10);
     if (errno)
@@ -371,13 +385,29 @@ static enum lorac_status refuse_unknown(const struct getopt_tables *tables, cons
     return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "unknown option --%s: see -h", name);
 }
 
+// "--output OUT.onnx is missing (where the trained model goes; not the input)": the help as a part of a sentence.
+static enum lorac_status refuse_with_help(const struct lorac_option *option, const char *what,
+                                          struct lorac_error *error)
+{
+    const char *help = option->help;
+    int length = (int)strlen(help), first = (unsigned char)*help;
+    if (length > 0 && help[length - 1] == '.')
+        length--;
+    if (!isupper((unsigned char)help[first != 0])) // "JSON lines" stays
+        first = tolower(first);
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s%s (%c%.*s)", option->name, what, first,
+                           length > 0 ? length - 1 : 0, help + (*help != '\0'));
+}
+
 static enum lorac_status check_required(const struct lorac_option_set *set, struct lorac_error *error)
 {
     const struct lorac_option *option;
     for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
-        if (option->required && !(set->given >> i & 1))
-            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s %s is missing: %s", option->name, option->value,
-                                   option->help);
+        if (option->required && !(set->given >> i & 1)) {
+            char what[64];
+            snprintf(what, sizeof what, " %s is missing", option->value);
+            return refuse_with_help(option, what, error);
+        }
     return LORAC_OK;
 }
 
@@ -410,8 +440,11 @@ enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, ch
         const struct lorac_option_group *group = NULL;
         const struct lorac_option *option = option_at(set->groups, (size_t)row, &group);
         if (code == ':')
-            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs a value: %s", option->name, option->help);
+            return refuse_with_help(option, " needs a value", error);
         LORAC_TRY(lorac_option_set_value(option, (char *)set->settings + group->offset, optarg, error));
+        // Which of two values counts would be a guess; a flag says the same twice.
+        if (takes_value(option) && set->given >> row & 1)
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is given twice: give it once", option->name);
         set->given |= UINT64_C(1) << row;
     }
     *operands = optind;

@@ -85,7 +85,8 @@ struct lorac_option_set {
 enum { LORAC_OPTIONS_MAX = 64 };
 
 // Fills the settings from defaults and from argv[1 .. argc-1]. argv is reordered: *operands is the index of the first
-// operand, the rest are operands too. Required options are checked unless the flag [help_name] was given.
+// operand, the rest are operands too. Required options are checked unless the flag [help_name] was given; an option
+// with a value may be given only once.
 // Errors: ARGUMENT, one line that names the option, the value and the rule. Not reentrant (getopt is not).
 enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, char **argv, const char *help_name,
                                       int *operands, struct lorac_error *error);
