@@ -185,15 +185,47 @@ static size_t count_adapted(const struct lorac_inject_plan *plan)
     return count;
 }
 
-// What the user asked for must be there: a missing part is never left out in silence.
-static enum lorac_status check_plan(const struct lorac_inject_options *options, const struct lorac_inject_plan *plan,
-                                    struct lorac_error *error)
+// Training moves the running mean and variance: of this node alone, and in the file.
+static enum lorac_status check_statistics(struct lorac_model *model, const Onnx__NodeProto *node,
+                                          struct lorac_error *error)
 {
-    const struct lorac_conv_row *first = first_row(plan);
-    if (options->bn == LORAC_BN_TRAIN && plan->batch_norm_count == 0)
+    enum { MEAN = 3, VARIANCE = 4 };
+    for (size_t i = MEAN; i <= VARIANCE; i++) {
+        const struct lorac_use *uses;
+        const char *name = lorac_node_input(node, i), *problem = NULL;
+        if (!lorac_model_constant(model, name))
+            problem = "no initialiser or Constant";
+        else if (lorac_model_uses(model, name, &uses) != 1 || lorac_model_is_graph_output(model, name))
+            problem = "shared";
+        if (problem)
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                                   "node '%s' (BatchNormalization): its statistics '%s' are %s; use --bn frozen",
+                                   lorac_node_name(node), name, problem);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_batch_norms(struct lorac_model *model, const struct lorac_inject_plan *plan,
+                                           struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    if (plan->batch_norm_count == 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "the model has no BatchNormalization to train (the "
                                "exporter folded it into the convolutions); use --bn frozen");
+    for (size_t i = 0; i < graph->n_node; i++)
+        if (lorac_node_is(graph->node[i], "BatchNormalization"))
+            LORAC_TRY(check_statistics(model, graph->node[i], error));
+    return LORAC_OK;
+}
+
+// What the user asked for must be there: a missing part is never left out in silence.
+static enum lorac_status check_plan(struct lorac_model *model, const struct lorac_inject_options *options,
+                                    const struct lorac_inject_plan *plan, struct lorac_error *error)
+{
+    const struct lorac_conv_row *first = first_row(plan);
+    if (options->bn == LORAC_BN_TRAIN)
+        LORAC_TRY(check_batch_norms(model, plan, error));
     if (options->train_first && !options->train_all && (!first || !will_train(plan, lorac_node_input(first->node, 1))))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--train-first: %s",
                                first ? "the first convolution's weight is no float32 constant of rank 4"
@@ -252,7 +284,7 @@ static enum lorac_status run(struct lorac_model *model, const void *options_, st
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model is injected already (by %s); merge it first",
                                meta.tool);
     LORAC_TRY(lorac_inject_plan(model, options, &plan, error));
-    LORAC_TRY(check_plan(options, &plan, error));
+    LORAC_TRY(check_plan(model, options, &plan, error));
     LORAC_TRY(lorac_base_hash(model, NULL, hash, error));
 
     meta.injected = true;
@@ -276,7 +308,8 @@ static bool applies(struct lorac_model *model, const void *options_)
     struct lorac_meta meta;
     struct lorac_inject_plan plan;
     return lorac_meta_read(model, &meta, NULL) == LORAC_OK && !meta.injected &&
-           lorac_inject_plan(model, options, &plan, NULL) == LORAC_OK && check_plan(options, &plan, NULL) == LORAC_OK;
+           lorac_inject_plan(model, options, &plan, NULL) == LORAC_OK &&
+           check_plan(model, options, &plan, NULL) == LORAC_OK;
 }
 
 const struct lorac_pass lorac_pass_inject = {

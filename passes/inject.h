@@ -16,7 +16,8 @@ struct lorac_inject_options {
     bool train_first;              // false: the first convolution's weight becomes trainable
     bool train_last;               // true: the last layer's weight and bias become trainable
     bool train_all;                // false; true: no adapters, weights and biases of every Conv and of the last layer
-    enum lorac_bn_mode bn;         // frozen; train is refused where the model has no BatchNormalization
+    enum lorac_bn_mode bn;         // frozen; train is refused where the model has no BatchNormalization,
+                                   // or one whose statistics are shared or no constants
     struct lorac_input_meta input; // recorded where given
     const char *tool;              // recorded as lorac.tool; NULL: "lorac-onnx"
 };

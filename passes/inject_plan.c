@@ -30,6 +30,7 @@ struct planner {
     struct site_of *sites; // by the address of the Conv; meta.adapter_count of them
     struct lorac_last_layer last;
     const Onnx__NodeProto *first;
+    const char **names; // of the plan.row_count convolutions, sorted
     regex_t layers, exclude;
     bool has_layers, has_exclude;
     struct lorac_inject_plan plan;
@@ -38,6 +39,11 @@ struct planner {
 static enum lorac_status out_of_memory(struct lorac_error *error)
 {
     return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject: out of memory");
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 // ---- options
@@ -168,6 +174,15 @@ static bool is_trainable_in(const struct lorac_meta *meta, const char *value)
     return false;
 }
 
+// The metadata tells convolutions by their names alone.
+static bool shares_name(const struct planner *planner, const char *name)
+{
+    const char **end = planner->names + planner->plan.row_count;
+    const char **found = bsearch(&name, planner->names, planner->plan.row_count, sizeof *planner->names, compare_names);
+    return found && ((found > planner->names && strcmp(found[-1], name) == 0) ||
+                     (found + 1 < end && strcmp(found[1], name) == 0));
+}
+
 // Why a convolution whose weight could be adapted gets no adapter; NULL where it gets one.
 static const char *refuse_adapter(const struct planner *planner, const struct lorac_conv_row *row, bool trained)
 {
@@ -181,6 +196,8 @@ static const char *refuse_adapter(const struct planner *planner, const struct lo
         return "depthwise: the adapter would be larger than the layer";
     if (planner->meta.injected)
         return "no adapter was injected";
+    if (shares_name(planner, row->name))
+        return "another node has the same name";
     if (planner->has_layers && regexec(&planner->layers, row->name, 0, NULL, 0) != 0)
         return "not in --layers";
     if (planner->has_exclude && regexec(&planner->exclude, row->name, 0, NULL, 0) == 0)
@@ -188,12 +205,23 @@ static const char *refuse_adapter(const struct planner *planner, const struct lo
     return NULL;
 }
 
+static bool same_value(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+// Whether the weight itself is trained, for this convolution or for one that shares it.
 static bool is_trained_whole(const struct planner *planner, const struct lorac_conv_row *row)
 {
     const struct lorac_inject_options *options = planner->options;
+    const char *weight = lorac_node_input(row->node, 1);
     if (planner->meta.injected)
-        return is_trainable_in(&planner->meta, lorac_node_input(row->node, 1));
-    return options->train_all || (row->last && options->train_last) || (row->first && options->train_first);
+        return is_trainable_in(&planner->meta, weight);
+    if (options->train_all || (row->last && options->train_last) || (row->first && options->train_first))
+        return true;
+    bool of_first = planner->first && same_value(weight, lorac_node_input(planner->first, 1));
+    bool of_last = same_value(weight, planner->last.weight) || same_value(weight, planner->last.bias);
+    return (options->train_first && of_first) || (options->train_last && of_last);
 }
 
 static enum lorac_status size_adapter(struct lorac_conv_row *row, struct lorac_error *error)
@@ -248,9 +276,15 @@ static enum lorac_status plan_rows(struct planner *planner, struct lorac_error *
         plan->batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
     }
     plan->rows = lorac_arena_alloc_array(planner->model->arena, plan->row_count, sizeof *plan->rows);
-    if (!plan->rows)
+    planner->names = lorac_arena_alloc_array(planner->model->arena, plan->row_count, sizeof *planner->names);
+    if (!plan->rows || !planner->names)
         return out_of_memory(error);
-    size_t row = 0;
+    size_t row = 0, name = 0;
+    for (size_t i = 0; i < graph->n_node; i++)
+        if (lorac_node_is(graph->node[i], "Conv"))
+            planner->names[name++] = lorac_node_name(graph->node[i]);
+    if (name > 0)
+        qsort(planner->names, name, sizeof *planner->names, compare_names);
     for (size_t i = 0; i < graph->n_node; i++)
         if (lorac_node_is(graph->node[i], "Conv"))
             LORAC_TRY(plan_row(planner, graph->node[i], &plan->rows[row++], error));
@@ -291,11 +325,6 @@ static enum lorac_status plan_trainable(struct planner *planner, struct lorac_er
         add_trainable(planner, planner->last.bias);
     }
     return LORAC_OK;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 // In an injected model: what the record names beside the adapters' A and B.

@@ -104,6 +104,47 @@ static void test_rows(void)
     }
 }
 
+// The metadata tells convolutions by their names: two of one name get no adapter, also where an unnamed one's output has
+// the other's name; another operator of that name does not matter. A weight that is trained for one convolution is not
+// adapted for another.
+static void test_rows_of_odd_models(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_pass_report report = {0};
+    struct small_model small;
+    struct lorac_inject_plan plan;
+    struct lorac_inject_options options = with(NULL, NULL);
+    char text[4096];
+    options.train_first = true;
+    options.train_last = false;
+    small_init(&small, 8, 13);
+    small_input(&small, "x", DIMS(1, 3, 8, 8));
+    small_output(&small, "y");
+    small_tensor(&small, "first.w", DIMS(3, 3, 3, 3));
+    small_tensor(&small, "w", DIMS(3, 3, 3, 3));
+    small_node(&small, "Conv", "first", "x first.w", "a");
+    small_node(&small, "Conv", "again", "a first.w", "b");
+    small_node(&small, "Conv", "twin", "b w", "c");
+    small_node(&small, "Conv", "twin", "c w", "d");
+    small_node(&small, "Conv", NULL, "d w", "named");
+    small_node(&small, "Conv", "named", "named w", "e");
+    small_node(&small, "Conv", "own", "e w", "f");
+    small_node(&small, "Relu", "own", "f", "y");
+    struct lorac_model *model = small_load(&small);
+    if (CHECK_OK(lorac_inject_plan(model, &options, &plan, &error), error)) {
+        print_rows(&plan, text, sizeof text);
+        CHECK_STRING(text, "first=first convolution, trained whole; again=trained whole; "
+                           "twin=another node has the same name; twin=another node has the same name; "
+                           "named=another node has the same name; named=another node has the same name; "
+                           "own=R12 216; ");
+    }
+    CHECK_OK(lorac_pass_inject.run(model, &options, &report, &error), error);
+    struct lorac_meta meta;
+    if (CHECK_OK(lorac_meta_read(model, &meta, &error), error))
+        CHECK(meta.adapter_count == 1 && meta.trainable_count == 3);
+    lorac_model_free(model);
+}
+
 // The plan of the injected model says what is there, whatever the options.
 static void test_rows_of_injected(void)
 {
@@ -332,10 +373,83 @@ static struct lorac_model *with_gemm(void)
     return many_convs(8, "Gemm");
 }
 
+// Two convolutions of one name, and nothing else that could be trained.
+static struct lorac_model *twins(void)
+{
+    struct small_model small;
+    small_init(&small, 8, 13);
+    small_input(&small, "x", DIMS(1, 3, 8, 8));
+    small_output(&small, "y");
+    small_tensor(&small, "w", DIMS(3, 3, 3, 3));
+    small_node(&small, "Conv", "first", "x w", "a");
+    small_node(&small, "Conv", "twin", "a w", "b");
+    small_node(&small, "Conv", "twin", "b w", "y");
+    return small_load(&small);
+}
+
+// Two BatchNormalizations n1 and n2, the second with the statistics given; [use] NULL or a value that a node uses too.
+static struct lorac_model *with_statistics(const char *mean_and_variance, const char *use, const char *second_output)
+{
+    struct small_model small;
+    char inputs[64];
+    snprintf(inputs, sizeof inputs, "b s s %s", mean_and_variance);
+    small_init(&small, 8, 13);
+    small_input(&small, "x", DIMS(1, 3, 8, 8));
+    small_output(&small, "y");
+    if (second_output)
+        small_output(&small, second_output);
+    static const char *const vectors[] = {"s", "m1", "v1", "m2", "v2", "early"};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        small_tensor(&small, vectors[i], DIMS(3));
+    small_tensor(&small, "w", DIMS(3, 3, 3, 3));
+    small_constant(&small, "inside", DIMS(3));
+    small_node(&small, "Identity", "copy", "early", "computed");
+    if (use)
+        small_node(&small, "Identity", "user", use, "used");
+    small_node(&small, "Conv", "conv", "x w", "a");
+    small_node(&small, "BatchNormalization", "n1", "a s s m1 v1", "b");
+    small_node(&small, "BatchNormalization", "n2", inputs, "c");
+    small_node(&small, "Conv", "conv2", "c w", "y");
+    return small_load(&small);
+}
+
+static void test_statistics(void)
+{
+    const struct {
+        const char *statistics, *use, *output;
+        const char *message; // NULL: trained
+    } table[] = {
+        {"m2 v2", NULL, NULL, NULL},
+        {"inside v2", NULL, NULL, NULL},
+        {"m2 v1", NULL, NULL, "node 'n1' (BatchNormalization): its statistics 'v1' are shared; use --bn frozen"},
+        {"m2 m2", NULL, NULL, "node 'n2' (BatchNormalization): its statistics 'm2' are shared; use --bn frozen"},
+        {"s v2", NULL, NULL, "its statistics 's' are shared"},
+        {"m2 v2", "v2", NULL, "its statistics 'v2' are shared"},
+        {"inside v2", "inside", NULL, "its statistics 'inside' are shared"},
+        {"m2 v2", NULL, "m2", "its statistics 'm2' are shared"},
+        {"m2 computed", NULL, NULL, "its statistics 'computed' are no initialiser or Constant; use --bn frozen"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct lorac_error error = {0};
+        struct lorac_pass_report report = {0};
+        struct lorac_inject_options options = with(NULL, NULL);
+        struct lorac_model *model = with_statistics(table[i].statistics, table[i].use, table[i].output);
+        options.train_last = false;
+        CHECKF(lorac_pass_inject.applies(model, &options), "row %zu, frozen", i);
+        options.bn = LORAC_BN_TRAIN;
+        CHECK(lorac_pass_inject.applies(model, &options) == !table[i].message);
+        enum lorac_status status = lorac_pass_inject.run(model, &options, &report, &error);
+        CHECKF(status == (table[i].message ? LORAC_ERROR_ARGUMENT : LORAC_OK), "row %zu: %s", i, error.message);
+        CHECKF(!table[i].message || strstr(error.message, table[i].message), "row %zu: %s", i, error.message);
+        lorac_model_free(model);
+    }
+}
+
 static void test_refusals(void)
 {
     struct lorac_inject_options rank0 = with(NULL, NULL), rank_large = rank0, alpha0 = rank0, alpha_nan = rank0,
-                                huge = rank0, bn = rank0, mean2 = rank0, std0 = rank0, defaults = rank0;
+                                huge = rank0, bn = rank0, mean2 = rank0, std0 = rank0, defaults = rank0,
+                                untrained = rank0;
     struct lorac_inject_options layers = with("(", NULL), exclude = with(NULL, "[a"), nowhere = with("nothing", NULL);
     struct lorac_inject_options nothing = with(NULL, ".");
     rank0.rank = 0;
@@ -346,7 +460,7 @@ static void test_refusals(void)
     bn.bn = LORAC_BN_TRAIN;
     mean2.input = (struct lorac_input_meta){.given = true, .scale = 1, .mean_count = 2};
     std0.input = (struct lorac_input_meta){.given = true, .scale = 1, .std_count = 1};
-    nothing.train_last = false;
+    nothing.train_last = untrained.train_last = false;
     const struct {
         struct lorac_model *(*model)(void);
         const struct lorac_inject_options *options;
@@ -365,6 +479,7 @@ static void test_refusals(void)
         {with_gemm, &nowhere, "--layers 'nothing' leaves no convolution"},
         {with_gemm, &nothing, "nothing would be trainable"},
         {injected_already, &defaults, "merge it first"},
+        {twins, &untrained, "nothing would be trainable"},
         {no_last_layer, &defaults, "'join' (Add) is in the way; use --no-train-last"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -389,6 +504,7 @@ static void test_refusals(void)
 int main(void)
 {
     test_rows();
+    test_rows_of_odd_models();
     test_rows_of_injected();
     test_totals();
     test_graph();
@@ -396,6 +512,7 @@ int main(void)
     test_fresh_names();
     test_ir3();
     test_meta();
+    test_statistics();
     test_refusals();
     return check_report();
 }
