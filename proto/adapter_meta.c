@@ -210,7 +210,37 @@ static enum lorac_status refuse_repeats(const char *key, const char **names, siz
     return LORAC_OK;
 }
 
-// Every A and B belongs to one adapter; a frozen A is not trained.
+// Sorted names; [count] may be 0.
+static bool has_name(const char *const *sorted, size_t count, const char *name)
+{
+    return count > 0 && bsearch(&name, sorted, count, sizeof *sorted, compare_names);
+}
+
+// An adapter is trained, but for a frozen A, and what it adapts is not.
+static enum lorac_status check_trained_parts(const struct lorac_meta *meta, const char *const *sorted, size_t index,
+                                             struct lorac_error *error)
+{
+    const struct lorac_adapter *adapter = &meta->adapters[index];
+    size_t count = meta->trainable_count;
+    bool trains_a = has_name(sorted, count, adapter->a);
+    if (adapter->freeze_a && trains_a)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                               "metadata '%s' names '%s', which '%s' entry %zu says is frozen (freeze_a)",
+                               KEY_TRAINABLE, adapter->a, KEY_ADAPTERS, index);
+    if (!adapter->freeze_a && !trains_a)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' lacks '%s', the A of '%s' entry %zu ('%s')",
+                               KEY_TRAINABLE, adapter->a, KEY_ADAPTERS, index, adapter->conv);
+    if (!has_name(sorted, count, adapter->b))
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' lacks '%s', the B of '%s' entry %zu ('%s')",
+                               KEY_TRAINABLE, adapter->b, KEY_ADAPTERS, index, adapter->conv);
+    if (has_name(sorted, count, adapter->weight))
+        return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                               "metadata '%s' names '%s', the weight that '%s' entry %zu ('%s') adapts and keeps",
+                               KEY_TRAINABLE, adapter->weight, KEY_ADAPTERS, index, adapter->conv);
+    return LORAC_OK;
+}
+
+// Every A and B belongs to one adapter.
 static enum lorac_status check_adapters(struct lorac_arena *arena, const struct lorac_meta *meta,
                                         const char *const *sorted_trainable, struct lorac_error *error)
 {
@@ -220,13 +250,36 @@ static enum lorac_status check_adapters(struct lorac_arena *arena, const struct 
     for (size_t i = 0; i < meta->adapter_count; i++) {
         names[2 * i] = meta->adapters[i].a;
         names[2 * i + 1] = meta->adapters[i].b;
-        if (meta->adapters[i].freeze_a && meta->trainable_count > 0 &&
-            bsearch(&names[2 * i], sorted_trainable, meta->trainable_count, sizeof *names, compare_names))
-            return lorac_error_set(error, LORAC_ERROR_FORMAT,
-                                   "metadata '%s' names '%s', which '%s' entry %zu says is frozen (freeze_a)",
-                                   KEY_TRAINABLE, names[2 * i], KEY_ADAPTERS, i);
     }
-    return refuse_repeats(KEY_ADAPTERS, names, 2 * meta->adapter_count, error);
+    LORAC_TRY(refuse_repeats(KEY_ADAPTERS, names, 2 * meta->adapter_count, error));
+    for (size_t i = 0; i < meta->adapter_count; i++)
+        LORAC_TRY(check_trained_parts(meta, sorted_trainable, i, error));
+    return LORAC_OK;
+}
+
+// Every adapter's convolution is there.
+static enum lorac_status check_convolutions(struct lorac_model *model, const struct lorac_meta *meta,
+                                            struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    if (meta->adapter_count == 0)
+        return LORAC_OK;
+    const char **names = lorac_arena_alloc_array(model->arena, graph->n_node, sizeof *names);
+    if (!names)
+        return out_of_memory(KEY_ADAPTERS, error);
+    size_t count = 0;
+    for (size_t i = 0; i < graph->n_node; i++)
+        if (lorac_node_is(graph->node[i], "Conv"))
+            names[count++] = lorac_node_name(graph->node[i]);
+    if (count > 0)
+        qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 0; i < meta->adapter_count; i++)
+        if (!has_name(names, count, meta->adapters[i].conv))
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                   "metadata '%s' names convolution '%s', which the model does not have (another tool "
+                                   "may have renamed nodes); inject the base model again",
+                                   KEY_ADAPTERS, meta->adapters[i].conv);
+    return LORAC_OK;
 }
 
 static enum lorac_status check_trainable(struct lorac_model *model, const struct lorac_meta *meta,
@@ -252,7 +305,8 @@ static enum lorac_status check_agreement(struct lorac_model *model, const struct
     if (meta->trainable_count > 0)
         memcpy(sorted, meta->trainable, meta->trainable_count * sizeof *sorted);
     LORAC_TRY(refuse_repeats(KEY_TRAINABLE, sorted, meta->trainable_count, error));
-    return check_adapters(model->arena, meta, sorted, error);
+    LORAC_TRY(check_adapters(model->arena, meta, sorted, error));
+    return check_convolutions(model, meta, error);
 }
 
 // ---- the whole
@@ -293,9 +347,27 @@ static enum lorac_status refuse_leftovers(const struct lorac_model *model, struc
     return LORAC_OK;
 }
 
+// Of two entries of one key, no reader could say which holds.
+static enum lorac_status refuse_repeated_keys(const struct lorac_model *model, struct lorac_error *error)
+{
+    const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN,
+                                KEY_SEED,   KEY_TOOL, KEY_INPUT,    KEY_CLASSES};
+    const Onnx__ModelProto *proto = model->proto;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        size_t count = 0;
+        for (size_t j = 0; j < proto->n_metadata_props; j++)
+            count += proto->metadata_props[j]->key && strcmp(proto->metadata_props[j]->key, keys[i]) == 0;
+        if (count > 1)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' is there %zu times; it must be there once",
+                                   keys[i], count);
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error)
 {
     struct lorac_meta meta = {0};
+    LORAC_TRY(refuse_repeated_keys(model, error));
     meta.injected = lorac_model_metadata(model, KEY_FORMAT) != NULL;
     if (meta.injected)
         LORAC_TRY(read_injected(model, &meta, error));

@@ -67,9 +67,9 @@ struct lorac_meta {
 };
 
 // Reads and checks the entries; a plain model gives injected == false (lorac.input and lorac.classes are read all
-// the same). Errors: FORMAT (bad JSON, missing keys, wrong types, entries that contradict each other), UNSUPPORTED (a
-// newer lorac.format, form "branch"), MISMATCH (a trainable name that is no float32 constant of the model), naming
-// the key.
+// the same). Errors: FORMAT (bad JSON, missing or repeated keys, wrong types, entries that contradict each other),
+// UNSUPPORTED (a newer lorac.format, form "branch"), MISMATCH (a trainable name that is no float32 constant of the
+// model, an adapter's convolution that the model does not have), naming the key.
 enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error);
 
 // Writes every entry of [meta], which must say injected (lorac.input only where given, lorac.classes only where

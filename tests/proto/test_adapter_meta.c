@@ -21,6 +21,7 @@ static void build_plain(struct small_model *small)
     small_tensor(small, "b2", DIMS(12, 2));
     small_constant(small, "c", DIMS(2));
     small_node(small, "Conv", "conv", "x w", "y");
+    small_node(small, "Conv", "other", "x w", "z");
     small->tensors[small->graph.n_initializer++] =
         small_make_tensor(small, "i", ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 8, DIMS(2));
 }
@@ -207,6 +208,13 @@ static const struct {
     {"lorac.trainable", "[\"i\"]", LORAC_ERROR_MISMATCH, "names 'i', which is no float32"},
     {"lorac.trainable", "[\"x\"]", LORAC_ERROR_MISMATCH, "names 'x', which is no float32"},
     {"lorac.trainable", "[\"b\",\"a\"]", LORAC_ERROR_FORMAT, "is frozen (freeze_a)"},
+    {"lorac.trainable", "[\"a2\",\"b2\"]", LORAC_ERROR_FORMAT, "lacks 'b', the B of 'lorac.adapters' entry 0 ('conv')"},
+    {"lorac.trainable", "[\"b\",\"b2\"]", LORAC_ERROR_FORMAT, "lacks 'a2', the A of 'lorac.adapters' entry 1 ('other')"},
+    {"lorac.trainable", "[\"b\",\"a2\"]", LORAC_ERROR_FORMAT, "lacks 'b2', the B of 'lorac.adapters' entry 1"},
+    {"lorac.trainable", "[]", LORAC_ERROR_FORMAT, "lacks 'b'"},
+    {"lorac.trainable", "[\"b\",\"a2\",\"b2\",\"w\"]", LORAC_ERROR_FORMAT, "names 'w', the weight that"},
+    {"lorac.adapters", "[" ENTRY("\"y\"", "\"a2\"", "\"b2\"", "4", "8", "\"kernel\"", "\"weight\"", "false") "]",
+     LORAC_ERROR_MISMATCH, "names convolution 'y', which the model does not have (another tool may have renamed nodes)"},
     {"lorac.bn", NULL, LORAC_ERROR_FORMAT, "is missing"},
     {"lorac.bn", "folded", LORAC_ERROR_FORMAT, "'frozen' or 'train'"},
     {"lorac.seed", NULL, LORAC_ERROR_FORMAT, "is missing"},
@@ -246,6 +254,33 @@ static void test_malformed(void)
                "row %zu (%s = %s): %d %s", i, malformed[i].key, malformed[i].value ? malformed[i].value : "missing",
                (int)status, error.message);
         CHECK(got.seed == 5); // written only on success
+        lorac_model_free(model);
+    }
+}
+
+// A key that is there twice is refused, whatever it says; one of others may be.
+static void test_repeated_keys(void)
+{
+    static const char *const keys[] = {"lorac.format", "lorac.base_hash", "lorac.adapters", "lorac.trainable",
+                                       "lorac.bn",     "lorac.seed",      "lorac.tool",     "lorac.input",
+                                       "lorac.classes", "other"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct lorac_error error = {0};
+        struct lorac_meta meta, got;
+        struct lorac_model *model = plain_model();
+        write_record(model, &meta);
+        REQUIRE(CHECK_OK(lorac_model_set_metadata(model, "other", "1", &error), error));
+        REQUIRE(CHECK_OK(lorac_model_set_metadata(model, "last", "1", &error), error));
+        Onnx__ModelProto *proto = model->proto;
+        Onnx__StringStringEntryProto *last = proto->metadata_props[proto->n_metadata_props - 1];
+        last->key = (char *)(uintptr_t)keys[i];
+        last->value = (char *)(uintptr_t)lorac_model_metadata(model, keys[i]);
+        enum lorac_status status = lorac_meta_read(model, &got, &error);
+        if (strcmp(keys[i], "other") == 0)
+            CHECK(status == LORAC_OK);
+        else
+            CHECKF(status == LORAC_ERROR_FORMAT && strstr(error.message, keys[i]) && strstr(error.message, "2 times"),
+                   "%s: %d %s", keys[i], (int)status, error.message);
         lorac_model_free(model);
     }
 }
@@ -403,6 +438,7 @@ int main(void)
     test_texts();
     test_erase();
     test_malformed();
+    test_repeated_keys();
     test_not_utf8();
     test_input();
     test_hash_layout();
