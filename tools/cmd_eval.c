@@ -1,6 +1,7 @@
 // eval: accuracy, loss and speed of any model that the runtime can run, and its raw outputs.
 #include "groups.h"
 #include "report.h"
+#include "signals.h"
 #include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
@@ -203,9 +204,13 @@ static enum lorac_status report(const struct lorac_call *call, const struct eval
 {
     const struct eval_settings *settings = call->options.settings;
     bool labelled = settings->data.labels != NULL;
-    if (settings->outputs)
-        LORAC_TRY(lorac_npy_write_f32(settings->outputs, evaluation->outputs, evaluation->dataset.count,
-                                      evaluation->classes, error));
+    if (settings->outputs) {
+        lorac_signals_hold();
+        enum lorac_status written = lorac_npy_write_f32(settings->outputs, evaluation->outputs,
+                                                        evaluation->dataset.count, evaluation->classes, error);
+        lorac_signals_release();
+        LORAC_TRY(written);
+    }
     LORAC_TRY(settings->json ? print_json(evaluation, labelled, error) : print_text(evaluation, labelled, error));
     if (labelled && !isfinite(evaluation->result.loss))
         return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,

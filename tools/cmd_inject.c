@@ -2,6 +2,7 @@
 #include "adapters.h"
 #include "groups.h"
 #include "report.h"
+#include "signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -105,7 +106,10 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
                           "that says the same, but not the same bytes",
                           call->operands[0]);
     LORAC_TRY(lorac_pass_inject.run(model, &options, &report, error));
-    LORAC_TRY(lorac_model_save(model, settings->output, error));
+    lorac_signals_hold();
+    enum lorac_status saved = lorac_model_save(model, settings->output, error);
+    lorac_signals_release();
+    LORAC_TRY(saved);
     return print_report(model, &plan, settings->output, error);
 }
 

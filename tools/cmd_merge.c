@@ -3,6 +3,7 @@
 #include "compare.h"
 #include "passes/merge.h"
 #include "report.h"
+#include "signals.h"
 
 #include <stdlib.h>
 
@@ -116,7 +117,10 @@ static enum lorac_status merge_checked(const struct lorac_call *call, struct lor
     LORAC_TRY(merge(call->operands[0], merged, error));
     if (settings->check)
         LORAC_TRY(run_merged(merged, comparison, error));
-    LORAC_TRY(lorac_file_write(settings->output, merged->bytes, merged->byte_count, error));
+    lorac_signals_hold();
+    enum lorac_status written = lorac_file_write(settings->output, merged->bytes, merged->byte_count, error);
+    lorac_signals_release();
+    LORAC_TRY(written);
     printf("merged %zu adapter%s\nwrote %s\n", merged->changed, merged->changed == 1 ? "" : "s", settings->output);
     return LORAC_OK;
 }

@@ -2,6 +2,7 @@
 #include "groups.h"
 #include "progress.h"
 #include "report.h"
+#include "signals.h"
 #include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
@@ -158,11 +159,13 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_optimizer_options_check(&optimizer, error));
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
-    const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels, NULL, NULL};
+    const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels, NULL};
     LORAC_TRY(lorac_output_check("-o", settings->output, inputs, error));
     if (!settings->log)
         return LORAC_OK;
-    inputs[3] = settings->output;
+    if (strcmp(settings->log, settings->output) == 0 || lorac_file_same(settings->log, settings->output))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--log '%s' is the output (-o): give another name",
+                               settings->log);
     return lorac_output_check("--log", settings->log, inputs, error);
 }
 
@@ -202,14 +205,18 @@ static enum lorac_exit save_and_report(const struct lorac_call *call, const stru
     struct lorac_error error = {0};
     char time[LORAC_DURATION_TEXT];
     lorac_duration_text(lorac_seconds() - progress->started, time);
-    if (ended == LORAC_ERROR_NOT_FINITE && last->step == 0) // nothing was learnt: the input holds the same values
+    bool failed = ended != LORAC_OK && ended != LORAC_ERROR_ABORTED;
+    if (failed && last->step == 0) // nothing was learnt: the input holds the same values
         return lorac_report_failure(call, reason);
-    if (lorac_save(net, settings->output, &error) != LORAC_OK) {
-        if (ended != LORAC_OK && ended != LORAC_ERROR_ABORTED)
+    lorac_signals_hold();
+    enum lorac_status saved = lorac_save(net, settings->output, &error);
+    lorac_signals_release();
+    if (saved != LORAC_OK) {
+        if (failed)
             lorac_report_error(call, "%s", reason->message);
         return lorac_report_failure(call, &error);
     }
-    if (ended == LORAC_ERROR_NOT_FINITE) {
+    if (failed) { // in whatever way: a step that fails leaves the values of the one before
         lorac_report_error(call, "%s; the last good values (after step %" PRIu64 ") are in '%s'", reason->message,
                            last->step, settings->output);
         return LORAC_EXIT_FAILED;
@@ -256,11 +263,7 @@ static enum lorac_exit train_prepared(const struct lorac_call *call, const struc
     lorac_interrupt_catch();
     enum lorac_status ended = lorac_loop_run(net, &loop, &error);
     enum lorac_status log_status = lorac_progress_finish(&progress, &log_error);
-    enum lorac_exit code;
-    if (ended == LORAC_OK || ended == LORAC_ERROR_ABORTED || ended == LORAC_ERROR_NOT_FINITE)
-        code = save_and_report(call, settings, net, ended, &error, &progress);
-    else
-        code = lorac_report_failure(call, &error);
+    enum lorac_exit code = save_and_report(call, settings, net, ended, &error, &progress);
     if (log_status != LORAC_OK) {
         enum lorac_exit log_code = lorac_report_failure(call, &log_error);
         code = code == LORAC_EXIT_DONE ? log_code : code;

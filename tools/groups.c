@@ -1,5 +1,6 @@
 #include "groups.h"
 #include "report.h"
+#include "runtime/kernels/parallel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -37,12 +38,12 @@ const struct lorac_option lorac_run_options[] = {
 
 void lorac_run_note_threads(const struct lorac_call *call, const struct lorac_run_settings *run)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    if (processors > 0 && run->threads > processors)
+    size_t processors = lorac_parallel_processors();
+    if (run->threads > 0 && (uint64_t)run->threads > processors)
         lorac_report_note(call,
-                          "--threads %lld on %ld processors: threads wait for one another by spinning, so this is far "
-                          "slower than --threads %ld",
-                          (long long)run->threads, processors, processors);
+                          "--threads %lld on %zu processor%s: threads wait for one another by spinning, so this is far "
+                          "slower than --threads %zu",
+                          (long long)run->threads, processors, processors == 1 ? "" : "s", processors);
 }
 
 void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct lorac_prepare_options *options)

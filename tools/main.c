@@ -46,8 +46,23 @@ static void print_command_help(const struct lorac_command *command)
     printf("\nExamples:\n%s", command->examples);
 }
 
+// The commands that the device build leaves out; none in the full build.
+static bool is_left_out(const char *name)
+{
+#ifdef LORAC_DEVICE_ONLY
+    return strcmp(name, "inject") == 0 || strcmp(name, "merge") == 0;
+#else
+    (void)name;
+    return false;
+#endif
+}
+
 static enum lorac_exit refuse_command(const char *name)
 {
+    if (is_left_out(name)) {
+        fprintf(stderr, "lorac-onnx: this build for devices has no '%s'\n", name);
+        return LORAC_EXIT_USAGE;
+    }
     const char *names[sizeof commands / sizeof *commands];
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         names[i] = commands[i] ? commands[i]->name : NULL;
@@ -141,6 +156,9 @@ int main(int argc, char **argv)
 {
     // A reader that went away must not end a training run in the middle: writes fail instead, which is seen below.
     signal(SIGPIPE, SIG_IGN);
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); // the same for a file that grows over the limit
+#endif
     enum lorac_exit code = dispatch(argc, argv);
     errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == LORAC_EXIT_DONE) {

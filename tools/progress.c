@@ -1,34 +1,12 @@
 #include "progress.h"
 #include "report.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-// ---- interruption
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
-
-void lorac_interrupt_catch(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    // RESETHAND: the next one has its usual effect. RESTART: a write to the log is not cut short.
-    action.sa_flags = (int)SA_RESETHAND | SA_RESTART;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 // ---- life cycle
 
@@ -132,5 +110,5 @@ bool lorac_progress_step(void *context, const struct lorac_loop_progress *step)
     bool epoch_ends = step->step_in_epoch == step->steps_per_epoch || step->step == step->total_steps;
     if (!progress->call->quiet && (epoch_ends || (progress->terminal && now - progress->drawn >= 0.1)))
         draw(progress, step, now, epoch_ends);
-    return interrupted != 0;
+    return lorac_interrupted();
 }

@@ -1,5 +1,5 @@
 // Progress of a training run: a line that rewrites itself on a terminal, a plain line per epoch elsewhere, and the log
-// file of JSON lines. Also where Ctrl-C arrives.
+// file of JSON lines.
 #ifndef LORAC_PROGRESS_H
 #define LORAC_PROGRESS_H
 
@@ -23,14 +23,11 @@ struct lorac_progress {
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
                                       const char *log_path, struct lorac_error *error);
 
-// The loop's callback; [context] is a struct lorac_progress. True after Ctrl-C or SIGTERM.
+// The loop's callback; [context] is a struct lorac_progress. True once lorac_interrupted() is.
 bool lorac_progress_step(void *context, const struct lorac_loop_progress *step);
 
 // Ends the progress line and closes the log. Errors: IO (the log could not be written whole).
 enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct lorac_error *error);
-
-// From here on the first SIGINT or SIGTERM only asks to stop; the second one kills as usual.
-void lorac_interrupt_catch(void);
 
 // "1:02:03" or "4:05" in [text]; returns text.
 enum { LORAC_DURATION_TEXT = 32 };

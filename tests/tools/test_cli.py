@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -187,7 +188,7 @@ BAD = [
     (TRAIN.replace("out.onnx", "."), 1, "is a folder"),
     (TRAIN.replace("out.onnx", "no/such/out.onnx"), 1, "cannot use the folder 'no/such'"),
     (TRAIN.replace("out.onnx", "/dev/null"), 1, "not an ordinary file"),
-    (TRAIN + " --log out.onnx", 2, "--log 'out.onnx' is also"),
+    (TRAIN + " --log out.onnx", 2, "--log 'out.onnx' is the output (-o): give another name"),
     (TRAIN + " --log {f}/x.npy", 2, "--log"),
     (TRAIN + " --log no/log", 1, "--log 'no/log'"),
     ("inject {f}/plain.onnx -o {f}/plain.onnx", 2, "is also an input"),
@@ -448,7 +449,7 @@ def test_inspect_predicts_memory(files, tmp_path):
     assert 0.6 * peak < predicted["training_peak_bytes"] < 1.5 * peak
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_writes_the_output(files, tmp_path, number):
     process = start_long_run(files, tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for_steps(tmp_path)
@@ -459,6 +460,54 @@ def test_interrupt_writes_the_output(files, tmp_path, number):
     assert f"interrupted after step {steps} of 2700000" in stderr.splitlines()[-1]
     assert (tmp_path / "o.onnx").read_bytes() != (files / "injected.onnx").read_bytes()
     good("eval", tmp_path / "o.onnx", "--data", files / "x.npy")
+
+
+def test_a_second_hangup_changes_nothing(files, tmp_path):
+    process = start_long_run(files, tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_steps(tmp_path)
+    for _ in range(3):
+        process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "o.onnx"]
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory):
+    """An injected model whose file takes a while to write."""
+    folder = tmp_path_factory.mktemp("large")
+    onnx.save(make_resnet(depth=18, form="imagenet", input_size=(32, 32)), folder / "plain.onnx")
+    good("inject", folder / "plain.onnx", "-o", folder / "injected.onnx")
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["inject plain.onnx", "merge injected.onnx --no-check"])
+def test_a_signal_while_writing_leaves_no_temporary_file(large, tmp_path, command, number):
+    word, model, *options = command.split()
+    process = subprocess.Popen([PROGRAM, word, large / model, "-o", tmp_path / "o.onnx", *options],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not os.listdir(tmp_path):
+        pass
+    process.send_signal(number)
+    assert process.wait(60) in (-number, 0)
+    assert os.listdir(tmp_path) == ["o.onnx"]
+    onnx.load(tmp_path / "o.onnx")
+
+
+def limited(*arguments, limit, kind=resource.RLIMIT_FSIZE):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                          preexec_fn=lambda: resource.setrlimit(kind, (limit, limit)))
+
+
+def test_a_file_above_the_limit_is_an_error(files, trained, tmp_path):
+    data = ["--data", files / "x.npy", "--labels", files / "y.npy", "--steps", "1", "--quiet"]
+    for command in (["inject", files / "plain.onnx", "-o"], ["merge", trained / "trained.onnx", "--no-check", "-o"],
+                    ["train", files / "injected.onnx", *data, "-o"],
+                    ["eval", files / "injected.onnx", "--data", files / "x.npy", "--outputs"]):
+        result = limited(*command, tmp_path / "out", limit=1000)
+        assert result.returncode == 1 and "File too large" in result.stderr, (command[0], result)
+        assert len(result.stderr.splitlines()) == 1 and os.listdir(tmp_path) == []
 
 
 def test_progress_line_on_a_terminal(files, tmp_path):
@@ -524,10 +573,13 @@ def test_eval_texts(files):
 
 
 def test_more_threads_than_processors_are_noted(files):
-    threads = os.cpu_count() + 1
-    result = good("eval", files / "injected.onnx", "--data", files / "x.npy", "--range", "0:1", "--batch", "1",
-                  "--threads", str(threads))
-    assert f"--threads {threads} on {threads - 1} processors" in result.stderr and len(result.stderr.splitlines()) == 1
+    allowed = sorted(os.sched_getaffinity(0))
+    for processors in {1, len(allowed)}:
+        result = subprocess.run([PROGRAM, "eval", files / "injected.onnx", "--data", files / "x.npy", "--range", "0:1",
+                                 "--batch", "1", "--threads", str(processors + 1)], capture_output=True, text=True,
+                                preexec_fn=lambda: os.sched_setaffinity(0, allowed[:processors]))
+        assert result.returncode == 0 and len(result.stderr.splitlines()) == 1
+        assert f"--threads {processors + 1} on {processors} processor" in result.stderr
 
 
 def test_eval_softmax_gives_probabilities(files, tmp_path):
