@@ -53,7 +53,13 @@ enum lorac_status lorac_constant_from_tensor(const Onnx__TensorProto *tensor, st
 
 int64_t lorac_constant_int(const struct lorac_constant *constant, size_t i)
 {
-    return constant->floating ? (int64_t)constant->floats[i] : constant->ints[i];
+    if (!constant->floating)
+        return constant->ints[i];
+    // A float stands where an integer belongs only in broken files; whoever reads it checks its range.
+    double value = constant->floats[i];
+    if (!(value > -9.2e18))
+        return INT64_MIN; // also NaN
+    return value < 9.2e18 ? (int64_t)value : INT64_MAX;
 }
 
 void lorac_constant_copy_element(struct lorac_constant *to, size_t to_index, const struct lorac_constant *from,
@@ -272,6 +278,8 @@ static enum lorac_status eval_concat(const struct evaluation *e, struct lorac_co
         for (size_t i = 0; i < x->rank; i++)
             if (i != (size_t)axis && x->dims[i] != first->dims[i])
                 return refuse(e, "inputs of different size");
+        if (x->dims[axis] > INT64_MAX - total)
+            return refuse(e, "the result is too large");
         total += x->dims[axis];
     }
     int64_t dims[LORAC_CONSTANT_MAX_RANK];

@@ -298,8 +298,14 @@ const struct lorac_adapter *lorac_lowering_adapter(struct lorac_lowering *loweri
 {
     const struct lorac_meta *meta = lowering->meta;
     const char *name = lorac_node_name(node);
-    for (size_t i = 0; meta->injected && i < meta->adapter_count; i++)
-        if (strcmp(meta->adapters[i].conv, name) == 0)
+    for (size_t i = 0; meta->injected && i < meta->adapter_count; i++) {
+        struct lorac_adapter_site site;
+        if (strcmp(meta->adapters[i].conv, name) != 0)
+            continue;
+        // Nodes may share a name: the adapter belongs to the one that its subgraph leads to. One that cannot be located
+        // is handed out, so that its convolution says why.
+        if (lorac_adapter_locate(lowering->model, &meta->adapters[i], &site, NULL) != LORAC_OK || site.conv == node)
             return &meta->adapters[i];
+    }
     return NULL;
 }

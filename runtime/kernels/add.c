@@ -9,6 +9,7 @@
 #include "simd.h"
 #include "xnn.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,8 @@ struct sum_state {
 static enum lorac_status lower_activations(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                            struct lorac_step *step, struct lorac_error *error)
 {
+    if (node->n_input == 0)
+        return lorac_refuse(node, error, "it has no inputs; 1 or more are needed");
     uint32_t first,
         *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
     if (!inputs)
@@ -58,6 +61,7 @@ static void destroy_sum(struct lorac_step *step)
 static enum lorac_status create_sum(struct lorac_step *step, const struct lorac_kernel_env *env,
                                     struct lorac_error *error)
 {
+    assert(step->input_count > 1); // one summand is an alias, none is refused
     size_t ops = step->input_count - 1;
     struct sum_state *state = calloc(1, sizeof(*state) + ops * sizeof(*state->ops));
     if (!state)
@@ -96,7 +100,8 @@ static enum lorac_status lower_row(struct lorac_lowering *lowering, const Onnx__
     const struct lorac_param *row = lorac_step_param(lorac_lowering_program(lowering), step, 0);
     // ONNX aligns dimensions at the end: a row of C for [N, C], C x 1 x 1 for [N, C, H, W].
     size_t trailing = matrix ? 0 : 2, channel = row->rank > trailing ? row->rank - 1 - trailing : 0;
-    bool fits = row->rank > trailing && row->dims[channel] == (int64_t)value.c && row->count == value.c;
+    bool fits = row->rank > trailing && row->rank <= (matrix ? 2u : 4u) && row->dims[channel] == (int64_t)value.c &&
+                row->count == value.c;
     if (!fits)
         return lorac_refuse(node, error,
                             "a constant of %zu elements does not fit %zu channels; one value per channel is "

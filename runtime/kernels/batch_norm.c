@@ -99,10 +99,12 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
                                 "its statistics '%s' are computed by other nodes and cannot be moved; "
                                 "use BatchNorm frozen",
                                 param->name);
-        if (param->updated)
+        const struct lorac_use *uses;
+        if (lorac_model_uses(program->model, param->name, &uses) > 1 ||
+            lorac_model_is_graph_output(program->model, param->name))
             return lorac_refuse(step->node, error,
-                                "its statistics '%s' are those of another BatchNormalization too and "
-                                "cannot be moved for both; use BatchNorm frozen",
+                                "its statistics '%s' are read by another node too and cannot be moved; use BatchNorm "
+                                "frozen",
                                 param->name);
         param->updated = true;
     }

@@ -78,12 +78,17 @@ static void destroy(void *state)
 
 static size_t packed_forward(const struct lorac_conv_shape *s)
 {
-    return lorac_xnn_packed_bytes(s->G, s->M / s->G, s->C / s->G * s->kh * s->kw);
+    size_t taps = s->kh * s->kw; // XNNPACK runs a 1x1 convolution as a plain product, without pointers
+    return lorac_xnn_packed_bytes(s->G, s->M / s->G, s->C / s->G * taps) +
+           (taps > 1 ? lorac_xnn_indirection_bytes(s->OH * s->OW, taps) : 0);
 }
 
 static size_t packed_gradient(const struct lorac_conv_shape *s)
 {
-    return lorac_xnn_packed_bytes(s->G, s->C / s->G, s->M / s->G * s->kh * s->kw);
+    // With a stride, each of the stride_h * stride_w phases of the output has its share of the taps.
+    size_t taps = s->kh * s->kw, phases = s->stride_h * s->stride_w;
+    return lorac_xnn_packed_bytes(s->G, s->C / s->G, s->M / s->G * taps) +
+           lorac_xnn_indirection_bytes(s->H * s->W, taps / phases + (taps % phases != 0));
 }
 
 const struct lorac_conv_algorithm lorac_conv_direct = {

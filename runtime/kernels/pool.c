@@ -70,15 +70,24 @@ static size_t divisor(const struct pool *pool, size_t oh, size_t ow)
 
 // ---- lowering
 
+// A window that starts inside the image holds its first tap at least, so only those at the edges can be empty: the ones
+// that start in the padding before the image, and the last.
+static bool axis_has_empty_window(size_t out, size_t kernel, size_t stride, size_t dilation, size_t pad, size_t in)
+{
+    for (size_t o = 0; o < out && o * stride < pad; o++) {
+        struct taps taps = taps_inside(o, kernel, stride, dilation, pad, in);
+        if (taps.first == taps.end)
+            return true;
+    }
+    return (out - 1) * stride >= in + pad;
+}
+
 static enum lorac_status refuse_empty_windows(const Onnx__NodeProto *node, const struct lorac_conv_shape *s,
                                               struct lorac_error *error)
 {
-    for (size_t oh = 0; oh < s->OH; oh++)
-        if (row_taps(s, oh).first == row_taps(s, oh).end)
-            return lorac_refuse(node, error, "a window at row %zu lies in the padding altogether", oh);
-    for (size_t ow = 0; ow < s->OW; ow++)
-        if (column_taps(s, ow).first == column_taps(s, ow).end)
-            return lorac_refuse(node, error, "a window at column %zu lies in the padding altogether", ow);
+    if (axis_has_empty_window(s->OH, s->kh, s->stride_h, s->dilation_h, s->pad_top, s->H) ||
+        axis_has_empty_window(s->OW, s->kw, s->stride_w, s->dilation_w, s->pad_left, s->W))
+        return lorac_refuse(node, error, "one of its windows lies in the padding altogether");
     return LORAC_OK;
 }
 
@@ -99,6 +108,14 @@ static enum lorac_status lower_pool(struct lorac_lowering *lowering, const Onnx_
     *out = pool;
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
     return lorac_lowering_output(lowering, node, step, value.n, pool->shape.OH, pool->shape.OW, value.c, false, error);
+}
+
+static size_t packed_bytes(const struct lorac_program *program, const struct lorac_step *step)
+{
+    (void)program;
+    const struct pool *pool = step->config;
+    const struct lorac_conv_shape *s = &pool->shape;
+    return pool->on_xnn ? lorac_xnn_indirection_bytes(s->OH * s->OW, s->kh * s->kw) : 0;
 }
 
 // Runs [body] for each image.
@@ -212,6 +229,7 @@ const struct lorac_kernel lorac_kernel_max_pool = {
     .create = create_max,
     .forward = forward_max,
     .backward = backward_max,
+    .packed_bytes = packed_bytes,
     .destroy = lorac_xnn_step_destroy,
 };
 
@@ -300,5 +318,6 @@ const struct lorac_kernel lorac_kernel_average_pool = {
     .create = create_average,
     .forward = forward_average,
     .backward = backward_average,
+    .packed_bytes = packed_bytes,
     .destroy = lorac_xnn_step_destroy,
 };

@@ -138,8 +138,9 @@ bool lorac_xnn_can_max_pool(const struct lorac_conv_shape *s)
     size_t reach_h = (s->kh - 1) * s->dilation_h + 1, reach_w = (s->kw - 1) * s->dilation_w + 1;
     // The last window must start inside the image, or XNNPACK would have nothing to take the maximum of; its formula
     // for the output size must be ours (no ceil_mode left-overs).
-    return s->kh * s->kw > 1 && s->stride_h <= s->kh && s->stride_w <= s->kw && pads_inside(s) &&
-           (s->H + s->pad_top + s->pad_bottom - reach_h) / s->stride_h + 1 == s->OH &&
+    // XNNPACK keeps a pointer per output and tap: a window larger than the image would make that larger than the image.
+    return s->kh * s->kw > 1 && s->kh <= s->H && s->kw <= s->W && s->stride_h <= s->kh && s->stride_w <= s->kw &&
+           pads_inside(s) && (s->H + s->pad_top + s->pad_bottom - reach_h) / s->stride_h + 1 == s->OH &&
            (s->W + s->pad_left + s->pad_right - reach_w) / s->stride_w + 1 == s->OW && s->dilation_h == 1 &&
            s->dilation_w == 1;
 }
@@ -193,6 +194,11 @@ enum lorac_status lorac_xnn_softmax(size_t rows, size_t C, const float *x, float
     if (status == xnn_status_success)
         status = xnn_setup_softmax_nc_f32(op, rows, x, y, pool);
     return finish(status, op, "softmax", out, error);
+}
+
+size_t lorac_xnn_indirection_bytes(size_t outputs, size_t taps)
+{
+    return outputs * taps * sizeof(void *);
 }
 
 size_t lorac_xnn_packed_bytes(size_t groups, size_t outputs, size_t inputs)

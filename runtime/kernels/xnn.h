@@ -63,6 +63,9 @@ enum lorac_status lorac_xnn_softmax(size_t rows, size_t C, const float *x, float
 // Runs the operator on the memory it was bound to. Cannot fail once bound.
 void lorac_xnn_run(struct lorac_xnn *op, struct pthreadpool *pool);
 
+// Bytes of the pointers that XNNPACK keeps for a window of [taps] over [outputs] pixels of one image.
+size_t lorac_xnn_indirection_bytes(size_t outputs, size_t taps);
+
 // Bytes of XNNPACK's packed weights for a product with [outputs] rows of [inputs] (kernel taps included): an estimate
 // from its rule of padding outputs to a multiple of its tile.
 size_t lorac_xnn_packed_bytes(size_t groups, size_t outputs, size_t inputs);

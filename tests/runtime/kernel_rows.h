@@ -355,6 +355,12 @@ static const struct refusal_row refusal_rows[] = {
     {{1, 2, 3, 3}, "Clip(a, low<0.5>, high<-0.5>)", 0, 0, "node 'n_y' (Clip)"},
     {{2, 3, 5, 7}, "Add(a, b[7])", 0, 0, "node 'n_y' (Add)"},
     {{2, 3, 5, 7}, "Add(a, b<1.0>)", 0, 0, "node 'n_y' (Add)"},
+    {{2, 3, 1, 1}, "f=Flatten(a); y=Add(f, b[1,1,3])", 0, 0, "node 'n_y' (Add)"},
+    {{2, 3, 5, 7}, "s=Sum(); c=Add(a, s); y=Flatten(c)", 0, 0, "node 'n_s' (Sum)"},
+    // A statistic that something else reads cannot be moved without changing that too.
+    {{2, 3, 1, 1}, "BatchNormalization(a, s[3]+, t[3], m[3], s)", 0, ROW_BN_TRAIN, "node 'n_y' (BatchNormalization)"},
+    {{2, 3, 1, 1}, "n=BatchNormalization(a, s[3]+, t[3], m[3], q[3]+); y=Conv(n, w[3,3,1,1], m)", 0, ROW_BN_TRAIN,
+     "node 'n_n' (BatchNormalization)"},
     {{2, 3, 5, 7}, "!r=Relu(x); y=Flatten(r)", 0, 0, "nothing trainable"},
     {{2, 3, 5, 7}, "!c=Conv(x, w[3,3,1,1]); y=Flatten(c)", 0, 0, "nothing trainable"},
 };
