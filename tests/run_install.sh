@@ -16,10 +16,9 @@ done
 strangers=$(nm -D --defined-only "$libdir/liblorac.so" | awk '{ print $3 }' | grep -v -E '^lorac_|^_init$|^_fini$' || true)
 [ -z "$strangers" ] || { echo "exported by mistake: $strangers"; exit 1; }
 
-PKG_CONFIG_PATH="$libdir/pkgconfig" pkg-config --define-variable=prefix="$folder/prefix" --exists lorac
 flags=$(PKG_CONFIG_PATH="$libdir/pkgconfig" pkg-config --cflags --libs lorac)
 "$compiler" -std=c11 -Wall -Wextra -Wpedantic -Werror "$source/docs/example_train.c" -o "$folder/app/by-pkg-config" \
-    -I"$folder/prefix/include" -L"$libdir" -Wl,-rpath,"$libdir" $flags
+    -Wl,-rpath,"$libdir" $flags
 "$folder/app/by-pkg-config" >/dev/null 2>&1 && { echo "the example ran without arguments"; exit 1; }
 
 cat >"$folder/app/CMakeLists.txt" <<'CMAKE'
