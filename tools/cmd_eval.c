@@ -87,25 +87,48 @@ static enum lorac_status allocate(struct evaluation *evaluation, const struct ev
     return LORAC_OK;
 }
 
+static enum lorac_status open_data(const struct lorac_call *call, struct evaluation *evaluation,
+                                   const struct lorac_input_shape *shape, struct lorac_error *error)
+{
+    const struct eval_settings *settings = call->options.settings;
+    const struct lorac_net *net = evaluation->net;
+    LORAC_TRY(lorac_data_open(&settings->data, shape, net->classes, &evaluation->dataset, error));
+    return lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, &evaluation->dataset, &evaluation->normalize,
+                                error);
+}
+
+// Opens model and data and makes both ready.
+static enum lorac_status prepare(const struct lorac_call *call, struct evaluation *evaluation,
+                                 struct lorac_error *error)
+{
+    const struct eval_settings *settings = call->options.settings;
+    struct lorac_input_shape shape;
+    struct lorac_info info;
+    LORAC_TRY(lorac_open(call->operands[0], &evaluation->net, error));
+    struct lorac_net *net = evaluation->net;
+    LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
+    if (lorac_get_info(net, &info, error) != LORAC_OK)
+        return lorac_error_prefix(error, "'%s': ", call->operands[0]);
+    if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
+        LORAC_TRY(open_data(call, evaluation, &shape, error));
+    struct lorac_prepare_options options = lorac_prepare_options_default();
+    lorac_run_apply(&settings->run, settings->batch, &options);
+    LORAC_TRY(lorac_run_prepare(net, call->operands[0], &options, error));
+    if (!evaluation->dataset.pixels)
+        LORAC_TRY(open_data(call, evaluation, &shape, error));
+    evaluation->classes = net->classes;
+    if (lorac_fill_check(net, &evaluation->dataset, error) != LORAC_OK) // to name the file
+        return lorac_error_prefix(error, "'%s': ", settings->data.data);
+    lorac_run_note_threads(call, &settings->run);
+    lorac_pixels_note_unused(call, &evaluation->dataset);
+    return LORAC_OK;
+}
+
 static enum lorac_status evaluate(const struct lorac_call *call, struct evaluation *evaluation,
                                   struct lorac_error *error)
 {
     const struct eval_settings *settings = call->options.settings;
-    struct lorac_input_shape shape;
-    LORAC_TRY(lorac_open(call->operands[0], &evaluation->net, error));
-    struct lorac_net *net = evaluation->net;
-    LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
-    struct lorac_prepare_options options = lorac_prepare_options_default();
-    lorac_run_apply(&settings->run, settings->batch, &options);
-    lorac_run_note_threads(call, &settings->run);
-    LORAC_TRY(lorac_prepare(net, &options, error));
-    evaluation->classes = net->classes; // known only now where the model leaves its input size free
-    LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, &evaluation->dataset, error));
-    LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, &evaluation->dataset,
-                                   &evaluation->normalize, error));
-    if (lorac_fill_check(net, &evaluation->dataset, error) != LORAC_OK) // to name the file
-        return lorac_error_prefix(error, "'%s': ", settings->data.data);
-    lorac_pixels_note_unused(call, &evaluation->dataset);
+    LORAC_TRY(prepare(call, evaluation, error));
     LORAC_TRY(allocate(evaluation, settings, error));
     const struct lorac_batch_source source = {.dataset = &evaluation->dataset,
                                               .normalize = evaluation->normalize,
@@ -116,7 +139,7 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
                                                    .class_images = evaluation->class_images,
                                                    .class_correct = evaluation->class_correct};
     double start = lorac_seconds();
-    LORAC_TRY(lorac_net_evaluate(net, &request, &evaluation->result, error));
+    LORAC_TRY(lorac_net_evaluate(evaluation->net, &request, &evaluation->result, error));
     evaluation->seconds = lorac_seconds() - start;
     return LORAC_OK;
 }

@@ -272,10 +272,10 @@ static enum lorac_exit train_prepared(const struct lorac_call *call, const struc
 }
 
 // What the loop would refuse as well, said before anything else is.
-static enum lorac_status check_run(const struct train_settings *settings, const struct lorac_net *net,
-                                   const struct lorac_dataset *dataset, struct lorac_error *error)
+static enum lorac_status check_counts(const struct train_settings *settings, const struct lorac_dataset *dataset,
+                                      struct lorac_error *error)
 {
-    size_t batch = net->options.batch;
+    size_t batch = (size_t)settings->batch;
     if (dataset->count < batch)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--batch %zu: there are only %zu images: give at most %zu",
                                batch, dataset->count, dataset->count);
@@ -284,9 +284,17 @@ static enum lorac_status check_run(const struct train_settings *settings, const 
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "--warmup-steps %" PRIu64 ": there are only %" PRIu64 " steps", settings->warmup_steps,
                                steps);
-    if (lorac_fill_check(net, dataset, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", settings->data.data);
     return LORAC_OK;
+}
+
+static enum lorac_status open_data(const struct lorac_call *call, const struct train_settings *settings,
+                                   const struct lorac_net *net, const struct lorac_input_shape *shape,
+                                   struct lorac_dataset *dataset, struct lorac_normalize *normalize,
+                                   struct lorac_error *error)
+{
+    LORAC_TRY(lorac_data_open(&settings->data, shape, net->classes, dataset, error));
+    LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, dataset, normalize, error));
+    return check_counts(settings, dataset, error);
 }
 
 static enum lorac_status prepare(const struct lorac_call *call, const struct train_settings *settings,
@@ -300,11 +308,15 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     options.training = true;
     fill_optimizer(call, &options.optimizer);
     lorac_run_apply(&settings->run, settings->batch, &options);
-    LORAC_TRY(lorac_prepare(net, &options, error));
-    LORAC_TRY(lorac_data_open(&settings->data, &shape, net->classes, dataset, error));
-    LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, dataset, normalize, error));
-    LORAC_TRY(check_run(settings, net, dataset, error));
-    LORAC_TRY(lorac_get_info(net, &info, error));
+    if (lorac_get_info(net, &info, error) != LORAC_OK)
+        return lorac_error_prefix(error, "'%s': ", call->operands[0]);
+    if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
+        LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));
+    LORAC_TRY(lorac_run_prepare(net, call->operands[0], &options, error));
+    if (!dataset->pixels)
+        LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));
+    if (lorac_fill_check(net, dataset, error) != LORAC_OK) // to name the file
+        return lorac_error_prefix(error, "'%s': ", settings->data.data);
     lorac_pixels_note_unused(call, dataset);
     lorac_run_note_threads(call, &settings->run);
     print_start(call, net, &info, dataset);

@@ -87,10 +87,9 @@ static enum lorac_status prepare(const struct lorac_comparison *comparison, stru
 {
     struct lorac_prepare_options options = lorac_prepare_options_default();
     lorac_run_apply(comparison->run, comparison->settings->batch, &options);
-    if (lorac_run_input_shape(comparison->run, &net->input, shape, error) != LORAC_OK ||
-        lorac_prepare(net, &options, error) != LORAC_OK)
+    if (lorac_run_input_shape(comparison->run, &net->input, shape, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", name);
-    return LORAC_OK;
+    return lorac_run_prepare(net, name, &options, error);
 }
 
 static enum lorac_status run_model(struct lorac_comparison *comparison, struct lorac_net *net, const char *name,

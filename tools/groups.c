@@ -54,6 +54,16 @@ void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct
     options->width = run->size.width;
 }
 
+enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
+                                    const struct lorac_prepare_options *options, struct lorac_error *error)
+{
+    if (lorac_prepare(net, options, error) == LORAC_OK)
+        return LORAC_OK;
+    if (error->status == LORAC_ERROR_MEMORY && options->batch > 1)
+        lorac_report_append(error, "; use a smaller --batch");
+    return lorac_error_prefix(error, "'%s': ", name);
+}
+
 enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,
                                         struct lorac_input_shape *out, struct lorac_error *error)
 {

@@ -26,6 +26,11 @@ void lorac_run_note_threads(const struct lorac_call *call, const struct lorac_ru
 // Sets threads, size and batch of [options], which must hold the defaults.
 void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct lorac_prepare_options *options);
 
+// lorac_prepare with [options]; the message begins with the model's [name], and where memory runs out it ends with what
+// to do.
+enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
+                                    const struct lorac_prepare_options *options, struct lorac_error *error);
+
 // The size of the images that the model will run on: its own, or what --input-size says where it is free.
 // Errors: ARGUMENT (free and not given, or given and another than the model's).
 enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,

@@ -51,6 +51,12 @@ enum lorac_exit lorac_report_failure(const struct lorac_call *call, const struct
     return error->status == LORAC_ERROR_TOLERANCE ? LORAC_EXIT_ABOVE_TOLERANCE : LORAC_EXIT_FAILED;
 }
 
+void lorac_report_append(struct lorac_error *error, const char *text)
+{
+    size_t used = strlen(error->message);
+    snprintf(error->message + used, sizeof error->message - used, "%s", text);
+}
+
 enum lorac_exit lorac_report_usage(const struct lorac_call *call, const char *format, ...)
 {
     va_list arguments;

@@ -17,6 +17,9 @@ void lorac_report_note(const struct lorac_call *call, const char *format, ...) L
 // TOLERANCE, else failed.
 enum lorac_exit lorac_report_failure(const struct lorac_call *call, const struct lorac_error *error);
 
+// Adds [text] to the message.
+void lorac_report_append(struct lorac_error *error, const char *text);
+
 // Prints the line and gives LORAC_EXIT_USAGE.
 enum lorac_exit lorac_report_usage(const struct lorac_call *call, const char *format, ...) LORAC_PRINTF(2, 3);
 

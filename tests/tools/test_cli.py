@@ -435,9 +435,7 @@ def wait_for_steps(tmp_path, count=3):
 
 
 def test_inspect_predicts_memory(files, tmp_path):
-    with open(PROGRAM, "rb") as program:
-        if b"__asan_init" in program.read():
-            pytest.skip("the address checker's own memory is in the peak")
+    skip_with_address_checker()
     predicted = json.loads(good("inspect", files / "injected.onnx", "--json", "--batch", "16").stdout)
     process = start_long_run(files, tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for_steps(tmp_path)
@@ -498,6 +496,37 @@ def test_a_signal_while_writing_leaves_no_temporary_file(large, tmp_path, comman
 def limited(*arguments, limit, kind=resource.RLIMIT_FSIZE):
     return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300,
                           preexec_fn=lambda: resource.setrlimit(kind, (limit, limit)))
+
+
+def skip_with_address_checker():
+    with open(PROGRAM, "rb") as program:
+        if b"__asan_init" in program.read():
+            pytest.skip("the address checker's own memory counts too")
+
+
+def test_memory_that_runs_out_keeps_the_last_good_values(large, files, tmp_path):
+    skip_with_address_checker()
+    np.save(tmp_path / "x.npy", np.random.default_rng(4).integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8))
+    command = ["train", large / "injected.onnx", "--data", tmp_path / "x.npy", "--labels", files / "y.npy", "--batch",
+               "4", "--schedule", "constant", "--mean", "0.5", "--quiet", "--steps"]
+    process = subprocess.Popen([PROGRAM, *command, "1000", "-o", tmp_path / "o.onnx", "--log", tmp_path / "log"],
+                               stderr=subprocess.PIPE, text=True)
+    wait_for_steps(tmp_path)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (0, 0))  # no more than it has; weights are packed in each step
+    stderr = process.communicate(timeout=60)[1]
+    match = re.search(r"step (\d+): out of memory .*; the last good values \(after step (\d+)\) are in", stderr)
+    assert process.returncode == 1 and match and int(match[1]) == int(match[2]) + 1, stderr
+    good(*command, match[2], "-o", tmp_path / "same.onnx")
+    assert (tmp_path / "o.onnx").read_bytes() == (tmp_path / "same.onnx").read_bytes()
+
+
+def test_a_batch_that_is_too_large_says_so(files, tmp_path):
+    skip_with_address_checker()
+    for command in (["eval", files / "plain.onnx", "--data", files / "f.npy"],
+                    ["compare", files / "plain.onnx", files / "plain.onnx"]):
+        result = limited(*command, "--batch", "65536", limit=400_000_000, kind=resource.RLIMIT_AS)
+        assert result.returncode == 1 and "plain.onnx': " in result.stderr, result.stderr
+        assert result.stderr.endswith("; use a smaller --batch\n") and result.stderr.count("plain.onnx'") == 1
 
 
 def test_a_file_above_the_limit_is_an_error(files, trained, tmp_path):
