@@ -2,9 +2,11 @@
 #include "adapters.h"
 #include "groups.h"
 #include "report.h"
+#include "runtime/lower.h"
 #include "signals.h"
 
 #include <inttypes.h>
+#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,6 +82,73 @@ static enum lorac_status print_report(struct lorac_model *model, const struct lo
     return LORAC_OK;
 }
 
+// ---- notes: what was asked for is done, but may not be what was meant
+
+static void note_rank(const struct lorac_call *call, const struct lorac_inject_plan *plan)
+{
+    const struct inject_settings *settings = call->options.settings;
+    const struct lorac_conv_row *example = NULL;
+    int64_t example_rank = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < plan->row_count; i++) {
+        const struct lorac_conv_row *row = &plan->rows[i];
+        if (!row->adapted)
+            continue;
+        int64_t rows = row->dims[0] * row->dims[2], columns = row->dims[1] * row->dims[3];
+        int64_t full = rows < columns ? rows : columns;
+        if (row->R <= full)
+            continue;
+        count++;
+        if (!example) {
+            example = row;
+            example_rank = full;
+        }
+    }
+    if (example)
+        lorac_report_note(call,
+                          "note: rank %" PRId64 " is above the full rank of %zu convolution%s (e.g. '%s': inner "
+                          "dimension %" PRId64 " of %" PRId64 "): a smaller --rank loses nothing",
+                          settings->adapters.rank, count, count == 1 ? "" : "s", example->name, example->R,
+                          example_rank);
+}
+
+static void note_exclude(const struct lorac_call *call, const struct lorac_inject_plan *plan)
+{
+    const struct inject_settings *settings = call->options.settings;
+    const char *pattern = settings->adapters.exclude;
+    regex_t regex;
+    bool found = false;
+    if (!pattern || regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        return;
+    for (size_t i = 0; i < plan->row_count && !found; i++)
+        found = regexec(&regex, plan->rows[i].name, 0, NULL, 0) == 0;
+    regfree(&regex);
+    if (!found)
+        lorac_report_note(call, "note: --exclude '%s' matches no convolution; see inspect for the names", pattern);
+}
+
+// Any ONNX model can be injected, but not every one can be trained here. One whose input size is free is not tried:
+// train is told the size.
+static void note_training(const struct lorac_call *call, struct lorac_model *model)
+{
+    const struct lorac_lower_options options = {.batch = 2, .training = true};
+    struct lorac_input_shape input;
+    struct lorac_meta meta;
+    struct lorac_program *program = NULL;
+    struct lorac_error reason = {0};
+    enum lorac_status status = lorac_input_shape(model, &input, &reason);
+    if (status == LORAC_OK && (input.height == 0 || input.width == 0))
+        return;
+    if (status == LORAC_OK)
+        status = lorac_meta_read(model, &meta, &reason);
+    if (status == LORAC_OK)
+        status = lorac_lower(model, &meta, &options, &program, &reason);
+    if (status != LORAC_OK && status != LORAC_ERROR_MEMORY)
+        lorac_report_note(call, "note: this model cannot be trained yet: %s; lorac-onnx inspect lists all",
+                          reason.message);
+    lorac_program_free(program);
+}
+
 static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_error *error)
 {
     const struct inject_settings *settings = call->options.settings;
@@ -106,11 +175,15 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
                           "that says the same, but not the same bytes",
                           call->operands[0]);
     LORAC_TRY(lorac_pass_inject.run(model, &options, &report, error));
+    note_rank(call, &plan);
+    note_exclude(call, &plan);
     lorac_signals_hold();
     enum lorac_status saved = lorac_model_save(model, settings->output, error);
     lorac_signals_release();
     LORAC_TRY(saved);
-    return print_report(model, &plan, settings->output, error);
+    LORAC_TRY(print_report(model, &plan, settings->output, error));
+    note_training(call, model);
+    return LORAC_OK;
 }
 
 static enum lorac_exit run(const struct lorac_call *call)

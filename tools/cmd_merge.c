@@ -75,6 +75,9 @@ static enum lorac_status run_trained(const struct lorac_call *call, struct lorac
         status = check_injected(&net->meta, call->operands[0], error);
     if (status == LORAC_OK)
         status = lorac_comparison_first(comparison, net, call->operands[0], error);
+    // Known classes: the model could be made ready, and it is the data that is not supported.
+    if (status == LORAC_ERROR_UNSUPPORTED && net && comparison->classes == 0)
+        lorac_report_append(error, "; --no-check merges without running it");
     lorac_close(net);
     return status;
 }
@@ -107,24 +110,16 @@ static enum lorac_status run_merged(const struct merged *merged, struct lorac_co
     return status;
 }
 
-// A model that the runtime cannot run can be merged all the same.
-static enum lorac_status point_at_no_check(enum lorac_status status, struct lorac_error *error)
-{
-    if (status == LORAC_ERROR_UNSUPPORTED)
-        lorac_report_append(error, "; --no-check merges without running it");
-    return status;
-}
-
 static enum lorac_status merge_checked(const struct lorac_call *call, struct lorac_comparison *comparison,
                                        struct merged *merged, struct lorac_error *error)
 {
     const struct merge_settings *settings = call->options.settings;
     LORAC_TRY(check_settings(call, settings, error));
     if (settings->check)
-        LORAC_TRY(point_at_no_check(run_trained(call, comparison, error), error));
+        LORAC_TRY(run_trained(call, comparison, error));
     LORAC_TRY(merge(call->operands[0], merged, error));
     if (settings->check)
-        LORAC_TRY(point_at_no_check(run_merged(merged, comparison, error), error));
+        LORAC_TRY(run_merged(merged, comparison, error));
     lorac_signals_hold();
     enum lorac_status written = lorac_file_write(settings->output, merged->bytes, merged->byte_count, error);
     lorac_signals_release();

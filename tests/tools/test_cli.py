@@ -322,6 +322,52 @@ def test_fresh_merge_gives_the_file_back(files, tmp_path):
     assert (tmp_path / "o.onnx").read_bytes() == (files / "plain.onnx").read_bytes()
 
 
+def test_inject_notes_what_may_not_be_meant(files, tmp_path):
+    for options, note in [
+            (["--exclude", "layr1"], "note: --exclude 'layr1' matches no convolution; see inspect for the names"),
+            (["--rank", "9"], "note: rank 9 is above the full rank of "),
+            (["--rank", "64"], "note: rank 64 is above the full rank of 8 convolutions (e.g. '")]:
+        (line,) = good("inject", files / "plain.onnx", "-o", tmp_path / "o.onnx", *options).stderr.splitlines()
+        assert line.startswith(f"lorac-onnx inject: {note}"), line
+        assert good("inject", files / "plain.onnx", "-o", tmp_path / "o.onnx", *options, "--quiet").stderr == ""
+    # Full rank itself is no reason for a note: 3x3 convolutions of 8 channels, 24 of 24.
+    quiet = good("inject", files / "plain.onnx", "-o", tmp_path / "o.onnx", "--rank", "8", "--exclude", "layer1")
+    assert quiet.stderr == ""
+
+
+def test_a_model_that_cannot_be_trained_is_injected_and_merged(files, tmp_path):
+    model = onnx.load(files / "plain.onnx")
+    for node in model.graph.node:
+        if node.op_type == "Relu":
+            node.op_type, node.name = "Sin", "wave"
+            break
+    onnx.save(model, tmp_path / "i.onnx")
+    result = good("inject", tmp_path / "i.onnx", "-o", tmp_path / "o.onnx")
+    assert "adapters on 8 of 9 convolutions" in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert re.search(r"note: this model cannot be trained yet: node 'wave' \(Sin\).*; lorac-onnx inspect lists all$", line)
+    onnx.checker.check_model(str(tmp_path / "o.onnx"), full_check=True)
+    refused = run("merge", tmp_path / "o.onnx", "-o", tmp_path / "m.onnx")
+    assert refused.returncode == 1 and refused.stderr.endswith("; --no-check merges without running it\n")
+    assert f"'{tmp_path}/o.onnx': node 'wave' (Sin)" in refused.stderr and not (tmp_path / "m.onnx").exists()
+    good("merge", tmp_path / "o.onnx", "-o", tmp_path / "m.onnx", "--no-check")
+    assert (tmp_path / "m.onnx").read_bytes() == (tmp_path / "i.onnx").read_bytes()
+    for command in (["train", tmp_path / "o.onnx", "-o", tmp_path / "t.onnx", "--mean", "0", "--data", files / "x.npy",
+                     "--labels", files / "y.npy"], ["eval", tmp_path / "o.onnx", "--data", files / "f.npy"]):
+        result = run(*command)
+        assert result.returncode == 1 and result.stderr.count("o.onnx'") == 1, result.stderr
+        assert f"'{tmp_path}/o.onnx': node 'wave' (Sin)" in result.stderr
+
+
+def test_bad_data_is_found_before_memory_is_taken(files, tmp_path):
+    skip_with_address_checker()
+    for command in (["train", files / "injected.onnx", "-o", tmp_path / "o.onnx", "--labels", files / "y.npy"],
+                    ["eval", files / "injected.onnx"]):
+        result = limited(*command, "--data", files / "wide.npy", "--batch", "65536", limit=400_000_000,
+                         kind=resource.RLIMIT_AS)
+        assert result.returncode == 1 and "wide.npy" in result.stderr and "memory" not in result.stderr
+
+
 @pytest.fixture(scope="session")
 def trained(files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
