@@ -69,6 +69,7 @@ def save_bad_files(folder, images, labels):
     np.save(folder / "wide.npy", np.zeros((COUNT, SIDE, SIDE + 4, 3), np.uint8))
     np.save(folder / "first.npy", images.transpose(0, 3, 1, 2).copy())
     np.save(folder / "double.npy", images.astype(np.float64))
+    np.save(folder / "none.npy", images[:0])
     np.save(folder / "fewer.npy", labels[:-1])
     np.save(folder / "float_y.npy", labels.astype(np.float32))
     np.save(folder / "matrix_y.npy", np.eye(CLASSES)[labels].astype(np.int64))
@@ -138,6 +139,11 @@ BAD = [
     ("inject {f}/plain.onnx -o out.onnx --mean 1,2", 2, "mean"),
     ("inject {f}/folded.onnx -o out.onnx --bn train", 2, "BatchNormalization"),
     ("merge {f}/injected.onnx -o out.onnx --no-check --tolerance 1", 2, "--no-check contradicts --tolerance"),
+    ("inject {f}/sine.onnx -o out.onnx", 2, "use --no-train-last"),
+    ("inject {f}/sine.onnx -o out.onnx --no-train-last", 2, "nothing would be trainable"),
+    ("inject {f}/sine.onnx -o out.onnx --no-train-last --train-first", 2, "--train-first: the model has no"),
+    ("inject {f}/plain.onnx -o out.onnx --layers none", 2, "--layers 'none' leaves no convolution to adapt"),
+    (EVAL.replace("x.npy", "none.npy"), 2, "holds no images"),
     ("injekt", 2, "unknown command 'injekt': did you mean 'inject'?"),
     ("--train", 2, "unknown option '--train': the command comes first"),
     ("help trian", 2, "unknown command 'trian'"),
