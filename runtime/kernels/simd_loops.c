@@ -1,6 +1,8 @@
 // Compiled once for each instruction set: LORAC_SIMD_VARIANT names the set, LORAC_SIMD_LANES is its floats a register.
 #include "simd.h"
 
+#include "runtime/finite.h"
+
 #include <string.h>
 
 #define JOIN_(a, b) a##b
@@ -150,19 +152,6 @@ static void batch_norm_backward(float *restrict dx, const float *restrict dy, co
         }
 }
 
-// A float is NaN or infinite where all bits of its exponent are set; on bits, so that no optimisation of arithmetic can
-// take the test away.
-static bool all_finite(const float *x, size_t count)
-{
-    unsigned bad = 0;
-    for (size_t i = 0; i < count; i++) {
-        unsigned bits;
-        memcpy(&bits, x + i, sizeof bits);
-        bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return !bad;
-}
-
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 
@@ -178,5 +167,5 @@ const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .column_square_sum = column_square_sum,
     .column_product_sum = column_product_sum,
     .batch_norm_backward = batch_norm_backward,
-    .all_finite = all_finite,
+    .all_finite = lorac_values_finite,
 };

@@ -1,5 +1,5 @@
 #include "fill.h"
-#include "finite.h"
+#include "runtime/finite.h"
 #include "loop.h"
 
 // The present batch and the sums so far.

@@ -1,6 +1,6 @@
 #include "fill.h"
 
-#include "finite.h"
+#include "runtime/finite.h"
 #include "runtime/kernels/parallel.h"
 
 #include <assert.h>

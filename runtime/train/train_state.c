@@ -3,8 +3,8 @@
 // Work is cut into ranges of RANGE elements of one tensor; which range a thread gets makes no difference to any value.
 #include "optimizer.h"
 
-#include "finite.h"
 #include "proto/size.h"
+#include "runtime/finite.h"
 #include "runtime/kernels/parallel.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-// One question that the training code asks everywhere.
+// One question that is asked of weights, images, logits, gradients and new parameters alike.
 #ifndef LORAC_FINITE_H
 #define LORAC_FINITE_H
 
