@@ -250,7 +250,7 @@ static enum lorac_status refresh(struct lorac_session *session, struct lorac_err
 {
     struct lorac_program *program = session->program;
     for (size_t i = 0; session->stale && i < program->step_count; i++)
-        if (program->steps[i].kernel->refresh)
+        if (program->steps[i].has_trainable && program->steps[i].kernel->refresh)
             LORAC_TRY(program->steps[i].kernel->refresh(&program->steps[i], &session->env, error));
     session->stale = false;
     return LORAC_OK;

@@ -229,11 +229,6 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     return rebuild(step, env, error);
 }
 
-static enum lorac_status refresh(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
-{
-    return step->has_trainable ? rebuild(step, env, error) : LORAC_OK;
-}
-
 static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct conv *conv = step->config;
@@ -278,7 +273,7 @@ const struct lorac_kernel lorac_kernel_conv = {
     .lower = lower,
     .memory = memory,
     .create = create,
-    .refresh = refresh,
+    .refresh = rebuild,
     .forward = forward,
     .backward = backward,
     .destroy = destroy,

@@ -148,11 +148,6 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     return rebuild(step, env, error);
 }
 
-static enum lorac_status refresh(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
-{
-    return step->has_trainable ? rebuild(step, env, error) : LORAC_OK;
-}
-
 static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     lorac_xnn_run(((struct state *)step->state)->forward, env->pool);
@@ -239,7 +234,7 @@ const struct lorac_kernel lorac_kernel_gemm = {
     .lower = lower_gemm,
     .memory = memory,
     .create = create,
-    .refresh = refresh,
+    .refresh = rebuild,
     .forward = forward,
     .backward = backward,
     .destroy = destroy,
@@ -252,7 +247,7 @@ const struct lorac_kernel lorac_kernel_mat_mul = {
     .lower = lower_mat_mul,
     .memory = memory,
     .create = create,
-    .refresh = refresh,
+    .refresh = rebuild,
     .forward = forward,
     .backward = backward,
     .destroy = destroy,

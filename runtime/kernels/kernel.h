@@ -31,6 +31,7 @@ struct lorac_kernel {
     // scratch_bytes and the params' `kept`. NULL: nothing to say beyond lower.
     enum lorac_status (*memory)(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error);
     enum lorac_status (*create)(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error);
+    // Called for steps with a trainable parameter.
     enum lorac_status (*refresh)(struct lorac_step *step, const struct lorac_kernel_env *env,
                                  struct lorac_error *error);
     void (*forward)(struct lorac_step *step, const struct lorac_kernel_env *env);
