@@ -103,26 +103,23 @@ static const struct lorac_constant *input(const struct evaluation *e, size_t i)
     return i < e->input_count ? e->inputs[i] : NULL;
 }
 
-// Small integer lists come as an attribute in old operator sets and as an input in new ones.
-struct int_list {
-    bool given;
-    size_t count;
-    int64_t values[LORAC_CONSTANT_MAX_RANK];
-};
-
-static enum lorac_status int_list(const struct evaluation *e, const char *attribute, size_t i, struct int_list *out)
+bool lorac_int_list_read(const Onnx__NodeProto *node, const char *attribute, const struct lorac_constant *constant,
+                         struct lorac_int_list *out)
 {
     memset(out, 0, sizeof(*out));
-    const int64_t *values;
-    const struct lorac_constant *constant = input(e, i);
-    size_t count = constant ? constant->count : lorac_node_ints(e->node, attribute, &values);
-    if (count > LORAC_CONSTANT_MAX_RANK)
-        return refuse(e, "a list of more than 8 axes");
-    out->given = constant || lorac_node_attribute(e->node, attribute);
-    out->count = count;
-    for (size_t k = 0; k < count; k++)
+    const int64_t *values = NULL;
+    out->count = constant ? constant->count : lorac_node_ints(node, attribute, &values);
+    out->given = constant || lorac_node_attribute(node, attribute);
+    for (size_t k = 0; k < out->count && k < LORAC_CONSTANT_MAX_RANK; k++)
         out->values[k] = constant ? lorac_constant_int(constant, k) : values[k];
-    return LORAC_OK;
+    return out->count <= LORAC_CONSTANT_MAX_RANK;
+}
+
+static enum lorac_status int_list(const struct evaluation *e, const char *attribute, size_t i,
+                                  struct lorac_int_list *out)
+{
+    return lorac_int_list_read(e->node, attribute, input(e, i), out) ? LORAC_OK
+                                                                     : refuse(e, "a list of more than 8 axes");
 }
 
 static bool normalize_axis(int64_t *axis, size_t rank)
@@ -227,7 +224,7 @@ static enum lorac_status eval_gather(const struct evaluation *e, struct lorac_co
 static enum lorac_status eval_unsqueeze(const struct evaluation *e, struct lorac_constant *out)
 {
     const struct lorac_constant *x = input(e, 0);
-    struct int_list axes;
+    struct lorac_int_list axes;
     LORAC_TRY(int_list(e, "axes", 1, &axes));
     size_t rank = x->rank + axes.count;
     bool fresh[LORAC_CONSTANT_MAX_RANK] = {false};
@@ -248,7 +245,7 @@ static enum lorac_status eval_unsqueeze(const struct evaluation *e, struct lorac
 static enum lorac_status eval_squeeze(const struct evaluation *e, struct lorac_constant *out)
 {
     const struct lorac_constant *x = input(e, 0);
-    struct int_list axes;
+    struct lorac_int_list axes;
     LORAC_TRY(int_list(e, "axes", 1, &axes));
     bool gone[LORAC_CONSTANT_MAX_RANK] = {false};
     for (size_t i = 0; i < axes.count; i++) {
@@ -416,7 +413,7 @@ bool lorac_slice_axis(int64_t size, int64_t start, int64_t end, int64_t step, in
 static enum lorac_status eval_slice(const struct evaluation *e, struct lorac_constant *out)
 {
     const struct lorac_constant *x = input(e, 0);
-    struct int_list starts, ends, axes, steps;
+    struct lorac_int_list starts, ends, axes, steps;
     LORAC_TRY(int_list(e, "starts", 1, &starts));
     LORAC_TRY(int_list(e, "ends", 2, &ends));
     LORAC_TRY(int_list(e, "axes", 3, &axes));

@@ -19,6 +19,17 @@ enum lorac_status lorac_constant_shape(const int64_t *dims, size_t rank, int64_t
                                        struct lorac_arena *arena, struct lorac_constant *out,
                                        struct lorac_error *error);
 
+// A short list of integers: an attribute in old operator sets, a constant input in new ones.
+struct lorac_int_list {
+    bool given;
+    size_t count; // as in the file; at most LORAC_CONSTANT_MAX_RANK values are kept
+    int64_t values[LORAC_CONSTANT_MAX_RANK];
+};
+
+// From [constant], or from the attribute where that is NULL. False where there are more values than are kept.
+bool lorac_int_list_read(const Onnx__NodeProto *node, const char *attribute, const struct lorac_constant *constant,
+                         struct lorac_int_list *out);
+
 // Reshape's rule (0 copies, -1 infers); false where the target does not fit.
 bool lorac_reshape_dims(const int64_t *dims, size_t rank, const int64_t *target, size_t target_rank, bool allow_zero,
                         int64_t *out);

@@ -42,33 +42,21 @@ static enum lorac_status finish(struct lorac_lowering *lowering, const Onnx__Nod
                                  (size_t)crop->out[AXIS_C], matrix, error);
 }
 
-// A list of integers from input [i] or, where that is absent, from the attribute.
-struct ints {
-    bool given;
-    size_t count;
-    int64_t values[LORAC_CONSTANT_MAX_RANK];
-};
-
+// The list at input [i] or, where that is absent, in the attribute.
 static enum lorac_status read_ints(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
-                                   const char *attribute, struct ints *out, struct lorac_error *error)
+                                   const char *attribute, struct lorac_int_list *out, struct lorac_error *error)
 {
-    memset(out, 0, sizeof(*out));
-    const int64_t *values = NULL;
     const struct lorac_constant *constant = NULL;
     if (!lorac_lowering_absent(node, i))
         LORAC_TRY(lorac_lowering_constant(lowering, node, i, &constant, error));
-    out->count = constant ? constant->count : lorac_node_ints(node, attribute, &values);
-    out->given = constant || lorac_node_attribute(node, attribute);
-    if (out->count > LORAC_CONSTANT_MAX_RANK)
+    if (!lorac_int_list_read(node, attribute, constant, out))
         return lorac_refuse(node, error, "%s has %zu values; at most %d are supported", attribute, out->count,
                             LORAC_CONSTANT_MAX_RANK);
-    for (size_t k = 0; k < out->count; k++)
-        out->values[k] = constant ? lorac_constant_int(constant, k) : values[k];
     return LORAC_OK;
 }
 
 // The axis that entry [k] speaks of: 0 is the batch, 1 to 3 are C, H, W. ONNX forbids naming one twice.
-static enum lorac_status axis_of(const Onnx__NodeProto *node, const struct ints *axes, size_t k, int64_t rank,
+static enum lorac_status axis_of(const Onnx__NodeProto *node, const struct lorac_int_list *axes, size_t k, int64_t rank,
                                  int64_t *axis, struct lorac_error *error)
 {
     *axis = axes->given ? axes->values[k] : (int64_t)k;
@@ -95,8 +83,9 @@ static enum lorac_status read_fill(struct lorac_lowering *lowering, const Onnx__
     return LORAC_OK;
 }
 
-static enum lorac_status apply_pads(const Onnx__NodeProto *node, const struct ints *pads, const struct ints *axes,
-                                    int64_t rank, struct crop *crop, struct lorac_error *error)
+static enum lorac_status apply_pads(const Onnx__NodeProto *node, const struct lorac_int_list *pads,
+                                    const struct lorac_int_list *axes, int64_t rank, struct crop *crop,
+                                    struct lorac_error *error)
 {
     size_t count = axes->given ? axes->count : (size_t)rank;
     if (pads->count != 2 * count)
@@ -126,7 +115,7 @@ static enum lorac_status lower_pad(struct lorac_lowering *lowering, const Onnx__
     if (strcmp(mode, "constant") != 0)
         return lorac_refuse(node, error, "mode '%s' is not supported; 'constant' is", mode);
     struct crop crop = identity_of(&program->values[x]);
-    struct ints pads, axes;
+    struct lorac_int_list pads, axes;
     LORAC_TRY(read_ints(lowering, node, 1, "pads", &pads, error));
     LORAC_TRY(read_ints(lowering, node, 3, "axes", &axes, error));
     LORAC_TRY(read_fill(lowering, node, &crop.fill, error));
@@ -138,7 +127,7 @@ static enum lorac_status lower_slice(struct lorac_lowering *lowering, const Onnx
                                      struct lorac_step *step, struct lorac_error *error)
 {
     uint32_t x;
-    struct ints starts, ends, axes, steps;
+    struct lorac_int_list starts, ends, axes, steps;
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
     LORAC_TRY(read_ints(lowering, node, 1, "starts", &starts, error));
     LORAC_TRY(read_ints(lowering, node, 2, "ends", &ends, error));

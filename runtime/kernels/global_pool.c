@@ -2,6 +2,7 @@
 #include "kernel_list.h"
 
 #include "parallel.h"
+#include "runtime/constant_internal.h"
 #include "xnn_step.h"
 
 struct global_pool {
@@ -32,23 +33,18 @@ static enum lorac_status lower_global(struct lorac_lowering *lowering, const Onn
 static enum lorac_status lower_mean(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                     struct lorac_step *step, struct lorac_error *error)
 {
-    int64_t axes[4];
-    const int64_t *given;
-    size_t count = lorac_node_ints(node, "axes", &given);
+    struct lorac_int_list axes;
     const struct lorac_constant *constant = NULL;
-    if (!lorac_lowering_absent(node, 1)) {
+    if (!lorac_lowering_absent(node, 1))
         LORAC_TRY(lorac_lowering_constant(lowering, node, 1, &constant, error));
-        count = constant->count;
-    }
-    if (count != 2)
-        return lorac_refuse(node, error, "it reduces %zu axes; the two axes H and W are supported", count);
+    if (!lorac_int_list_read(node, "axes", constant, &axes) || axes.count != 2)
+        return lorac_refuse(node, error, "it reduces %zu axes; the two axes H and W are supported", axes.count);
     bool seen[4] = {false};
     for (size_t i = 0; i < 2; i++) {
-        axes[i] = constant ? lorac_constant_int(constant, i) : given[i];
-        axes[i] += axes[i] < 0 ? 4 : 0;
-        if (axes[i] < 0 || axes[i] > 3)
-            return lorac_refuse(node, error, "axis %lld is outside rank 4", (long long)axes[i]);
-        seen[axes[i]] = true;
+        int64_t axis = axes.values[i] + (axes.values[i] < 0 ? 4 : 0);
+        if (axis < 0 || axis > 3)
+            return lorac_refuse(node, error, "axis %lld is outside rank 4", (long long)axis);
+        seen[axis] = true;
     }
     if (!seen[2] || !seen[3])
         return lorac_refuse(node, error, "it reduces other axes than H and W");
