@@ -4,7 +4,7 @@
 #ifndef LORAC_LOWER_H
 #define LORAC_LOWER_H
 
-#include "constant.h"
+#include "proto/constant.h"
 #include "program.h"
 
 struct lorac_lower_options {

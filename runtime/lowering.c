@@ -1,7 +1,7 @@
 // What kernels ask of the lowering inside their `lower`.
 #include "lower_internal.h"
 
-#include "constant_internal.h"
+#include "proto/constant_internal.h"
 #include "kernels/kernel.h"
 #include "proto/size.h"
 #include "proto/tensor.h"

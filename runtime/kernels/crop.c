@@ -3,7 +3,7 @@
 #include "kernel_list.h"
 
 #include "parallel.h"
-#include "runtime/constant_internal.h"
+#include "proto/constant_internal.h"
 
 #include <string.h>
 

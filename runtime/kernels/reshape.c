@@ -4,7 +4,7 @@
 // [C, H, W], we hold [H, W, C], so the elements have to move.
 #include "kernel_list.h"
 
-#include "runtime/constant_internal.h"
+#include "proto/constant_internal.h"
 #include "parallel.h"
 
 struct flatten {

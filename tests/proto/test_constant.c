@@ -2,7 +2,7 @@
 // as type, dims and elements; or the reason why it is refused.
 #include "check.h"
 #include "ref/graph.h"
-#include "runtime/constant.h"
+#include "proto/constant.h"
 
 #include <inttypes.h>
 

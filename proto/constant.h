@@ -3,8 +3,8 @@
 #ifndef LORAC_CONSTANT_H
 #define LORAC_CONSTANT_H
 
-#include "proto/arena.h"
-#include "proto/model.h"
+#include "arena.h"
+#include "model.h"
 
 enum { LORAC_CONSTANT_MAX_RANK = 8 };
 

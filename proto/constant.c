@@ -1,8 +1,8 @@
 #include "constant.h"
 
 #include "constant_internal.h"
-#include "proto/size.h"
-#include "proto/tensor.h"
+#include "size.h"
+#include "tensor.h"
 
 #include <string.h>
 
