@@ -294,6 +294,8 @@ static enum lorac_status run(struct lorac_model *model, const void *options_, st
     meta.tool = options->tool ? options->tool : "lorac-onnx";
     if (options->input.given)
         meta.input = options->input;
+    if (options->output)
+        LORAC_TRY(lorac_meta_output(model, &meta, options->output, &meta.output, error));
     LORAC_TRY(add_adapters(model, options, &plan, &meta, error));
     LORAC_TRY(lorac_meta_write(model, &meta, error));
     report->changed = options->train_all ? meta.trainable_count : meta.adapter_count;

@@ -19,6 +19,8 @@ struct lorac_inject_options {
     enum lorac_bn_mode bn;         // frozen; train is refused where the model has no BatchNormalization,
                                    // or one whose statistics are shared or no constants
     struct lorac_input_meta input; // recorded where given
+    const char *output;            // the graph output that is trained, recorded as lorac.output; NULL: what the model's
+                                   // lorac.output says, else the first
     const char *tool;              // recorded as lorac.tool; NULL: "lorac-onnx"
 };
 

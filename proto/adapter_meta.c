@@ -19,6 +19,7 @@ static const char KEY_BN[] = "lorac.bn";
 static const char KEY_SEED[] = "lorac.seed";
 static const char KEY_INPUT[] = "lorac.input";
 static const char KEY_CLASSES[] = "lorac.classes";
+static const char KEY_OUTPUT[] = "lorac.output";
 static const char KEY_TOOL[] = "lorac.tool";
 
 // Indexed by the enums of the header.
@@ -351,7 +352,7 @@ static enum lorac_status refuse_leftovers(const struct lorac_model *model, struc
 static enum lorac_status refuse_repeated_keys(const struct lorac_model *model, struct lorac_error *error)
 {
     const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN,
-                                KEY_SEED,   KEY_TOOL, KEY_INPUT,    KEY_CLASSES};
+                                KEY_SEED,   KEY_TOOL, KEY_INPUT,    KEY_CLASSES,   KEY_OUTPUT};
     const Onnx__ModelProto *proto = model->proto;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         size_t count = 0;
@@ -379,6 +380,11 @@ enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *
     const char *classes = lorac_model_metadata(model, KEY_CLASSES);
     if (classes)
         LORAC_TRY(lorac_json_read_names(model->arena, KEY_CLASSES, classes, &meta.class_count, &meta.classes, error));
+    meta.output = lorac_model_metadata(model, KEY_OUTPUT);
+    if (meta.output && !lorac_model_is_graph_output(model, meta.output))
+        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                               "metadata '%s' is '%s', which is no output of the model; inject the base model again",
+                               KEY_OUTPUT, meta.output);
     *out = meta;
     return LORAC_OK;
 }
@@ -486,6 +492,8 @@ enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac
         LORAC_TRY(write_input(model, &meta->input, error));
     if (meta->class_count > 0 && !same_classes(model, meta))
         LORAC_TRY(write_names(model, KEY_CLASSES, meta->class_count, meta->classes, error));
+    if (meta->output)
+        LORAC_TRY(lorac_model_set_metadata(model, KEY_OUTPUT, meta->output, error));
     return lorac_model_set_metadata(model, KEY_TOOL, meta->tool, error);
 }
 
@@ -494,4 +502,33 @@ void lorac_meta_erase(struct lorac_model *model)
     const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN, KEY_SEED, KEY_TOOL};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         lorac_model_erase_metadata(model, keys[i]);
+}
+
+// ---- which output
+
+// "'a', 'b'", cut where it is long.
+static void list_outputs(const Onnx__GraphProto *graph, char *text, size_t bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < graph->n_output && used < bytes; i++) {
+        int length = snprintf(text + used, bytes - used, "%s'%s'", i ? ", " : "", graph->output[i]->name);
+        used += length > 0 ? (size_t)length : bytes;
+    }
+}
+
+enum lorac_status lorac_meta_output(const struct lorac_model *model, const struct lorac_meta *meta, const char *wanted,
+                                    const char **out, struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    const char *name = wanted ? wanted : meta ? meta->output : NULL;
+    char outputs[512];
+    if (graph->n_output == 0)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "the model has no output");
+    if (name && !lorac_model_is_graph_output(model, name)) {
+        list_outputs(graph, outputs, sizeof outputs);
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model has no output '%s'; it has %s", name, outputs);
+    }
+    *out = name ? name : graph->output[0]->name;
+    return LORAC_OK;
 }

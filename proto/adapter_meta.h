@@ -63,22 +63,29 @@ struct lorac_meta {
     struct lorac_input_meta input;
     size_t class_count; // 0: no lorac.classes
     const char **classes;
-    const char *tool; // "lorac-onnx 0.1.0"
+    const char *output; // lorac.output: the graph output that is trained and evaluated; NULL: the first
+    const char *tool;   // "lorac-onnx 0.1.0"
 };
 
-// Reads and checks the entries; a plain model gives injected == false (lorac.input and lorac.classes are read all
-// the same). Errors: FORMAT (bad JSON, missing or repeated keys, wrong types, entries that contradict each other),
+// Reads and checks the entries; a plain model gives injected == false (lorac.input, lorac.classes and lorac.output are
+// read all the same). Errors: FORMAT (bad JSON, missing or repeated keys, wrong types, entries that contradict each other),
 // UNSUPPORTED (a newer lorac.format, form "branch"), MISMATCH (a trainable name that is no float32 constant of the
-// model, an adapter's convolution that the model does not have), naming the key.
+// model, an adapter's convolution or an output that the model does not have), naming the key.
 enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error);
 
 // Writes every entry of [meta], which must say injected (lorac.input only where given, lorac.classes only where
-// class_count > 0; an entry of these two that already says the same keeps its text). Errors: FORMAT (a name that is
+// class_count > 0, lorac.output only where not NULL; an entry of these that already says the same keeps its text). Errors: FORMAT (a name that is
 // not UTF-8 cannot be written as JSON), MEMORY.
 enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta, struct lorac_error *error);
 
-// Removes the entries that inject made: all of the above but lorac.input and lorac.classes.
+// Removes the entries that inject made: all of the above but lorac.input, lorac.classes and lorac.output.
 void lorac_meta_erase(struct lorac_model *model);
+
+// The graph output that is trained and evaluated: [wanted] where not NULL, else what the record says, else the model's
+// first. [meta] may be NULL: no record. *out lives as long as the model. Errors: ARGUMENT (the model has no output of
+// that name; the message lists those it has), FORMAT (it has none at all).
+enum lorac_status lorac_meta_output(const struct lorac_model *model, const struct lorac_meta *meta, const char *wanted,
+                                    const char **out, struct lorac_error *error);
 
 // R for a kernel of kh x kw: rank*max(kh, kw) (setting `kernel`) or rank (`plain`). 0 where that overflows or an
 // argument is below 1.
@@ -87,11 +94,18 @@ int64_t lorac_adapter_inner(int64_t rank, enum lorac_rank_setting setting, int64
 // Where an adapter is in the graph, checked: every node, tensor and shape is as the format says
 // (MISMATCH else, naming the convolution and what is off).
 struct lorac_adapter_site {
-    Onnx__NodeProto *conv, *matmul, *reshape, *mul, *add;
-    Onnx__TensorProto *w0;                    // initialiser or Constant's tensor
-    Onnx__TensorProto *a, *b, *shape, *scale; // initialisers
-    int64_t M, Cg, kh, kw, R;                 // W0 [M, Cg, kh, kw], A [R, Cg*kw], B [M*kh, R]
+    enum lorac_adapter_form form;
+    Onnx__NodeProto *conv;
+    Onnx__TensorProto *w0;           // initialiser or Constant's tensor
+    Onnx__TensorProto *a, *b;        // initialisers
+    int64_t M, Cg, kh, kw, R, group; // W0 [M, Cg, kh, kw], A [R, Cg*kw], B [M*kh, R]
     double s; // alpha / rank, computed in double; the scale initialiser holds it rounded to float
+    // What inject added: taking all of it out, and giving the users of [output] and the Conv's input 1 what they had,
+    // leaves the base model. The arrays are in the model's arena.
+    size_t node_count, tensor_count;
+    Onnx__NodeProto **nodes;     // in graph order
+    Onnx__TensorProto **tensors; // initialisers: A, B and the small ones (shape, scale)
+    const char *output;          // the value that stands for the Conv's output; NULL: the Conv's output itself
 };
 enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
                                        struct lorac_adapter_site *out, struct lorac_error *error);
