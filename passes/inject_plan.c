@@ -382,7 +382,8 @@ static int64_t count_parameters(const struct planner *planner)
     }
     for (size_t i = 0; i < planner->meta.adapter_count; i++) {
         const struct lorac_adapter_site *site = &planner->sites[i].site;
-        total -= float_elements(site->a) + float_elements(site->b) + float_elements(site->scale);
+        for (size_t t = 0; t < site->tensor_count; t++)
+            total -= float_elements(site->tensors[t]);
     }
     return total;
 }

@@ -153,13 +153,11 @@ static enum lorac_status take_out(struct lorac_model *model, const struct work *
                                   struct lorac_error *error)
 {
     const struct lorac_adapter_site *site = &work->site;
-    const Onnx__NodeProto *const nodes[] = {site->add, site->mul, site->reshape, site->matmul};
-    const Onnx__TensorProto *const tensors[] = {site->a, site->b, site->shape, site->scale};
     LORAC_TRY(lorac_model_set_node_input(model, site->conv, 1, weight, error));
-    for (size_t i = 0; i < 4; i++) {
-        lorac_model_erase_node(model, nodes[i]);
-        lorac_model_erase_initializer(model, tensors[i]->name);
-    }
+    for (size_t i = site->node_count; i-- > 0;)
+        lorac_model_erase_node(model, site->nodes[i]);
+    for (size_t i = 0; i < site->tensor_count; i++)
+        lorac_model_erase_initializer(model, site->tensors[i]->name);
     return LORAC_OK;
 }
 

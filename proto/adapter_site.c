@@ -6,6 +6,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+// The weight form's own parts.
+struct chain {
+    Onnx__NodeProto *matmul, *reshape, *mul, *add;
+    Onnx__TensorProto *shape, *scale;
+};
+
 enum { FLOAT32 = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
 
 // The only use of [value] in the whole model is as input [input] of an [op_type] node with [input_count] inputs and
@@ -23,16 +29,17 @@ static Onnx__NodeProto *only_user(struct lorac_model *model, const char *value, 
 }
 
 static enum lorac_status follow_chain(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                      struct lorac_adapter_site *site, struct lorac_error *error)
+                                      struct lorac_adapter_site *site, struct chain *chain,
+                                      struct lorac_error *error)
 {
     const struct {
         const char *op_type;
         size_t input, input_count; // 0: any
         Onnx__NodeProto **node;
-    } steps[] = {{"MatMul", 1, 2, &site->matmul},
-                 {"Reshape", 0, 2, &site->reshape},
-                 {"Mul", 0, 2, &site->mul},
-                 {"Add", 1, 2, &site->add},
+    } steps[] = {{"MatMul", 1, 2, &chain->matmul},
+                 {"Reshape", 0, 2, &chain->reshape},
+                 {"Mul", 0, 2, &chain->mul},
+                 {"Add", 1, 2, &chain->add},
                  {"Conv", 1, 0, &site->conv}};
     const char *value = adapter->a;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
@@ -63,17 +70,18 @@ static enum lorac_status find_initializer(struct lorac_model *model, Onnx__NodeP
 }
 
 static enum lorac_status find_tensors(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                      struct lorac_adapter_site *site, struct lorac_error *error)
+                                      struct lorac_adapter_site *site, struct chain *chain,
+                                      struct lorac_error *error)
 {
-    LORAC_TRY(find_initializer(model, site->matmul, 0, &site->b, error));
-    LORAC_TRY(find_initializer(model, site->matmul, 1, &site->a, error));
-    LORAC_TRY(find_initializer(model, site->reshape, 1, &site->shape, error));
-    LORAC_TRY(find_initializer(model, site->mul, 1, &site->scale, error));
-    const char *b = lorac_node_input(site->matmul, 0);
+    LORAC_TRY(find_initializer(model, chain->matmul, 0, &site->b, error));
+    LORAC_TRY(find_initializer(model, chain->matmul, 1, &site->a, error));
+    LORAC_TRY(find_initializer(model, chain->reshape, 1, &chain->shape, error));
+    LORAC_TRY(find_initializer(model, chain->mul, 1, &chain->scale, error));
+    const char *b = lorac_node_input(chain->matmul, 0);
     if (strcmp(b, adapter->b) != 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "B is '%s' in the graph and '%s' in the metadata", b,
                                adapter->b);
-    const char *weight = lorac_node_input(site->add, 0);
+    const char *weight = lorac_node_input(chain->add, 0);
     if (strcmp(weight, adapter->weight) != 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight is '%s' in the graph and '%s' in the metadata",
                                weight, adapter->weight);
@@ -115,6 +123,7 @@ static enum lorac_status check_weight(const struct lorac_adapter *adapter, struc
     site->Cg = dims[1];
     site->kh = dims[2];
     site->kw = dims[3];
+    site->group = lorac_node_int(site->conv, "group", 1);
     site->R = lorac_adapter_inner(adapter->rank, adapter->setting, site->kh, site->kw);
     if (count == 0 || site->R == 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is empty", adapter->weight);
@@ -123,9 +132,9 @@ static enum lorac_status check_weight(const struct lorac_adapter *adapter, struc
 
 // The shape [M, Cg, kh, kw] and the scale alpha/rank in the graph.
 static enum lorac_status check_shape_and_scale(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
-                                               struct lorac_error *error)
+                                               const struct chain *chain, struct lorac_error *error)
 {
-    const Onnx__TensorProto *shape = site->shape, *scale = site->scale;
+    const Onnx__TensorProto *shape = chain->shape, *scale = chain->scale;
     int64_t dims[4] = {0};
     if (shape->data_type != INT64 || shape->n_dims != 1 || shape->dims[0] != 4)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be INT64 [4]", shape->name);
@@ -147,25 +156,48 @@ static enum lorac_status check_shape_and_scale(const struct lorac_adapter *adapt
 }
 
 static enum lorac_status check_tensors(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
-                                       struct lorac_error *error)
+                                       const struct chain *chain, struct lorac_error *error)
 {
     LORAC_TRY(check_weight(adapter, site, error));
     if (site->Cg > INT64_MAX / site->kw || site->M > INT64_MAX / site->kh)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the dimensions of '%s' overflow", adapter->weight);
     LORAC_TRY(check_matrix(site->a, site->R, site->Cg * site->kw, error));
     LORAC_TRY(check_matrix(site->b, site->M * site->kh, site->R, error));
-    return check_shape_and_scale(adapter, site, error);
+    return check_shape_and_scale(adapter, site, chain, error);
+}
+
+// Lists what inject added.
+static enum lorac_status list_parts(struct lorac_model *model, const struct chain *chain,
+                                    struct lorac_adapter_site *site, struct lorac_error *error)
+{
+    Onnx__NodeProto *const nodes[] = {chain->matmul, chain->reshape, chain->mul, chain->add};
+    Onnx__TensorProto *const tensors[] = {site->a, site->b, chain->shape, chain->scale};
+    site->nodes = lorac_arena_alloc(model->arena, sizeof nodes);
+    site->tensors = lorac_arena_alloc(model->arena, sizeof tensors);
+    if (!site->nodes || !site->tensors)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory");
+    memcpy(site->nodes, nodes, sizeof nodes);
+    memcpy(site->tensors, tensors, sizeof tensors);
+    site->node_count = sizeof nodes / sizeof *nodes;
+    site->tensor_count = sizeof tensors / sizeof *tensors;
+    return LORAC_OK;
+}
+
+static enum lorac_status locate_weight_form(struct lorac_model *model, const struct lorac_adapter *adapter,
+                                            struct lorac_adapter_site *site, struct lorac_error *error)
+{
+    struct chain chain = {0};
+    LORAC_TRY(follow_chain(model, adapter, site, &chain, error));
+    LORAC_TRY(find_tensors(model, adapter, site, &chain, error));
+    LORAC_TRY(check_tensors(adapter, site, &chain, error));
+    return list_parts(model, &chain, site, error);
 }
 
 enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
                                        struct lorac_adapter_site *out, struct lorac_error *error)
 {
-    struct lorac_adapter_site site = {0};
-    enum lorac_status status = follow_chain(model, adapter, &site, error);
-    if (status == LORAC_OK)
-        status = find_tensors(model, adapter, &site, error);
-    if (status == LORAC_OK)
-        status = check_tensors(adapter, &site, error);
+    struct lorac_adapter_site site = {.form = adapter->form};
+    enum lorac_status status = locate_weight_form(model, adapter, &site, error);
     if (status != LORAC_OK) {
         lorac_error_prefix(error, "adapter of '%s': ", adapter->conv);
         return status;

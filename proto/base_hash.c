@@ -29,20 +29,21 @@ static enum lorac_status list_adapter_tensors(struct lorac_model *model, const s
                                               struct entry **out, size_t *count, struct lorac_error *error)
 {
     size_t adapters = meta && meta->injected ? meta->adapter_count : 0;
-    struct entry *list = lorac_arena_alloc_array(model->arena, adapters, 4 * sizeof *list);
+    // The adapters' own tensors are initialisers, each of one adapter only.
+    struct entry *list = lorac_arena_alloc_array(model->arena, model->proto->graph->n_initializer, sizeof *list);
+    size_t own = 0;
     if (!list)
         return out_of_memory(error);
     for (size_t i = 0; i < adapters; i++) {
         struct lorac_adapter_site site;
         LORAC_TRY(lorac_adapter_locate(model, &meta->adapters[i], &site, error));
-        const Onnx__TensorProto *const tensors[] = {site.a, site.b, site.shape, site.scale};
-        for (size_t t = 0; t < 4; t++)
-            list[4 * i + t] = (struct entry){tensors[t]->name, tensors[t]};
+        for (size_t t = 0; t < site.tensor_count; t++)
+            list[own++] = (struct entry){site.tensors[t]->name, site.tensors[t]};
     }
-    if (adapters > 0)
-        qsort(list, 4 * adapters, sizeof *list, compare_entries);
+    if (own > 0)
+        qsort(list, own, sizeof *list, compare_entries);
     *out = list;
-    *count = 4 * adapters;
+    *count = own;
     return LORAC_OK;
 }
 
