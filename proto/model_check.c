@@ -7,7 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { OLDEST_OPSET = 7 };
+// What the onnx package 1.23 knows. Newer ones may have changed what an operator means, and a guess would be silent.
+enum { OLDEST_IR = 3, NEWEST_IR = 14, OLDEST_OPSET = 7, NEWEST_OPSET = 28 };
 
 // The values that are known so far in a graph, and in the graphs around it.
 struct scope {
@@ -89,11 +90,75 @@ done:
 static enum lorac_status check_graph(const Onnx__GraphProto *graph, const struct scope *outer,
                                      struct lorac_error *error);
 
+// Attributes that have one type in every operator of ai.onnx, in every opset. One of another type would be read as
+// absent, and the operator would silently mean something else.
+static const struct {
+    const char *name;
+    Onnx__AttributeProto__AttributeType type;
+} TYPED_ATTRIBUTES[] = {
+#define TYPED(type, name)                                                                                              \
+    {                                                                                                                  \
+        name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##type                                                            \
+    }
+    TYPED(INT, "allowzero"),      TYPED(FLOAT, "alpha"),
+    TYPED(STRING, "approximate"), TYPED(STRING, "auto_pad"),
+    TYPED(INTS, "axes"),          TYPED(INT, "axis"),
+    TYPED(FLOAT, "beta"),         TYPED(INT, "ceil_mode"),
+    TYPED(INTS, "dilations"),     TYPED(INTS, "ends"),
+    TYPED(FLOAT, "epsilon"),      TYPED(FLOAT, "gamma"),
+    TYPED(INT, "group"),          TYPED(INT, "keepdims"),
+    TYPED(INTS, "kernel_shape"),  TYPED(FLOAT, "max"),
+    TYPED(FLOAT, "min"),          TYPED(STRING, "mode"),
+    TYPED(FLOAT, "momentum"),     TYPED(STRING, "nearest_mode"),
+    TYPED(INT, "num_groups"),     TYPED(INTS, "pads"),
+    TYPED(INTS, "perm"),          TYPED(FLOAT, "ratio"),
+    TYPED(FLOATS, "scales"),      TYPED(INT, "spatial"),
+    TYPED(INTS, "split"),         TYPED(INTS, "starts"),
+    TYPED(INT, "storage_order"),  TYPED(INTS, "strides"),
+    TYPED(INT, "training_mode"),  TYPED(INT, "transA"),
+    TYPED(INT, "transB"),         TYPED(INT, "end"),
+    TYPED(INT, "start"),          TYPED(INT, "count_include_pad"),
+    TYPED(INT, "is_test"),        TYPED(INT, "noop_with_empty_axes"),
+    TYPED(INT, "num_outputs"),    TYPED(STRING, "coordinate_transformation_mode"),
+#undef TYPED
+};
+
+static const char *type_name(Onnx__AttributeProto__AttributeType type)
+{
+    const ProtobufCEnumValue *value =
+        protobuf_c_enum_descriptor_get_value(&onnx__attribute_proto__attribute_type__descriptor, (int)type);
+    return value ? value->name : "unknown";
+}
+
+static enum lorac_status check_attribute_type(const Onnx__AttributeProto *attribute, struct lorac_error *error)
+{
+    if (!attribute->has_type || attribute->ref_attr_name)
+        return LORAC_OK;
+    for (size_t i = 0; i < sizeof TYPED_ATTRIBUTES / sizeof *TYPED_ATTRIBUTES; i++)
+        if (strcmp(attribute->name, TYPED_ATTRIBUTES[i].name) == 0 && attribute->type != TYPED_ATTRIBUTES[i].type)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "attribute '%s' is of type %s; it must be %s",
+                                   attribute->name, type_name(attribute->type), type_name(TYPED_ATTRIBUTES[i].type));
+    return LORAC_OK;
+}
+
+static enum lorac_status check_attribute_names(const Onnx__NodeProto *node, struct lorac_error *error)
+{
+    struct scope names = {{0}, NULL};
+    enum lorac_status status = LORAC_OK;
+    for (size_t i = 0; i < node->n_attribute && status == LORAC_OK; i++) {
+        bool fresh;
+        status = define(&names, node->attribute[i]->name, "an attribute", &fresh, error);
+        if (status == LORAC_OK && !fresh)
+            status =
+                lorac_error_set(error, LORAC_ERROR_FORMAT, "two attributes are named '%s'", node->attribute[i]->name);
+    }
+    lorac_name_table_free(&names.names);
+    return status;
+}
+
 static enum lorac_status check_attribute(const Onnx__AttributeProto *attribute, const struct scope *scope,
                                          struct lorac_error *error)
 {
-    if (!attribute->name || !*attribute->name)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "an attribute has no name");
     if (attribute->t)
         LORAC_TRY(lorac_tensor_check(attribute->t, error));
     for (size_t i = 0; i < attribute->n_tensors; i++)
@@ -110,6 +175,18 @@ static enum lorac_status check_attribute(const Onnx__AttributeProto *attribute, 
     return LORAC_OK;
 }
 
+static enum lorac_status check_attributes(const Onnx__NodeProto *node, const struct scope *scope,
+                                          struct lorac_error *error)
+{
+    LORAC_TRY(check_attribute_names(node, error));
+    for (size_t i = 0; i < node->n_attribute; i++) {
+        if (lorac_node_is(node, node->op_type))
+            LORAC_TRY(check_attribute_type(node->attribute[i], error));
+        LORAC_TRY(check_attribute(node->attribute[i], scope, error));
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status check_node(const Onnx__NodeProto *node, size_t position, struct scope *scope,
                                     struct lorac_error *error)
 {
@@ -122,12 +199,10 @@ static enum lorac_status check_node(const Onnx__NodeProto *node, size_t position
                                    "node '%s' (%s) uses '%s', which no graph input, initializer or earlier node gives "
                                    "(nodes must be in the order in which they run)",
                                    name, node->op_type, node->input[i]);
-    for (size_t i = 0; i < node->n_attribute; i++) {
-        enum lorac_status status = check_attribute(node->attribute[i], scope, error);
-        if (status != LORAC_OK) {
-            lorac_error_prefix(error, "node '%s' (%s): ", name, node->op_type);
-            return status;
-        }
+    enum lorac_status status = check_attributes(node, scope, error);
+    if (status != LORAC_OK) {
+        lorac_error_prefix(error, "node '%s' (%s): ", name, node->op_type);
+        return status;
     }
     for (size_t i = 0; i < node->n_output; i++) {
         bool fresh;
@@ -170,6 +245,22 @@ static enum lorac_status check_graph(const Onnx__GraphProto *graph, const struct
 
 // ---- the model
 
+static enum lorac_status check_ir(const struct lorac_model *model, struct lorac_error *error)
+{
+    int64_t ir = model->proto->ir_version;
+    if (ir < OLDEST_IR)
+        return lorac_error_set(error, ir < 1 ? LORAC_ERROR_FORMAT : LORAC_ERROR_UNSUPPORTED,
+                               "the model says IR version %" PRId64 "; %d to %d are known: export it again", ir,
+                               OLDEST_IR, NEWEST_IR);
+    if (ir > NEWEST_IR)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "the model says IR version %" PRId64
+                               ", newer than %d, the newest that is known; save it "
+                               "again with an older ir_version",
+                               ir, NEWEST_IR);
+    return LORAC_OK;
+}
+
 static enum lorac_status check_opset(const struct lorac_model *model, struct lorac_error *error)
 {
     const Onnx__ModelProto *proto = model->proto;
@@ -181,6 +272,11 @@ static enum lorac_status check_opset(const struct lorac_model *model, struct lor
                                "the model uses opset %" PRId64 ", older than %d; convert it with "
                                "onnx.version_converter, or export it again",
                                opset, OLDEST_OPSET);
+    if (opset > NEWEST_OPSET)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "the model uses opset %" PRId64 ", newer than %d, the newest that is known; export it "
+                               "again with an older opset, or convert it with onnx.version_converter",
+                               opset, NEWEST_OPSET);
     for (size_t i = 0; i < proto->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *import = proto->opset_import[i];
         bool is_default = !import->domain || !*import->domain || strcmp(import->domain, "ai.onnx") == 0;
@@ -194,6 +290,7 @@ static enum lorac_status check_opset(const struct lorac_model *model, struct lor
 
 enum lorac_status lorac_model_check(const struct lorac_model *model, struct lorac_error *error)
 {
+    LORAC_TRY(check_ir(model, error));
     LORAC_TRY(check_opset(model, error));
     return check_graph(model->proto->graph, NULL, error);
 }

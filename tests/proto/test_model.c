@@ -180,6 +180,64 @@ static void old_opset(struct build *b)
 {
     b->opset.version = 6;
 }
+static void zero_opset(struct build *b)
+{
+    b->opset.version = 0;
+}
+static void newest_opset(struct build *b)
+{
+    b->opset.version = 28;
+}
+static void new_opset(struct build *b)
+{
+    b->opset.version = 999;
+}
+static void old_ir(struct build *b)
+{
+    b->model.ir_version = 2;
+}
+static void negative_ir(struct build *b)
+{
+    b->model.ir_version = -1;
+}
+static void new_ir(struct build *b)
+{
+    b->model.ir_version = 15;
+}
+static void add_two_attributes(struct build *b, char *first, char *second)
+{
+    static Onnx__AttributeProto attributes[2], *list[] = {&attributes[0], &attributes[1]};
+    for (size_t i = 0; i < 2; i++) {
+        onnx__attribute_proto__init(&attributes[i]);
+        attributes[i].has_type = 1;
+        attributes[i].type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+    }
+    attributes[0].name = first;
+    attributes[1].name = second;
+    b->nodes[0].attribute = list;
+    b->nodes[0].n_attribute = 2;
+}
+static void two_attributes(struct build *b)
+{
+    add_two_attributes(b, (char *)"group", (char *)"own");
+}
+static void twin_attributes(struct build *b)
+{
+    add_two_attributes(b, (char *)"group", (char *)"group");
+}
+static void nameless_attribute(struct build *b)
+{
+    add_two_attributes(b, (char *)"group", NULL);
+}
+static void wrong_attribute_type(struct build *b)
+{
+    add_two_attributes(b, (char *)"group", (char *)"strides");
+}
+static void vendor_attribute_type(struct build *b)
+{
+    wrong_attribute_type(b);
+    b->nodes[0].domain = (char *)"com.vendor";
+}
 static void other_opset(struct build *b)
 {
     b->opset.domain = (char *)"com.vendor";
@@ -324,6 +382,17 @@ static const struct check_case CHECK_CASES[] = {
     {"no ir_version", "no ir_version", no_ir},
     {"no opset", "which opset", no_opset},
     {"opset 6", "opset 6, older than 7", old_opset},
+    {"opset 0", "which opset", zero_opset},
+    {"opset 28", NULL, newest_opset},
+    {"opset 999", "opset 999, newer than 28", new_opset},
+    {"IR version 2", "IR version 2; 3 to 14", old_ir},
+    {"IR version -1", "IR version -1; 3 to 14", negative_ir},
+    {"IR version 15", "IR version 15, newer than 14", new_ir},
+    {"two attributes", NULL, two_attributes},
+    {"two attributes of one name", "node 'conv' (Conv): two attributes are named 'group'", twin_attributes},
+    {"an attribute without name", "node 'conv' (Conv): an attribute has no name", nameless_attribute},
+    {"strides as INT", "node 'conv' (Conv): attribute 'strides' is of type INT; it must be INTS", wrong_attribute_type},
+    {"strides as INT of another domain's operator", NULL, vendor_attribute_type},
     {"only another domain's opset", "which opset", other_opset},
     {"ai.onnx by name", NULL, named_opset},
     {"an unknown op", NULL, unknown_op},
