@@ -8,87 +8,12 @@
 //     B [M*kh, R]      zeros, so that the outputs stay the same
 //     shape            [M, C/g, kh, kw]
 //     scale            alpha / rank
-#include "inject.h"
+#include "inject_parts.h"
 
 #include "proto/model_edit.h"
-#include "proto/rng.h"
-#include "proto/tensor.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { FLOAT32 = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
-
-static enum lorac_status out_of_memory(const char *conv, struct lorac_error *error)
-{
-    return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject into '%s': out of memory", conv);
-}
-
-// A name "<conv>/<suffix>" that the whole model does not have yet.
-static enum lorac_status fresh_name(struct lorac_model *model, const char *conv, const char *suffix, const char **out,
-                                    struct lorac_error *error)
-{
-    size_t bytes = strlen(conv) + strlen(suffix) + 2;
-    char *wanted = lorac_arena_alloc(model->arena, bytes);
-    if (!wanted)
-        return out_of_memory(conv, error);
-    snprintf(wanted, bytes, "%s/%s", conv, suffix);
-    return lorac_model_fresh_name(model, wanted, out, error);
-}
-
-// ---- initialisers
-
-static enum lorac_status add_zeros(struct lorac_model *model, const char *name, const int64_t *dims, size_t dim_count,
-                                   struct lorac_error *error)
-{
-    size_t count = 1; // dims were multiplied with checks in the plan
-    for (size_t i = 0; i < dim_count; i++)
-        count *= (size_t)dims[i];
-    void *zeros = calloc(count, sizeof(float));
-    if (!zeros)
-        return out_of_memory(name, error);
-    enum lorac_status status =
-        lorac_model_add_initializer(model, name, FLOAT32, dims, dim_count, zeros, count * sizeof(float), error);
-    free(zeros);
-    return status;
-}
-
-static enum lorac_status fill_a(struct lorac_model *model, const struct lorac_conv_row *row, const char *name,
-                                uint64_t seed, struct lorac_error *error)
-{
-    size_t fan_in = (size_t)(row->dims[1] * row->dims[3]);
-    size_t count = (size_t)row->R * fan_in;
-    double bound = 1.0 / sqrt((double)fan_in);
-    float *values = malloc(count * sizeof *values);
-    if (!values)
-        return out_of_memory(row->name, error);
-    struct lorac_rng rng;
-    lorac_rng_init(&rng, seed, "lora_A", lorac_rng_hash_name(row->name), 0);
-    for (size_t i = 0; i < count; i++)
-        values[i] = (float)((2.0 * lorac_rng_uniform(&rng) - 1.0) * bound);
-    enum lorac_status status =
-        lorac_tensor_set_float(model, lorac_model_initializer(model, name), values, count, error);
-    free(values);
-    return status;
-}
-
-static enum lorac_status add_shape(struct lorac_model *model, const char *name, const int64_t shape[4],
-                                   struct lorac_error *error)
-{
-    uint8_t bytes[4 * 8]; // little endian, on any machine
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)((uint64_t)shape[i / 8] >> (8 * (i % 8)));
-    const int64_t dims[] = {4};
-    return lorac_model_add_initializer(model, name, INT64, dims, 1, bytes, sizeof bytes, error);
-}
-
-static enum lorac_status add_scale(struct lorac_model *model, const char *name, double scale, struct lorac_error *error)
-{
-    LORAC_TRY(add_zeros(model, name, NULL, 0, error));
-    return lorac_tensor_set_double(model, lorac_model_initializer(model, name), &scale, 1, error);
-}
 
 struct names {
     const char *a, *b, *shape, *scale;
@@ -98,17 +23,14 @@ static enum lorac_status add_tensors(struct lorac_model *model, const struct lor
                                      const struct lorac_inject_options *options, struct names *names,
                                      struct lorac_error *error)
 {
-    const int64_t a_dims[] = {row->R, row->dims[1] * row->dims[3]};
-    const int64_t b_dims[] = {row->dims[0] * row->dims[2], row->R};
-    LORAC_TRY(fresh_name(model, row->name, "lora_A", &names->a, error));
-    LORAC_TRY(add_zeros(model, names->a, a_dims, 2, error));
-    LORAC_TRY(fill_a(model, row, names->a, options->seed, error));
-    LORAC_TRY(fresh_name(model, row->name, "lora_B", &names->b, error));
-    LORAC_TRY(add_zeros(model, names->b, b_dims, 2, error));
-    LORAC_TRY(fresh_name(model, row->name, "lora_shape", &names->shape, error));
-    LORAC_TRY(add_shape(model, names->shape, row->dims, error));
-    LORAC_TRY(fresh_name(model, row->name, "lora_scale", &names->scale, error));
-    return add_scale(model, names->scale, options->alpha / (double)options->rank, error);
+    LORAC_TRY(lorac_inject_name(model, row->name, "lora_A", &names->a, error));
+    LORAC_TRY(lorac_inject_add_a(model, row, options->seed, names->a, error));
+    LORAC_TRY(lorac_inject_name(model, row->name, "lora_B", &names->b, error));
+    LORAC_TRY(lorac_inject_add_b(model, row, names->b, error));
+    LORAC_TRY(lorac_inject_name(model, row->name, "lora_shape", &names->shape, error));
+    LORAC_TRY(lorac_inject_add_int64(model, names->shape, row->dims, 4, error));
+    LORAC_TRY(lorac_inject_name(model, row->name, "lora_scale", &names->scale, error));
+    return lorac_inject_add_scale(model, names->scale, options->alpha / (double)options->rank, error);
 }
 
 // ---- nodes
@@ -121,11 +43,11 @@ static enum lorac_status add_node(struct lorac_model *model, const struct lorac_
     const char *output;
     struct lorac_node_spec spec = {.op_type = op_type, .input_count = 2, .inputs = {left, right}};
     snprintf(suffix, sizeof suffix, "lora_%s", op_type);
-    LORAC_TRY(fresh_name(model, row->name, suffix, &spec.name, error));
+    LORAC_TRY(lorac_inject_name(model, row->name, suffix, &spec.name, error));
     size_t bytes = strlen(spec.name) + sizeof "_output";
     char *wanted = lorac_arena_alloc(model->arena, bytes);
     if (!wanted)
-        return out_of_memory(row->name, error);
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject into '%s': out of memory", row->name);
     snprintf(wanted, bytes, "%s_output", spec.name);
     LORAC_TRY(lorac_model_fresh_name(model, wanted, &output, error));
     spec.output = output;

@@ -1,6 +1,6 @@
 // Finds an adapter in the graph by following the uses of A: each step must be the only one, so that merging can take
 // the whole chain out without touching anything else.
-#include "adapter_meta.h"
+#include "adapter_internal.h"
 #include "tensor.h"
 
 #include <inttypes.h>
@@ -12,7 +12,7 @@ struct chain {
     Onnx__TensorProto *shape, *scale;
 };
 
-enum { FLOAT32 = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
+enum { INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
 
 // The only use of [value] in the whole model is as input [input] of an [op_type] node with [input_count] inputs and
 // one output: that node. NULL else.
@@ -70,8 +70,7 @@ static enum lorac_status find_initializer(struct lorac_model *model, Onnx__NodeP
 }
 
 static enum lorac_status find_tensors(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                      struct lorac_adapter_site *site, struct chain *chain,
-                                      struct lorac_error *error)
+                                      struct lorac_adapter_site *site, struct chain *chain, struct lorac_error *error)
 {
     LORAC_TRY(find_initializer(model, chain->matmul, 0, &site->b, error));
     LORAC_TRY(find_initializer(model, chain->matmul, 1, &site->a, error));
@@ -81,89 +80,24 @@ static enum lorac_status find_tensors(struct lorac_model *model, const struct lo
     if (strcmp(b, adapter->b) != 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "B is '%s' in the graph and '%s' in the metadata", b,
                                adapter->b);
-    const char *weight = lorac_node_input(chain->add, 0);
-    if (strcmp(weight, adapter->weight) != 0)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight is '%s' in the graph and '%s' in the metadata",
-                               weight, adapter->weight);
-    site->w0 = lorac_model_constant(model, weight);
-    if (!site->w0)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is no initialiser or Constant", weight);
     return LORAC_OK;
 }
 
-static enum lorac_status check_matrix(const Onnx__TensorProto *tensor, int64_t rows, int64_t columns,
-                                      struct lorac_error *error)
+// The shape [M, Cg, kh, kw] in the graph.
+static enum lorac_status check_shape(const struct lorac_adapter *adapter, const struct lorac_adapter_site *site,
+                                     const Onnx__TensorProto *shape, struct lorac_error *error)
 {
-    if (tensor->data_type != FLOAT32)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' is %s; it must be FLOAT", tensor->name,
-                               lorac_tensor_type_name(tensor->data_type));
-    if (tensor->n_dims != 2)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                               "'%s' has %zu dimensions; it must be [%" PRId64 ",%" PRId64 "]", tensor->name,
-                               tensor->n_dims, rows, columns);
-    if (tensor->dims[0] != rows || tensor->dims[1] != columns)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                               "'%s' is [%" PRId64 ",%" PRId64 "]; it must be [%" PRId64 ",%" PRId64 "]", tensor->name,
-                               tensor->dims[0], tensor->dims[1], rows, columns);
-    return LORAC_OK;
-}
-
-static enum lorac_status check_weight(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
-                                      struct lorac_error *error)
-{
-    size_t count;
-    if (site->w0->data_type != FLOAT32 || site->w0->n_dims != 4)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                               "the weight '%s' is %s of %zu dimensions; it must be FLOAT "
-                               "of 4",
-                               adapter->weight, lorac_tensor_type_name(site->w0->data_type), site->w0->n_dims);
-    LORAC_TRY(lorac_tensor_count(site->w0, &count, error));
-    const int64_t *dims = site->w0->dims;
-    site->M = dims[0];
-    site->Cg = dims[1];
-    site->kh = dims[2];
-    site->kw = dims[3];
-    site->group = lorac_node_int(site->conv, "group", 1);
-    site->R = lorac_adapter_inner(adapter->rank, adapter->setting, site->kh, site->kw);
-    if (count == 0 || site->R == 0)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is empty", adapter->weight);
-    return LORAC_OK;
-}
-
-// The shape [M, Cg, kh, kw] and the scale alpha/rank in the graph.
-static enum lorac_status check_shape_and_scale(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
-                                               const struct chain *chain, struct lorac_error *error)
-{
-    const Onnx__TensorProto *shape = chain->shape, *scale = chain->scale;
+    const int64_t expected[4] = {site->M, site->Cg, site->kh, site->kw};
     int64_t dims[4] = {0};
     if (shape->data_type != INT64 || shape->n_dims != 1 || shape->dims[0] != 4)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be INT64 [4]", shape->name);
     LORAC_TRY(lorac_tensor_to_int64(shape, dims, 4, error));
-    if (memcmp(dims, site->w0->dims, sizeof dims) != 0)
+    if (memcmp(dims, expected, sizeof dims) != 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "'%s' holds [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
                                "], not the dimensions of '%s'",
                                shape->name, dims[0], dims[1], dims[2], dims[3], adapter->weight);
-    if (scale->data_type != FLOAT32 || scale->n_dims != 0)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be a FLOAT scalar", scale->name);
-    float stored = 0;
-    LORAC_TRY(lorac_tensor_to_float(scale, &stored, 1, error));
-    site->s = adapter->alpha / (double)adapter->rank;
-    if (stored != (float)site->s)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' holds %g, but alpha/rank is %g", scale->name,
-                               (double)stored, site->s);
     return LORAC_OK;
-}
-
-static enum lorac_status check_tensors(const struct lorac_adapter *adapter, struct lorac_adapter_site *site,
-                                       const struct chain *chain, struct lorac_error *error)
-{
-    LORAC_TRY(check_weight(adapter, site, error));
-    if (site->Cg > INT64_MAX / site->kw || site->M > INT64_MAX / site->kh)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the dimensions of '%s' overflow", adapter->weight);
-    LORAC_TRY(check_matrix(site->a, site->R, site->Cg * site->kw, error));
-    LORAC_TRY(check_matrix(site->b, site->M * site->kh, site->R, error));
-    return check_shape_and_scale(adapter, site, chain, error);
 }
 
 // Lists what inject added.
@@ -189,7 +123,10 @@ static enum lorac_status locate_weight_form(struct lorac_model *model, const str
     struct chain chain = {0};
     LORAC_TRY(follow_chain(model, adapter, site, &chain, error));
     LORAC_TRY(find_tensors(model, adapter, site, &chain, error));
-    LORAC_TRY(check_tensors(adapter, site, &chain, error));
+    LORAC_TRY(lorac_adapter_find_weight(model, adapter, lorac_node_input(chain.add, 0), site, error));
+    LORAC_TRY(lorac_adapter_check_matrices(site, error));
+    LORAC_TRY(check_shape(adapter, site, chain.shape, error));
+    LORAC_TRY(lorac_adapter_check_scale(adapter, chain.scale, site, error));
     return list_parts(model, &chain, site, error);
 }
 

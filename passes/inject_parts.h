@@ -1,0 +1,23 @@
+// What both forms of adapter are made of: names and initialisers. Private to inject*.c.
+#ifndef LORAC_INJECT_PARTS_H
+#define LORAC_INJECT_PARTS_H
+
+#include "inject.h"
+
+// A name "<conv>/<suffix>" that the whole model does not have yet. Lives in the model's arena.
+enum lorac_status lorac_inject_name(struct lorac_model *model, const char *conv, const char *suffix, const char **out,
+                                    struct lorac_error *error);
+
+// Initialisers under a fresh [name]: A [R, (C/g)*kw] at its start values, B [M*kh, R] of zeros, the scale [], and up to
+// LORAC_INJECT_MAX_INTS int64 numbers [count]. The plan has checked the sizes of A and B.
+enum { LORAC_INJECT_MAX_INTS = 4 };
+enum lorac_status lorac_inject_add_a(struct lorac_model *model, const struct lorac_conv_row *row, uint64_t seed,
+                                     const char *name, struct lorac_error *error);
+enum lorac_status lorac_inject_add_b(struct lorac_model *model, const struct lorac_conv_row *row, const char *name,
+                                     struct lorac_error *error);
+enum lorac_status lorac_inject_add_scale(struct lorac_model *model, const char *name, double scale,
+                                         struct lorac_error *error);
+enum lorac_status lorac_inject_add_int64(struct lorac_model *model, const char *name, const int64_t *values,
+                                         size_t count, struct lorac_error *error);
+
+#endif
