@@ -9,40 +9,6 @@
 
 // ---- the input
 
-static int64_t declared_dim(const Onnx__TensorShapeProto *shape, size_t i)
-{
-    const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
-    return dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? dim->dim_value : 0;
-}
-
-enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_input_shape *out, struct lorac_error *error)
-{
-    const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
-    if (!input)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the model has no input");
-    if (lorac_model_input(model, 1))
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "the model has more than one input ('%s', '%s'); one image input is supported",
-                               input->name, lorac_model_input(model, 1)->name);
-    const Onnx__TypeProto__Tensor *type =
-        input->type && input->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? input->type->tensor_type : NULL;
-    if (!type || type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "input '%s' is not a FLOAT tensor", input->name);
-    if (!type->shape || type->shape->n_dim != 4)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "input '%s' has rank %zu; rank 4 [N, C, H, W] is supported", input->name,
-                               type->shape ? type->shape->n_dim : 0);
-    int64_t dims[3];
-    for (size_t i = 0; i < 3; i++) {
-        dims[i] = declared_dim(type->shape, i + 1);
-        if (dims[i] < 0 || dims[i] > INT32_MAX)
-            return lorac_error_set(error, LORAC_ERROR_FORMAT, "input '%s' declares dimension %zu as %lld", input->name,
-                                   i + 1, (long long)dims[i]);
-    }
-    *out = (struct lorac_input_shape){input->name, (size_t)dims[0], (size_t)dims[1], (size_t)dims[2]};
-    return LORAC_OK;
-}
-
 static enum lorac_status define_input(struct lorac_lowering *lowering, struct lorac_error *error)
 {
     struct lorac_input_shape shape = {0};
@@ -62,7 +28,10 @@ static enum lorac_status define_input(struct lorac_lowering *lowering, struct lo
                                height, width, options->height, options->width);
     struct lorac_value value = {.name = shape.name, .n = options->batch, .h = height, .w = width, .c = shape.channels};
     LORAC_TRY(lorac_program_add_value(lowering->program, &value, &lowering->program->input, error));
+    static const struct lorac_view channels_last = {4, {LORAC_AXIS_N, LORAC_AXIS_H, LORAC_AXIS_W, LORAC_AXIS_C}};
     struct lorac_entry entry = {.kind = LORAC_ENTRY_ACTIVATION, .value = lowering->program->input};
+    entry.view = lorac_view_named(shape.channels_last ? &channels_last : &lorac_view_image, &value);
+    lowering->declared_batch = (int64_t)shape.batch;
     return lorac_lowering_define(lowering, shape.name, &entry, error);
 }
 
@@ -149,9 +118,7 @@ static enum lorac_status lower_node(struct lorac_lowering *lowering, const Onnx_
     const struct lorac_kernel *kernel = default_domain ? lorac_kernel_find(node->op_type) : NULL;
     if (!kernel)
         return refuse_operator(node, error);
-    struct lorac_step step = {.kernel = kernel, .node = node, .name = lorac_node_name(node)};
-    for (size_t i = 0; i < LORAC_STEP_MAX_PARAMS; i++)
-        step.params[i] = LORAC_NO_ID;
+    struct lorac_step step = lorac_lowering_step(kernel, node);
     LORAC_TRY(kernel->lower(lowering, node, &step, error));
     return step.kernel ? lorac_program_add_step(lowering->program, &step, error) : LORAC_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "proto/constant.h"
 #include "program.h"
+#include "view.h"
 
 struct lorac_lower_options {
     size_t batch;         // N; dimension 0 of the input, whatever the model declares
@@ -20,11 +21,12 @@ enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta
                               const struct lorac_lower_options *options, struct lorac_program **out,
                               struct lorac_error *error);
 
-// What the model's input is: dims as declared, 0 for a free one. UNSUPPORTED where it is not one float tensor of
-// rank 4.
+// What the model's input is: dims as declared, 0 for a free one. UNSUPPORTED where it is not one float tensor (of any
+// floating type) of rank 4. Images are channels last in memory whatever the model declares.
 struct lorac_input_shape {
     const char *name;
-    size_t channels, height, width;
+    size_t batch, channels, height, width;
+    bool channels_last; // the model declares [N, H, W, C]; else [N, C, H, W]
 };
 enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_input_shape *out,
                                     struct lorac_error *error);
@@ -43,14 +45,25 @@ struct lorac_lowering; // opaque
 
 struct lorac_program *lorac_lowering_program(struct lorac_lowering *lowering);
 
-// The activation [name] (input [i] of [node]); UNSUPPORTED where it is a constant.
+// The activation that is input [i], as it lies in memory; UNSUPPORTED where it is a constant.
 enum lorac_status lorac_lowering_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
                                        uint32_t *value, struct lorac_error *error);
-// The same with a check of rank 4.
+// How the graph sees it, named (lorac_view_named). Rank 0 where it is no activation.
+struct lorac_view lorac_lowering_view(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i);
+// The activation that is input [i], so that [wanted] is its named view: a step that moves the elements is put before
+// this node where they lie otherwise. UNSUPPORTED where the rank differs or the batch is not where [wanted] has it.
+enum lorac_status lorac_lowering_input_as(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                          const struct lorac_view *wanted, uint32_t *value, struct lorac_error *error);
+// The same as [N, C, H, W] / as a row for each image, [N, C] with H = W = 1.
 enum lorac_status lorac_lowering_image_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
                                              uint32_t *value, struct lorac_error *error);
-// True where the graph sees input [i] as rank 2 [N, C].
-bool lorac_lowering_input_is_matrix(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i);
+enum lorac_status lorac_lowering_matrix_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                              uint32_t *value, struct lorac_error *error);
+// The same with the channels at dimension 1, rank 2 to 4: [N, C, ...]; *view says how it is seen.
+enum lorac_status lorac_lowering_channel_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                               uint32_t *value, struct lorac_view *view, struct lorac_error *error);
+// True where input [i] is an activation (false: a constant, or unknown).
+bool lorac_lowering_is_activation(struct lorac_lowering *lowering, const char *name);
 // True where input [i] is absent or "".
 bool lorac_lowering_absent(const Onnx__NodeProto *node, size_t i);
 bool lorac_lowering_is_constant(struct lorac_lowering *lowering, const char *name);
@@ -69,14 +82,37 @@ const struct lorac_adapter *lorac_lowering_adapter(struct lorac_lowering *loweri
 // Sets step->inputs to [count] values.
 enum lorac_status lorac_lowering_set_inputs(struct lorac_lowering *lowering, struct lorac_step *step,
                                             const uint32_t *values, size_t count, struct lorac_error *error);
-// A new value for the node's first output; its sizes are checked. Sets step->output.
+// A new value for the node's first output, seen by the graph as [view]; its sizes are checked. Sets step->output.
 enum lorac_status lorac_lowering_output(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                        struct lorac_step *step, size_t n, size_t h, size_t w, size_t c, bool matrix,
+                                        struct lorac_step *step, size_t n, size_t h, size_t w, size_t c,
+                                        const struct lorac_view *view, struct lorac_error *error);
+// The same for the node's output [k], for a node that makes several steps.
+enum lorac_status lorac_lowering_output_at(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k,
+                                           struct lorac_step *step, size_t n, size_t h, size_t w, size_t c,
+                                           const struct lorac_view *view, struct lorac_error *error);
+// The same with the sizes and the view of input [i], whose value is [like].
+enum lorac_status lorac_lowering_output_like(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                             struct lorac_step *step, size_t i, uint32_t like,
+                                             struct lorac_error *error);
+// A new value that no name of the graph stands for: what one step of a node hands to its next. Sets step->output.
+enum lorac_status lorac_lowering_hidden(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                        struct lorac_step *step, size_t n, size_t h, size_t w, size_t c,
                                         struct lorac_error *error);
-// Says that the node's first output is the same memory as [value], possibly as a matrix: no step is made (set
+// Adds a step before the one that `lower` was given: for a node that needs several. A step as `lower` gets it, for
+// [kernel] and the node.
+struct lorac_step lorac_lowering_step(const struct lorac_kernel *kernel, const Onnx__NodeProto *node);
+enum lorac_status lorac_lowering_emit(struct lorac_lowering *lowering, const struct lorac_step *step,
+                                      struct lorac_error *error);
+// Says that the node's first output is the same memory as [value], seen as [view]: no step is made (sets
 // step->kernel = NULL).
 enum lorac_status lorac_lowering_alias(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                       struct lorac_step *step, uint32_t value, bool matrix, struct lorac_error *error);
+                                       struct lorac_step *step, uint32_t value, const struct lorac_view *view,
+                                       struct lorac_error *error);
+// The same for the node's output [k]; makes no difference to the step.
+enum lorac_status lorac_lowering_alias_at(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k,
+                                          uint32_t value, const struct lorac_view *view, struct lorac_error *error);
+// The batch that the model's input declares; 0 where it is free.
+int64_t lorac_lowering_declared_batch(const struct lorac_lowering *lowering);
 void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *step,
                             size_t bytes); // zeroed; NULL: memory
 

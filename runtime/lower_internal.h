@@ -15,7 +15,7 @@ enum lorac_entry_kind {
 struct lorac_entry {
     enum lorac_entry_kind kind;
     uint32_t value;                         // ACTIVATION
-    bool matrix;                            // ACTIVATION: seen as rank 2 (an alias may differ from its value)
+    struct lorac_view view;                 // ACTIVATION, named: an alias may differ from its value
     Onnx__TensorProto *tensor;              // CONSTANT that is a tensor of the model
     const Onnx__NodeProto *node;            // CONSTANT that a node computes
     const struct lorac_constant *evaluated; // NULL until somebody asks
@@ -30,6 +30,7 @@ struct lorac_lowering {
     struct lorac_name_table names;
     struct lorac_entry *entries; // by number of the name; [entry_capacity]
     size_t entry_capacity;
+    int64_t declared_batch; // 0: free
 };
 
 // Makes (or overwrites) the entry of [name]. MEMORY.

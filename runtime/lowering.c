@@ -70,24 +70,14 @@ struct lorac_program *lorac_lowering_program(struct lorac_lowering *lowering)
 static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *name, int depth,
                                   const struct lorac_constant **out, struct lorac_error *error);
 
-// The dims that ONNX gives to an activation.
-static size_t onnx_dims(const struct lorac_value *value, bool matrix, int64_t dims[4])
-{
-    dims[0] = (int64_t)value->n;
-    dims[1] = (int64_t)value->c;
-    dims[2] = (int64_t)value->h;
-    dims[3] = (int64_t)value->w;
-    return matrix ? 2 : 4;
-}
-
 static enum lorac_status evaluate_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int depth,
                                        struct lorac_constant *out, struct lorac_error *error)
 {
     struct lorac_arena *arena = lowering->program->arena;
     struct lorac_entry *first = lorac_lowering_entry(lowering, lorac_node_input(node, 0));
     if (lorac_node_is(node, "Shape") && first && first->kind == LORAC_ENTRY_ACTIVATION) {
-        int64_t dims[4];
-        size_t rank = onnx_dims(&lowering->program->values[first->value], first->matrix, dims);
+        int64_t dims[LORAC_VIEW_MAX_RANK];
+        size_t rank = lorac_view_dims(&first->view, &lowering->program->values[first->value], dims);
         return lorac_constant_shape(dims, rank, lorac_node_int(node, "start", 0),
                                     lorac_node_int(node, "end", INT64_MAX), arena, out, error);
     }
@@ -150,66 +140,6 @@ enum lorac_status lorac_lowering_constant(struct lorac_lowering *lowering, const
     if (!lorac_lowering_is_constant(lowering, name))
         return lorac_refuse(node, error, "input %zu ('%s') must be a constant", i, name);
     return lorac_lowering_evaluate(lowering, name, out, error);
-}
-
-// ---- activations
-
-enum lorac_status lorac_lowering_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
-                                       uint32_t *value, struct lorac_error *error)
-{
-    const char *name = lorac_node_input(node, i);
-    const struct lorac_entry *entry = lorac_lowering_entry(lowering, name);
-    if (!entry || entry->kind != LORAC_ENTRY_ACTIVATION)
-        return lorac_refuse(node, error, "input %zu ('%s') must depend on the images, and does not", i, name);
-    *value = entry->value;
-    return LORAC_OK;
-}
-
-enum lorac_status lorac_lowering_image_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
-                                             uint32_t *value, struct lorac_error *error)
-{
-    LORAC_TRY(lorac_lowering_input(lowering, node, i, value, error));
-    if (lorac_lowering_input_is_matrix(lowering, node, i))
-        return lorac_refuse(node, error, "input %zu ('%s') has rank 2; rank 4 [N, C, H, W] is supported", i,
-                            lorac_node_input(node, i));
-    return LORAC_OK;
-}
-
-bool lorac_lowering_input_is_matrix(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i)
-{
-    const struct lorac_entry *entry = lorac_lowering_entry(lowering, lorac_node_input(node, i));
-    return entry && entry->kind == LORAC_ENTRY_ACTIVATION && entry->matrix;
-}
-
-enum lorac_status lorac_lowering_set_inputs(struct lorac_lowering *lowering, struct lorac_step *step,
-                                            const uint32_t *values, size_t count, struct lorac_error *error)
-{
-    step->inputs = lorac_arena_alloc_array(lowering->program->arena, count, sizeof(*step->inputs));
-    if (!step->inputs)
-        return out_of_memory(error);
-    memcpy(step->inputs, values, count * sizeof(*values));
-    step->input_count = count;
-    return LORAC_OK;
-}
-
-enum lorac_status lorac_lowering_output(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                        struct lorac_step *step, size_t n, size_t h, size_t w, size_t c, bool matrix,
-                                        struct lorac_error *error)
-{
-    if (n == 0 || h == 0 || w == 0 || c == 0)
-        return lorac_refuse(node, error, "its output would be empty: %zu x %zu x %zu x %zu (N, C, H, W)", n, c, h, w);
-    struct lorac_value value = {.name = node->output[0], .n = n, .h = h, .w = w, .c = c, .matrix = matrix};
-    LORAC_TRY(lorac_program_add_value(lowering->program, &value, &step->output, error));
-    struct lorac_entry entry = {.kind = LORAC_ENTRY_ACTIVATION, .value = step->output, .matrix = matrix};
-    return lorac_lowering_define(lowering, node->output[0], &entry, error);
-}
-
-enum lorac_status lorac_lowering_alias(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                       struct lorac_step *step, uint32_t value, bool matrix, struct lorac_error *error)
-{
-    step->kernel = NULL;
-    struct lorac_entry entry = {.kind = LORAC_ENTRY_ACTIVATION, .value = value, .matrix = matrix};
-    return lorac_lowering_define(lowering, node->output[0], &entry, error);
 }
 
 void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *step, size_t bytes)

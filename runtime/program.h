@@ -3,9 +3,10 @@
 // Letters, used everywhere in runtime/: N images, H W rows and columns, C input channels, M output channels,
 // K kernel size, R inner dimension of an adapter, G groups.
 //
-// An activation is a *value*: float32 [N, H, W, C]; a matrix [N, C] is the same with H = W = 1. A *buffer* is memory
-// that the plan places: each value has one, and so has each contribution to a gradient. Ids are indices into the
-// program's arrays. The program and all it points to live in its arena.
+// An activation is a *value*: float32 [N, H, W, C], N the batch; a matrix [N, C] is the same with H = W = 1, and how the
+// graph sees it is a view (view.h). A *buffer* is memory that the plan places: each value has one, and so has each
+// contribution to a gradient. Ids are indices into the program's arrays. The program and all it points to live in its
+// arena.
 #ifndef LORAC_PROGRAM_H
 #define LORAC_PROGRAM_H
 
@@ -26,7 +27,6 @@ enum { LORAC_EXTRA_BYTES = 64, LORAC_BUFFER_ALIGNMENT = 64 };
 struct lorac_value {
     const char *name; // ONNX value name
     size_t n, h, w, c;
-    bool matrix;         // rank 2 in ONNX: [N, C]; else rank 4: [N, C, H, W]
     bool needs_gradient; // a trainable parameter lies before it
     uint32_t buffer;
 };

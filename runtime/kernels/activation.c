@@ -23,10 +23,8 @@ static enum lorac_status lower_clip_to(struct lorac_lowering *lowering, const On
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     *clip = (struct clip){low, high};
     step->keeps_output = true;
-    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
-    const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
+    return lorac_lowering_output_like(lowering, node, step, 0, x, error);
 }
 
 static enum lorac_status lower_relu(struct lorac_lowering *lowering, const Onnx__NodeProto *node,

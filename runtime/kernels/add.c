@@ -29,13 +29,12 @@ static enum lorac_status lower_activations(struct lorac_lowering *lowering, cons
         *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
     if (!inputs)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
-    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
     for (size_t i = 0; i < node->n_input; i++) {
-        LORAC_TRY(lorac_lowering_input(lowering, node, i, &inputs[i], error));
+        LORAC_TRY(lorac_lowering_input_as(lowering, node, i, &view, &inputs[i], error));
         const struct lorac_value *values = lorac_lowering_program(lowering)->values;
         const struct lorac_value *a = &values[inputs[0]], *b = &values[inputs[i]];
-        if (a->n != b->n || a->h != b->h || a->w != b->w || a->c != b->c ||
-            lorac_lowering_input_is_matrix(lowering, node, i) != matrix)
+        if (a->n != b->n || a->h != b->h || a->w != b->w || a->c != b->c)
             return lorac_refuse(node, error,
                                 "inputs of different size (C, H, W: %zu, %zu, %zu and %zu, %zu, %zu); broadcasting of "
                                 "activations is not supported",
@@ -43,10 +42,9 @@ static enum lorac_status lower_activations(struct lorac_lowering *lowering, cons
     }
     first = inputs[0];
     if (node->n_input == 1)
-        return lorac_lowering_alias(lowering, node, step, first, matrix, error);
-    const struct lorac_value value = lorac_lowering_program(lowering)->values[first];
+        return lorac_lowering_alias(lowering, node, step, first, &view, error);
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, inputs, node->n_input, error));
-    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
+    return lorac_lowering_output_like(lowering, node, step, 0, first, error);
 }
 
 static void destroy_sum(struct lorac_step *step)
@@ -95,7 +93,8 @@ static enum lorac_status lower_row(struct lorac_lowering *lowering, const Onnx__
     LORAC_TRY(lorac_lowering_input(lowering, node, activation, &x, error));
     LORAC_TRY(lorac_lowering_param(lowering, node, 1 - activation, &step->params[0], error));
     step->param_count = 1;
-    bool matrix = lorac_lowering_input_is_matrix(lowering, node, activation);
+    struct lorac_view view = lorac_lowering_view(lowering, node, activation);
+    bool matrix = view.rank == 2;
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     const struct lorac_param *row = lorac_step_param(lorac_lowering_program(lowering), step, 0);
     // ONNX aligns dimensions at the end: a row of C for [N, C], C x 1 x 1 for [N, C, H, W].
@@ -112,7 +111,7 @@ static enum lorac_status lower_row(struct lorac_lowering *lowering, const Onnx__
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     *config = (struct row){value.n * value.h * value.w, value.c};
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
+    return lorac_lowering_output_like(lowering, node, step, activation, x, error);
 }
 
 static enum lorac_status memory_row(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)

@@ -58,13 +58,13 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
                                struct lorac_error *error)
 {
     uint32_t x;
-    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    struct lorac_view view;
+    LORAC_TRY(lorac_lowering_channel_input(lowering, node, 0, &x, &view, error));
     step->param_count = 4;
     for (size_t i = 0; i < 4; i++)
         LORAC_TRY(lorac_lowering_param(lowering, node, i + 1, &step->params[i], error));
     struct lorac_program *program = lorac_lowering_program(lowering);
     const struct lorac_value value = program->values[x];
-    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
     LORAC_TRY(check_node(lowering, node, step, value.c, error));
     struct batch_norm *norm = lorac_lowering_config(lowering, step, sizeof(*norm));
     if (!norm)
@@ -80,7 +80,7 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
                             "two or more",
                             value.n);
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, matrix, error);
+    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, value.c, &view, error);
 }
 
 static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)

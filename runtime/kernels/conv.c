@@ -111,8 +111,8 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
     conv->shape.M = (size_t)weight->dims[0];
     conv->shape.G = (size_t)group;
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, input.n, conv->shape.OH, conv->shape.OW, conv->shape.M, false,
-                                 error);
+    return lorac_lowering_output(lowering, node, step, input.n, conv->shape.OH, conv->shape.OW, conv->shape.M,
+                                 &lorac_view_image, error);
 }
 
 // ---- memory

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { AXIS_C, AXIS_H, AXIS_W, AXES };
+enum { AXIS_C, AXIS_H, AXIS_W, AXES, AXIS_BATCH = AXES };
 
 struct crop {
     size_t N;
@@ -29,7 +29,7 @@ static struct crop identity_of(const struct lorac_value *value)
 static enum lorac_status finish(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
                                 uint32_t x, const struct crop *crop, struct lorac_error *error)
 {
-    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
     struct crop *config = lorac_lowering_config(lowering, step, sizeof(*config));
     if (!config)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
@@ -39,7 +39,7 @@ static enum lorac_status finish(struct lorac_lowering *lowering, const Onnx__Nod
             return lorac_refuse(node, error, "its output would be empty");
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
     return lorac_lowering_output(lowering, node, step, crop->N, (size_t)crop->out[AXIS_H], (size_t)crop->out[AXIS_W],
-                                 (size_t)crop->out[AXIS_C], matrix, error);
+                                 (size_t)crop->out[AXIS_C], &view, error);
 }
 
 // The list at input [i] or, where that is absent, in the attribute.
@@ -55,18 +55,33 @@ static enum lorac_status read_ints(struct lorac_lowering *lowering, const Onnx__
     return LORAC_OK;
 }
 
-// The axis that entry [k] speaks of: 0 is the batch, 1 to 3 are C, H, W. ONNX forbids naming one twice.
-static enum lorac_status axis_of(const Onnx__NodeProto *node, const struct lorac_int_list *axes, size_t k, int64_t rank,
-                                 int64_t *axis, struct lorac_error *error)
+// The axis that entry [k] speaks of, AXIS_BATCH for the batch. ONNX forbids naming one twice.
+static enum lorac_status axis_of(const Onnx__NodeProto *node, const struct lorac_int_list *axes, size_t k,
+                                 const struct lorac_view *view, size_t *axis, struct lorac_error *error)
 {
-    *axis = axes->given ? axes->values[k] : (int64_t)k;
-    *axis += *axis < 0 ? rank : 0;
-    if (*axis < 0 || *axis >= rank)
+    int64_t rank = (int64_t)view->rank, at = axes->given ? axes->values[k] : (int64_t)k;
+    at += at < 0 ? rank : 0;
+    if (at < 0 || at >= rank)
         return lorac_refuse(node, error, "entry %zu names an axis outside of rank %lld", k, (long long)rank);
     for (size_t i = 0; axes->given && i < k; i++)
-        if (axes->values[i] == *axis || axes->values[i] == *axis - rank)
-            return lorac_refuse(node, error, "axis %lld is named twice", (long long)*axis);
-    return LORAC_OK;
+        if (axes->values[i] == at || axes->values[i] == at - rank)
+            return lorac_refuse(node, error, "axis %lld is named twice", (long long)at);
+    switch (view->axes[at]) {
+    case LORAC_AXIS_N:
+        *axis = AXIS_BATCH;
+        return LORAC_OK;
+    case LORAC_AXIS_H:
+        *axis = AXIS_H;
+        return LORAC_OK;
+    case LORAC_AXIS_W:
+        *axis = AXIS_W;
+        return LORAC_OK;
+    case LORAC_AXIS_C:
+        *axis = AXIS_C;
+        return LORAC_OK;
+    default:
+        return lorac_refuse(node, error, "its input has rank %zu; up to 4 are supported", view->rank);
+    }
 }
 
 static enum lorac_status read_fill(struct lorac_lowering *lowering, const Onnx__NodeProto *node, float *fill,
@@ -84,23 +99,24 @@ static enum lorac_status read_fill(struct lorac_lowering *lowering, const Onnx__
 }
 
 static enum lorac_status apply_pads(const Onnx__NodeProto *node, const struct lorac_int_list *pads,
-                                    const struct lorac_int_list *axes, int64_t rank, struct crop *crop,
-                                    struct lorac_error *error)
+                                    const struct lorac_int_list *axes, const struct lorac_view *view,
+                                    struct crop *crop, struct lorac_error *error)
 {
-    size_t count = axes->given ? axes->count : (size_t)rank;
+    size_t count = axes->given ? axes->count : view->rank;
     if (pads->count != 2 * count)
         return lorac_refuse(node, error, "it has %zu pads for %zu axes", pads->count, count);
     for (size_t k = 0; k < count; k++) {
-        int64_t axis, begin = pads->values[k], end = pads->values[count + k];
-        LORAC_TRY(axis_of(node, axes, k, rank, &axis, error));
+        int64_t begin = pads->values[k], end = pads->values[count + k];
+        size_t axis;
+        LORAC_TRY(axis_of(node, axes, k, view, &axis, error));
         if (begin < -INT32_MAX || begin > INT32_MAX || end < -INT32_MAX || end > INT32_MAX)
             return lorac_refuse(node, error, "a pad of %lld or %lld is too large", (long long)begin, (long long)end);
-        if (axis == 0 && (begin || end))
+        if (axis == AXIS_BATCH && (begin || end))
             return lorac_refuse(node, error, "it pads the batch");
-        if (axis == 0)
+        if (axis == AXIS_BATCH)
             continue;
-        crop->first[axis - 1] = -begin;
-        crop->out[axis - 1] += begin + end;
+        crop->first[axis] = -begin;
+        crop->out[axis] += begin + end;
     }
     return LORAC_OK;
 }
@@ -119,7 +135,8 @@ static enum lorac_status lower_pad(struct lorac_lowering *lowering, const Onnx__
     LORAC_TRY(read_ints(lowering, node, 1, "pads", &pads, error));
     LORAC_TRY(read_ints(lowering, node, 3, "axes", &axes, error));
     LORAC_TRY(read_fill(lowering, node, &crop.fill, error));
-    LORAC_TRY(apply_pads(node, &pads, &axes, lorac_lowering_input_is_matrix(lowering, node, 0) ? 2 : 4, &crop, error));
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
+    LORAC_TRY(apply_pads(node, &pads, &axes, &view, &crop, error));
     return finish(lowering, node, step, x, &crop, error);
 }
 
@@ -136,21 +153,22 @@ static enum lorac_status lower_slice(struct lorac_lowering *lowering, const Onnx
     if (starts.count != ends.count || (axes.given && axes.count != starts.count) ||
         (steps.given && steps.count != starts.count))
         return lorac_refuse(node, error, "starts, ends, axes and steps are not equally long");
-    int64_t rank = lorac_lowering_input_is_matrix(lowering, node, 0) ? 2 : 4;
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
     struct crop crop = identity_of(&lorac_lowering_program(lowering)->values[x]);
     for (size_t k = 0; k < starts.count; k++) {
-        int64_t axis, first, count, stride = steps.given ? steps.values[k] : 1;
-        LORAC_TRY(axis_of(node, &axes, k, rank, &axis, error));
-        int64_t size = axis == 0 ? (int64_t)crop.N : crop.in[axis - 1];
+        int64_t first, count, stride = steps.given ? steps.values[k] : 1;
+        size_t axis;
+        LORAC_TRY(axis_of(node, &axes, k, &view, &axis, error));
+        int64_t size = axis == AXIS_BATCH ? (int64_t)crop.N : crop.in[axis];
         if (!lorac_slice_axis(size, starts.values[k], ends.values[k], stride, &first, &count))
             return lorac_refuse(node, error, "a step of zero");
-        if (axis == 0 && (first != 0 || stride != 1 || count != size))
+        if (axis == AXIS_BATCH && (first != 0 || stride != 1 || count != size))
             return lorac_refuse(node, error, "it slices the batch");
-        if (axis == 0)
+        if (axis == AXIS_BATCH)
             continue;
-        crop.first[axis - 1] = first;
-        crop.step[axis - 1] = stride;
-        crop.out[axis - 1] = count;
+        crop.first[axis] = first;
+        crop.step[axis] = stride;
+        crop.out[axis] = count;
     }
     return finish(lowering, node, step, x, &crop, error);
 }

@@ -25,9 +25,7 @@ static enum lorac_status lower_product(struct lorac_lowering *lowering, const On
                                        struct lorac_step *step, const struct gemm *wanted, struct lorac_error *error)
 {
     uint32_t x;
-    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
-    if (!lorac_lowering_input_is_matrix(lowering, node, 0))
-        return lorac_refuse(node, error, "its input has rank 4; a row per image (rank 2) is supported");
+    LORAC_TRY(lorac_lowering_matrix_input(lowering, node, 0, &x, error));
     LORAC_TRY(lorac_lowering_param(lowering, node, 1, &step->params[0], error));
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     const struct lorac_param *weight = lorac_step_param(lorac_lowering_program(lowering), step, 0);
@@ -45,7 +43,7 @@ static enum lorac_status lower_product(struct lorac_lowering *lowering, const On
         return lorac_refuse(node, error, "its weight takes %zu inputs, the activation has %zu", gemm->inputs, value.c);
     step->param_count = 2;
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, 1, 1, gemm->outputs, true, error);
+    return lorac_lowering_output(lowering, node, step, value.n, 1, 1, gemm->outputs, &lorac_view_matrix, error);
 }
 
 static enum lorac_status lower_gemm(struct lorac_lowering *lowering, const Onnx__NodeProto *node,

@@ -10,7 +10,7 @@ struct global_pool {
 };
 
 static enum lorac_status lower_to(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
-                                  bool matrix, struct lorac_error *error)
+                                  bool keep, struct lorac_error *error)
 {
     uint32_t x;
     LORAC_TRY(lorac_lowering_image_input(lowering, node, 0, &x, error));
@@ -20,13 +20,13 @@ static enum lorac_status lower_to(struct lorac_lowering *lowering, const Onnx__N
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     *pool = (struct global_pool){value.n, value.h * value.w, value.c};
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, 1, 1, value.c, matrix, error);
+    return lorac_lowering_output(lowering, node, step, value.n, 1, 1, value.c, keep ? &lorac_view_image : &lorac_view_matrix, error);
 }
 
 static enum lorac_status lower_global(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                       struct lorac_step *step, struct lorac_error *error)
 {
-    return lower_to(lowering, node, step, false, error);
+    return lower_to(lowering, node, step, true, error);
 }
 
 // Axes are an attribute before operator set 18, an input since.
@@ -48,7 +48,7 @@ static enum lorac_status lower_mean(struct lorac_lowering *lowering, const Onnx_
     }
     if (!seen[2] || !seen[3])
         return lorac_refuse(node, error, "it reduces other axes than H and W");
-    return lower_to(lowering, node, step, lorac_node_int(node, "keepdims", 1) == 0, error);
+    return lower_to(lowering, node, step, lorac_node_int(node, "keepdims", 1) != 0, error);
 }
 
 static enum lorac_status create(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)

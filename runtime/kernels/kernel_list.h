@@ -17,6 +17,10 @@
     X(lorac_kernel_reduce_mean)                                                                                        \
     X(lorac_kernel_flatten)                                                                                            \
     X(lorac_kernel_reshape)                                                                                            \
+    X(lorac_kernel_transpose)                                                                                          \
+    X(lorac_kernel_squeeze)                                                                                            \
+    X(lorac_kernel_unsqueeze)                                                                                          \
+    X(lorac_kernel_cast)                                                                                               \
     X(lorac_kernel_identity)                                                                                           \
     X(lorac_kernel_dropout)                                                                                            \
     X(lorac_kernel_gemm)                                                                                               \

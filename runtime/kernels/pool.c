@@ -107,7 +107,8 @@ static enum lorac_status lower_pool(struct lorac_lowering *lowering, const Onnx_
     LORAC_TRY(refuse_empty_windows(node, &pool->shape, error));
     *out = pool;
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, pool->shape.OH, pool->shape.OW, value.c, false, error);
+    return lorac_lowering_output(lowering, node, step, value.n, pool->shape.OH, pool->shape.OW, value.c,
+                                 &lorac_view_image, error);
 }
 
 static size_t packed_bytes(const struct lorac_program *program, const struct lorac_step *step)

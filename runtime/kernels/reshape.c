@@ -1,24 +1,40 @@
-// Operators that change how a value is seen: Identity, Dropout (off), Flatten, Reshape.
-//
-// One pixel per image, or a matrix: the same memory under another rank, no step. Several pixels flattened: ONNX counts
-// [C, H, W], we hold [H, W, C], so the elements have to move.
+// Operators that change how a value is seen: Identity, Cast, Dropout (off), Transpose, Squeeze, Unsqueeze, Flatten,
+// Reshape. Where the elements stay in the same places of memory, no step is made.
 #include "kernel_list.h"
 
 #include "proto/constant_internal.h"
-#include "parallel.h"
+#include "proto/tensor.h"
+#include "reorder.h"
 
-struct flatten {
-    size_t N, pixels, C;
-};
+#include <string.h>
 
-// ---- Identity and Dropout
+// The same value, seen as [view].
+static enum lorac_status see_as(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
+                                const struct lorac_view *view, struct lorac_error *error)
+{
+    uint32_t x;
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    return lorac_lowering_alias(lowering, node, step, x, view, error);
+}
+
+// ---- Identity, Cast and Dropout
 
 static enum lorac_status lower_identity(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                         struct lorac_step *step, struct lorac_error *error)
 {
-    uint32_t x;
-    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
-    return lorac_lowering_alias(lowering, node, step, x, lorac_lowering_input_is_matrix(lowering, node, 0), error);
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
+    return see_as(lowering, node, step, &view, error);
+}
+
+// We compute in float32 whatever floating type the graph says.
+static enum lorac_status lower_cast(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                    struct lorac_step *step, struct lorac_error *error)
+{
+    int64_t to = lorac_node_int(node, "to", 0);
+    if (to <= 0 || to > INT32_MAX || !lorac_constant_type_is_floating((int32_t)to))
+        return lorac_refuse(node, error, "it makes %s of an activation; floating types are supported",
+                            lorac_tensor_type_name(to > 0 && to <= INT32_MAX ? (int32_t)to : 0));
+    return lower_identity(lowering, node, step, error);
 }
 
 static enum lorac_status lower_dropout(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
@@ -35,21 +51,157 @@ static enum lorac_status lower_dropout(struct lorac_lowering *lowering, const On
     return lower_identity(lowering, node, step, error);
 }
 
+// ---- Transpose, Squeeze, Unsqueeze
+
+static enum lorac_status lower_transpose(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                         struct lorac_step *step, struct lorac_error *error)
+{
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0), seen = {.rank = view.rank};
+    const int64_t *perm;
+    size_t given = lorac_node_ints(node, "perm", &perm);
+    bool used[LORAC_VIEW_MAX_RANK] = {false};
+    if (given && given != view.rank)
+        return lorac_refuse(node, error, "perm has %zu entries for rank %zu", given, view.rank);
+    for (size_t i = 0; i < view.rank; i++) {
+        int64_t from = given ? perm[i] : (int64_t)(view.rank - 1 - i);
+        if (from < 0 || from >= (int64_t)view.rank || used[from])
+            return lorac_refuse(node, error, "perm is not a permutation of 0 to %zu", view.rank - 1);
+        used[from] = true;
+        seen.axes[i] = view.axes[from];
+    }
+    return see_as(lowering, node, step, &seen, error);
+}
+
+// The axes of Squeeze and Unsqueeze: an attribute before operator set 13, an input since.
+static enum lorac_status read_axes(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                   struct lorac_int_list *axes, struct lorac_error *error)
+{
+    const struct lorac_constant *constant = NULL;
+    if (!lorac_lowering_absent(node, 1))
+        LORAC_TRY(lorac_lowering_constant(lowering, node, 1, &constant, error));
+    if (!lorac_int_list_read(node, "axes", constant, axes))
+        return lorac_refuse(node, error, "it names %zu axes; at most %d are supported", axes->count,
+                            LORAC_CONSTANT_MAX_RANK);
+    return LORAC_OK;
+}
+
+// Flags the axes among [rank] dimensions.
+static enum lorac_status mark_axes(const Onnx__NodeProto *node, const struct lorac_int_list *axes, size_t rank,
+                                   bool *marked, struct lorac_error *error)
+{
+    for (size_t i = 0; i < axes->count; i++) {
+        int64_t axis = axes->values[i] + (axes->values[i] < 0 ? (int64_t)rank : 0);
+        if (axis < 0 || axis >= (int64_t)rank || marked[axis])
+            return lorac_refuse(node, error, "axis %lld is outside rank %zu, or named twice",
+                                (long long)axes->values[i], rank);
+        marked[axis] = true;
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status lower_squeeze(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                       struct lorac_step *step, struct lorac_error *error)
+{
+    uint32_t x;
+    struct lorac_int_list axes;
+    bool marked[LORAC_VIEW_MAX_RANK] = {false};
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    LORAC_TRY(read_axes(lowering, node, &axes, error));
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0), seen = {0};
+    LORAC_TRY(mark_axes(node, &axes, view.rank, marked, error));
+    const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
+    for (size_t i = 0; i < view.rank; i++) {
+        size_t size = lorac_view_size(&value, view.axes[i]);
+        if (marked[i] && (size != 1 || view.axes[i] == LORAC_AXIS_N))
+            return lorac_refuse(node, error, "it takes out dimension %zu, which is %s", i,
+                                view.axes[i] == LORAC_AXIS_N ? "the batch" : "larger than 1");
+        // Without axes every dimension of 1 goes; the batch stays, whatever it is today.
+        if (marked[i] || (!axes.given && size == 1 && view.axes[i] != LORAC_AXIS_N))
+            continue;
+        seen.axes[seen.rank++] = view.axes[i];
+    }
+    return see_as(lowering, node, step, &seen, error);
+}
+
+static enum lorac_status lower_unsqueeze(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                         struct lorac_step *step, struct lorac_error *error)
+{
+    struct lorac_int_list axes;
+    bool marked[LORAC_VIEW_MAX_RANK] = {false};
+    LORAC_TRY(read_axes(lowering, node, &axes, error));
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0), seen = {.rank = view.rank + axes.count};
+    if (seen.rank > LORAC_VIEW_MAX_RANK)
+        return lorac_refuse(node, error, "its output has rank %zu; at most %d is supported", seen.rank,
+                            LORAC_VIEW_MAX_RANK);
+    LORAC_TRY(mark_axes(node, &axes, seen.rank, marked, error));
+    for (size_t i = 0, from = 0; i < seen.rank; i++)
+        seen.axes[i] = marked[i] ? LORAC_AXIS_ONE : view.axes[from++];
+    return see_as(lowering, node, step, &seen, error);
+}
+
 // ---- Flatten and Reshape
 
-static enum lorac_status to_rows(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
-                                 uint32_t x, struct lorac_error *error)
+// The view of [dims], whose order of elements is that of [view], where only dimensions of 1 come and go; false where
+// more happens.
+static bool keeps_order(const struct lorac_view *view, const struct lorac_value *value, const int64_t *dims,
+                        size_t rank, struct lorac_view *seen)
 {
+    size_t from = 1;
+    *seen = (struct lorac_view){.rank = rank, .axes = {LORAC_AXIS_N}};
+    for (size_t i = 1; i < rank; i++) {
+        if (dims[i] == 1)
+            continue;
+        while (from < view->rank && lorac_view_size(value, view->axes[from]) == 1)
+            from++;
+        if (from == view->rank || (int64_t)lorac_view_size(value, view->axes[from]) != dims[i])
+            return false;
+        seen->axes[i] = view->axes[from++];
+    }
+    return true;
+}
+
+// A view for [dims] alone: as [N, C], [N, C, W] or [N, C, H, W], without counting dimensions of 1 where there are more.
+// False where more than four are left.
+static bool fresh_view(const int64_t *dims, size_t rank, struct lorac_view *seen)
+{
+    static const enum lorac_axis names[3][3] = {{LORAC_AXIS_C}, {LORAC_AXIS_C, LORAC_AXIS_W},
+                                                {LORAC_AXIS_C, LORAC_AXIS_H, LORAC_AXIS_W}};
+    size_t large = 0, at = 0;
+    for (size_t i = 1; i < rank; i++)
+        large += dims[i] != 1;
+    if (large > 3)
+        return false;
+    *seen = (struct lorac_view){.rank = rank, .axes = {LORAC_AXIS_N}};
+    for (size_t i = 1; i < rank; i++)
+        if (dims[i] != 1)
+            seen->axes[i] = names[large - 1][at++];
+    return true;
+}
+
+// Input 0 as [dims], the batch first.
+static enum lorac_status reshape_to(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                    struct lorac_step *step, uint32_t x, const int64_t *dims, size_t rank,
+                                    struct lorac_error *error)
+{
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
-    size_t pixels = value.h * value.w;
-    if (pixels == 1)
-        return lorac_lowering_alias(lowering, node, step, x, true, error);
-    struct flatten *flatten = lorac_lowering_config(lowering, step, sizeof(*flatten));
-    if (!flatten)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
-    *flatten = (struct flatten){value.n, pixels, value.c};
-    LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, 1, 1, value.c * pixels, true, error);
+    struct lorac_reorder reorder = {.x = x, .from = view};
+    if (keeps_order(&view, &value, dims, rank, &reorder.to))
+        return lorac_lowering_alias(lowering, node, step, x, &reorder.to, error);
+    if (!fresh_view(dims, rank, &reorder.to))
+        return lorac_refuse(node, error, "its output has more than three dimensions larger than 1 behind the batch");
+    step->kernel = &lorac_kernel_reorder;
+    LORAC_TRY(lorac_reorder_lower(lowering, step, &reorder, dims, error));
+    const struct lorac_value *sizes = &reorder.sizes;
+    return lorac_lowering_output(lowering, node, step, sizes->n, sizes->h, sizes->w, sizes->c, &reorder.to, error);
+}
+
+static enum lorac_status check_batch_first(const Onnx__NodeProto *node, const struct lorac_view *view,
+                                           struct lorac_error *error)
+{
+    if (view->rank == 0 || view->axes[0] != LORAC_AXIS_N)
+        return lorac_refuse(node, error, "the batch is not the first dimension of its input");
+    return LORAC_OK;
 }
 
 static enum lorac_status lower_flatten(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
@@ -57,20 +209,25 @@ static enum lorac_status lower_flatten(struct lorac_lowering *lowering, const On
 {
     uint32_t x;
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
-    int64_t rank = lorac_lowering_input_is_matrix(lowering, node, 0) ? 2 : 4, axis = lorac_node_int(node, "axis", 1);
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
+    LORAC_TRY(check_batch_first(node, &view, error));
+    int64_t rank = (int64_t)view.rank, axis = lorac_node_int(node, "axis", 1);
     axis += axis < 0 ? rank : 0;
     if (axis != 1)
         return lorac_refuse(node, error, "axis %lld is not supported; axis 1, a row per image, is",
                             (long long)lorac_node_int(node, "axis", 1));
-    return to_rows(lowering, node, step, x, error);
+    const struct lorac_value *value = &lorac_lowering_program(lowering)->values[x];
+    const int64_t dims[2] = {(int64_t)value->n, (int64_t)(value->h * value->w * value->c)};
+    return reshape_to(lowering, node, step, x, dims, 2, error);
 }
 
-// A shape that is a literal in the file and starts with a number is right for that one batch size only; so is a
-// computed one that starts with another number than this batch.
-static bool bakes_the_batch_in(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int64_t first, int64_t N)
+// The target's first number is the batch at export: exporters that trace write it down. It stands for the batch of
+// today where the file says so: the model's input declares it, or leaves its batch free and a single image was traced.
+static bool is_traced_batch(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int64_t first)
 {
-    bool literal = lorac_model_constant(lorac_lowering_program(lowering)->model, lorac_node_input(node, 1));
-    return first > 0 && (literal || first != N);
+    int64_t declared = lorac_lowering_declared_batch(lowering);
+    bool literal = lorac_model_constant(lorac_lowering_program(lowering)->model, lorac_node_input(node, 1)) != NULL;
+    return literal && first == (declared > 0 ? declared : 1);
 }
 
 static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
@@ -78,68 +235,37 @@ static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const On
 {
     uint32_t x;
     const struct lorac_constant *shape;
-    int64_t target[LORAC_CONSTANT_MAX_RANK], dims[LORAC_CONSTANT_MAX_RANK];
+    int64_t from[LORAC_VIEW_MAX_RANK], target[LORAC_VIEW_MAX_RANK], dims[LORAC_VIEW_MAX_RANK];
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
     LORAC_TRY(lorac_lowering_constant(lowering, node, 1, &shape, error));
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
+    LORAC_TRY(check_batch_first(node, &view, error));
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
-    int64_t N = (int64_t)value.n, C = (int64_t)value.c, H = (int64_t)value.h, W = (int64_t)value.w;
-    const int64_t from[4] = {N, C, H, W};
-    size_t rank = lorac_lowering_input_is_matrix(lowering, node, 0) ? 2 : 4;
-    if (shape->count == 0 || shape->count > LORAC_CONSTANT_MAX_RANK || shape->floating)
-        return lorac_refuse(node, error, "its shape is not a list of 1 to %d integers", LORAC_CONSTANT_MAX_RANK);
+    struct lorac_view_text seen = lorac_view_format(&view, &value);
+    size_t rank = lorac_view_dims(&view, &value, from);
+    if (shape->count == 0 || shape->count > LORAC_VIEW_MAX_RANK || shape->floating)
+        return lorac_refuse(node, error, "its shape is not a list of 1 to %d integers", LORAC_VIEW_MAX_RANK);
     for (size_t i = 0; i < shape->count; i++)
         target[i] = lorac_constant_int(shape, i);
-    if (bakes_the_batch_in(lowering, node, target[0], N))
-        return lorac_refuse(node, error,
-                            "its shape starts with the constant %lld, which bakes one batch size in; export "
-                            "the model with a free batch, or put 0 or -1 there",
-                            (long long)target[0]);
+    int64_t first = target[0];
+    if (is_traced_batch(lowering, node, first))
+        target[0] = (int64_t)value.n;
     if (!lorac_reshape_dims(from, rank, target, shape->count, lorac_node_int(node, "allowzero", 0) != 0, dims))
-        return lorac_refuse(node, error, "its shape does not fit %lld x %lld x %lld x %lld (N, C, H, W)", (long long)N,
-                            (long long)C, (long long)H, (long long)W);
-    if (dims[0] == N && shape->count == 2)
-        return to_rows(lowering, node, step, x, error);
-    if (dims[0] == N && shape->count == 4 && dims[1] == C && dims[2] == H && dims[3] == W)
-        return lorac_lowering_alias(lowering, node, step, x, false, error);
-    return lorac_refuse(node, error, "it does more than make a row of each image, or leave it as it is");
-}
-
-static void forward_image(void *context, size_t n)
-{
-    const struct lorac_step *step = context;
-    const struct flatten *f = step->config;
-    const float *x = step->x[0] + n * f->pixels * f->C;
-    float *y = step->y + n * f->pixels * f->C;
-    for (size_t c = 0; c < f->C; c++)
-        for (size_t p = 0; p < f->pixels; p++)
-            y[c * f->pixels + p] = x[p * f->C + c];
-}
-
-static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
-{
-    lorac_parallel_for(env->pool, forward_image, step, ((const struct flatten *)step->config)->N);
-}
-
-static void backward_image(void *context, size_t n)
-{
-    const struct lorac_step *step = context;
-    const struct flatten *f = step->config;
-    const float *dy = step->dy + n * f->pixels * f->C;
-    float *dx = step->dx[0] + n * f->pixels * f->C;
-    for (size_t c = 0; c < f->C; c++)
-        for (size_t p = 0; p < f->pixels; p++)
-            dx[p * f->C + c] = dy[c * f->pixels + p];
-}
-
-static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
-{
-    if (step->dx[0])
-        lorac_parallel_for(env->pool, backward_image, step, ((const struct flatten *)step->config)->N);
+        return lorac_refuse(node, error, "its shape, which begins with %lld, does not fit %s", (long long)first,
+                            seen.text);
+    if (dims[0] != (int64_t)value.n)
+        return lorac_refuse(node, error,
+                            "its shape makes %lld rows of a batch of %zu: it mixes images, or has another batch than "
+                            "the model's input written into it; export the model with a free batch",
+                            (long long)dims[0], value.n);
+    return reshape_to(lowering, node, step, x, dims, shape->count, error);
 }
 
 const struct lorac_kernel lorac_kernel_identity = {.op_type = "Identity", .lower = lower_identity};
+const struct lorac_kernel lorac_kernel_cast = {.op_type = "Cast", .lower = lower_cast};
 const struct lorac_kernel lorac_kernel_dropout = {.op_type = "Dropout", .lower = lower_dropout};
-const struct lorac_kernel lorac_kernel_flatten = {
-    .op_type = "Flatten", .lower = lower_flatten, .forward = forward, .backward = backward};
-const struct lorac_kernel lorac_kernel_reshape = {
-    .op_type = "Reshape", .lower = lower_reshape, .forward = forward, .backward = backward};
+const struct lorac_kernel lorac_kernel_transpose = {.op_type = "Transpose", .lower = lower_transpose};
+const struct lorac_kernel lorac_kernel_squeeze = {.op_type = "Squeeze", .lower = lower_squeeze};
+const struct lorac_kernel lorac_kernel_unsqueeze = {.op_type = "Unsqueeze", .lower = lower_unsqueeze};
+const struct lorac_kernel lorac_kernel_flatten = {.op_type = "Flatten", .lower = lower_flatten};
+const struct lorac_kernel lorac_kernel_reshape = {.op_type = "Reshape", .lower = lower_reshape};

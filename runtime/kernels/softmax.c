@@ -17,11 +17,11 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
     struct lorac_program *program = lorac_lowering_program(lowering);
     const struct lorac_value value = program->values[x];
-    bool matrix = lorac_lowering_input_is_matrix(lowering, node, 0);
-    int64_t rank = matrix ? 2 : 4, fallback = lorac_model_opset(program->model) < 13 ? 1 : -1;
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
+    int64_t rank = (int64_t)view.rank, fallback = lorac_model_opset(program->model) < 13 ? 1 : -1;
     int64_t axis = lorac_node_int(node, "axis", fallback);
     axis += axis < 0 ? rank : 0;
-    if (axis != 1 || value.h * value.w != 1)
+    if (axis < 0 || axis >= rank || view.axes[axis] != LORAC_AXIS_C || value.h * value.w != 1)
         return lorac_refuse(node, error,
                             "axis %lld over %zu x %zu pixels is not supported; axis 1 over one row of class "
                             "scores per image is",
@@ -31,7 +31,7 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     *softmax = (struct softmax){value.n, value.c};
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, 1, 1, value.c, matrix, error);
+    return lorac_lowering_output_like(lowering, node, step, 0, x, error);
 }
 
 static enum lorac_status create(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)

@@ -242,6 +242,30 @@ static struct ref_tensor run_reshape(const struct call *call)
     return ref_reshape(call->x, shape, rank, lorac_node_int(call->node, "allowzero", 0) != 0);
 }
 
+static struct ref_tensor run_transpose(const struct call *call)
+{
+    const int64_t *perm;
+    return ref_transpose(call->x, lorac_node_ints(call->node, "perm", &perm) > 0 ? perm : NULL);
+}
+
+// Squeeze and Unsqueeze: the same elements under other dims.
+static struct ref_tensor run_squeeze(const struct call *call)
+{
+    int64_t buffer[16], dims[REF_MAX_RANK];
+    const int64_t *axes;
+    size_t count = integers(call, 1, "axes", buffer, &axes), rank = 0, from = 0;
+    bool adds = lorac_node_is(call->node, "Unsqueeze"), chosen[2 * REF_MAX_RANK] = {false};
+    size_t all = call->x->rank + (adds ? count : 0);
+    for (size_t i = 0; i < count; i++)
+        chosen[axes[i] < 0 ? axes[i] + (int64_t)all : axes[i]] = true;
+    for (size_t i = 0; i < all; i++)
+        if (adds)
+            dims[rank++] = chosen[i] ? 1 : call->x->dims[from++];
+        else if (!chosen[i] && (count > 0 || call->x->dims[i] != 1))
+            dims[rank++] = call->x->dims[i];
+    return ref_reshape(call->x, dims, rank, false);
+}
+
 static struct ref_tensor run_pad(const struct call *call)
 {
     int64_t buffer[16];
@@ -292,7 +316,9 @@ static const struct {
     {"MatMul", run_matmul},       {"Identity", run_copy},
     {"Dropout", run_copy},        {"Pad", run_pad},
     {"Slice", run_slice},         {"Softmax", run_softmax},
-    {"LogSoftmax", run_softmax},
+    {"LogSoftmax", run_softmax},  {"Transpose", run_transpose},
+    {"Squeeze", run_squeeze},     {"Unsqueeze", run_squeeze},
+    {"Cast", run_copy},
 };
 
 const struct ref_tensor *ref_run_forward(struct ref_run *run)

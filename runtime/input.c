@@ -1,0 +1,122 @@
+// What the model's input is: its sizes, and whether it declares its channels first or last.
+#include "lower.h"
+
+#include <string.h>
+
+static int64_t declared_dim(const Onnx__TensorShapeProto *shape, size_t i)
+{
+    const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
+    return dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? dim->dim_value : 0;
+}
+
+// ---- channels first or last
+
+enum layout { LAYOUT_UNKNOWN, LAYOUT_CHANNELS_FIRST, LAYOUT_CHANNELS_LAST };
+
+static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
+{
+    for (; *op_types; op_types++)
+        if (lorac_node_is(node, *op_types))
+            return true;
+    return false;
+}
+
+// What a node that reads the image says: Conv and its like have the channels at dimension 1; exporters of frameworks
+// that have them last put a Transpose before those.
+static enum layout told_by(const Onnx__NodeProto *node)
+{
+    static const char *const channels_first[] = {"Conv",        "BatchNormalization", "MaxPool",
+                                                 "AveragePool", "GlobalAveragePool",  "InstanceNormalization",
+                                                 NULL};
+    static const int64_t to_first[4] = {0, 3, 1, 2};
+    const int64_t *perm;
+    if (is_one_of(node, channels_first))
+        return LAYOUT_CHANNELS_FIRST;
+    if (lorac_node_is(node, "Transpose") && lorac_node_ints(node, "perm", &perm) == 4 &&
+        memcmp(perm, to_first, sizeof to_first) == 0)
+        return LAYOUT_CHANNELS_LAST;
+    return LAYOUT_UNKNOWN;
+}
+
+// Follows the image through what changes no dimension, until a node tells.
+static enum layout told_by_graph(struct lorac_model *model, const char *value)
+{
+    static const char *const pass[] = {"Add", "Sub",  "Mul",        "Div",      "Cast", "Identity",
+                                       "Pad", "Clip", "Reciprocal", "CastLike", NULL};
+    for (size_t steps = 0; steps < model->proto->graph->n_node; steps++) {
+        const struct lorac_use *uses;
+        const Onnx__NodeProto *through = NULL;
+        size_t count = lorac_model_uses(model, value, &uses);
+        for (size_t i = 0; i < count; i++) {
+            enum layout layout = told_by(uses[i].node);
+            if (layout != LAYOUT_UNKNOWN)
+                return layout;
+            if (!through && is_one_of(uses[i].node, pass) && uses[i].node->n_output > 0)
+                through = uses[i].node;
+        }
+        if (!through)
+            return LAYOUT_UNKNOWN;
+        value = through->output[0];
+    }
+    return LAYOUT_UNKNOWN;
+}
+
+static bool is_channel_count(int64_t size)
+{
+    return size >= 1 && size <= 4;
+}
+
+static bool has_channels_last(struct lorac_model *model, const char *input, const int64_t dims[4])
+{
+    enum layout layout = told_by_graph(model, input);
+    if (layout == LAYOUT_UNKNOWN) // the graph says nothing: images have few channels and many pixels
+        return is_channel_count(dims[3]) && !is_channel_count(dims[1]);
+    return layout == LAYOUT_CHANNELS_LAST;
+}
+
+// ---- the shape
+
+static bool is_floating(int32_t type)
+{
+    return type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 || type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+}
+
+enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_input_shape *out, struct lorac_error *error)
+{
+    const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
+    if (!input)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the model has no input");
+    if (lorac_model_input(model, 1))
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "the model has more than one input ('%s', '%s'); one image input is supported",
+                               input->name, lorac_model_input(model, 1)->name);
+    const Onnx__TypeProto__Tensor *type =
+        input->type && input->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? input->type->tensor_type : NULL;
+    if (!type || !is_floating(type->elem_type))
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "input '%s' is not a tensor of a floating type (FLOAT, FLOAT16, BFLOAT16, DOUBLE)",
+                               input->name);
+    if (!type->shape || type->shape->n_dim != 4)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "input '%s' has rank %zu; an image of rank 4 is supported", input->name,
+                               type->shape ? type->shape->n_dim : 0);
+    int64_t dims[4];
+    for (size_t i = 0; i < 4; i++) {
+        dims[i] = declared_dim(type->shape, i);
+        // Some exporters write a free batch as -1 or 0.
+        if (i == 0 && dims[i] < 0)
+            dims[i] = 0;
+        if (dims[i] < 0 || dims[i] > INT32_MAX)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "input '%s' declares dimension %zu as %lld", input->name,
+                                   i, (long long)dims[i]);
+    }
+    bool last = has_channels_last(model, input->name, dims);
+    *out = (struct lorac_input_shape){.name = input->name,
+                                      .batch = (size_t)dims[0],
+                                      .channels = (size_t)dims[last ? 3 : 1],
+                                      .height = (size_t)dims[last ? 1 : 2],
+                                      .width = (size_t)dims[last ? 2 : 3],
+                                      .channels_last = last};
+    return LORAC_OK;
+}
