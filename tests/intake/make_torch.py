@@ -41,7 +41,7 @@ TABLE = {
     "torch-trace-op11-bottleneck": (trace(11), lambda: R("bottleneck", v1_stride=True)),
     "torch-trace-op13-bottleneck15": (trace(13), lambda: R("bottleneck", stem="imagenet")),
     "torch-trace-op17-preact": (trace(17), lambda: R("preact", depths=(2, 1, 1))),
-    "torch-trace-op20-wide": (trace(20), lambda: R("bottleneck", wide=2)),
+    "torch-trace-op20-wide": (trace(20), lambda: R("bottleneck", depths=SHORT, wide=2)),
     # ---- how it is exported
     "torch-trace-op9-ir3-inputs": (trace(9, keep_initializers_as_inputs=True), lambda: R()),
     "torch-trace-op11-dropout": (trace(11, **KEEP), lambda: R(head_dropout=True), dict(dropout=True)),
@@ -110,7 +110,7 @@ TABLE = {
     # ---- dynamo
     "torch-dynamo-op18-basic": (dynamo(18), lambda: R()),
     "torch-dynamo-op18-bottleneck": (dynamo(18), lambda: R("bottleneck", stem="imagenet")),
-    "torch-dynamo-op18-unoptimised": (dynamo(18, optimize=False), lambda: R("preact")),
+    "torch-dynamo-op18-unoptimised": (dynamo(18, optimize=False), lambda: R("preact", depths=SHORT)),
     "torch-dynamo-op18-batch1": (dynamo(18, FIXED), lambda: R("bottleneck", v1_stride=True)),
     "torch-dynamo-op18-freehw": (dynamo(18, FREE), lambda: R(stem="imagenet", pool="mean")),
     "torch-dynamo-op20-se": (dynamo(20), lambda: R(se=dict())),
