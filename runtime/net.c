@@ -2,6 +2,7 @@
 #include "net.h"
 
 #include "kernels/parallel.h"
+#include "proto/model_inline.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
 
@@ -29,7 +30,9 @@ static enum lorac_status open_model(struct lorac_model *model, struct lorac_net 
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a net");
     }
     net->model = model;
-    enum lorac_status status = lorac_meta_read(model, &net->meta, error);
+    enum lorac_status status = lorac_model_inline(model, NULL, error);
+    if (status == LORAC_OK)
+        status = lorac_meta_read(model, &net->meta, error);
     if (status == LORAC_OK)
         status = lorac_input_shape(model, &net->input, error);
     if (status != LORAC_OK) {

@@ -4,6 +4,7 @@
 #include "runtime/session.h"
 #include "runtime/train/optimizer.h"
 
+#include "proto/model_inline.h"
 #include "proto/size.h"
 
 #include <stdlib.h>
@@ -130,6 +131,7 @@ static enum lorac_status make_trained(struct lorac_inspection *inspection,
                                       const struct lorac_inspect_settings *settings, struct lorac_error *error)
 {
     LORAC_TRY(lorac_model_load(inspection->path, &inspection->trained, error));
+    LORAC_TRY(lorac_model_inline(inspection->trained, NULL, error));
     if (!inspection->meta.injected)
         LORAC_TRY(lorac_adapters_apply(inspection->trained, &settings->adapters, error));
     return lorac_meta_read(inspection->trained, &inspection->trained_meta, error);
@@ -166,6 +168,7 @@ static enum lorac_status look(struct lorac_inspection *inspection, const struct 
 {
     struct stat info;
     LORAC_TRY(lorac_model_load(inspection->path, &inspection->model, error));
+    LORAC_TRY(lorac_model_inline(inspection->model, NULL, error));
     inspection->file_bytes = stat(inspection->path, &info) == 0 && info.st_size > 0 ? (size_t)info.st_size : 0;
     LORAC_TRY(lorac_meta_read(inspection->model, &inspection->meta, error));
     LORAC_TRY(lorac_adapters_plan(inspection->model, &settings->adapters, &inspection->plan, error));
