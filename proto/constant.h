@@ -1,5 +1,9 @@
-// Constants of a graph: initialisers, Constant nodes, and what follows from them and from shapes by the arithmetic that
-// exporters leave in the graph. Evaluated on demand and remembered.
+// Constants of a graph: initialisers, Constant nodes, and what follows from them by the arithmetic that exporters leave
+// in the graph. Shared by the passes, which ask the model alone (lorac_constant_resolve), and by the runtime, which
+// walks the graph itself because there the Shape of an activation is a constant too (lorac_constant_evaluate).
+//
+// Every value is held in double or int64 and is exactly a value of its ONNX type: each operation is computed in double
+// (or 64 bits) and rounded once (wrapped) to the type of its result.
 #ifndef LORAC_CONSTANT_H
 #define LORAC_CONSTANT_H
 
@@ -7,6 +11,11 @@
 #include "model.h"
 
 enum { LORAC_CONSTANT_MAX_RANK = 8 };
+
+// The most elements that one constant may have (1 GiB in memory), and all those together that one question needs. A
+// file of a few bytes can ask for any number.
+#define LORAC_CONSTANT_MAX_COUNT ((size_t)1 << 27)
+#define LORAC_CONSTANT_MAX_TOTAL ((size_t)1 << 28)
 
 struct lorac_constant {
     int32_t data_type; // ONNX element type of the value
@@ -18,20 +27,81 @@ struct lorac_constant {
     double *floats; // [count], floating types (each exactly a value of data_type)
 };
 
-// Evaluates one node from its constant inputs ([inputs][i] NULL where absent). UNSUPPORTED: names the node.
-enum lorac_status lorac_constant_evaluate(struct lorac_model *model, const Onnx__NodeProto *node,
-                                          const struct lorac_constant *const *inputs, size_t input_count,
-                                          struct lorac_arena *arena, struct lorac_constant *out,
-                                          struct lorac_error *error);
+// ---- evaluating
+
+// Exporters leave chains of a dozen constant nodes at most; a file with thousands is not a model.
+enum { LORAC_CONSTANT_MAX_DEPTH = 200 };
+
+// The value named [value], from the model alone. All that is evaluated on the way lives in [arena]: give one of your
+// own where it is large. Errors: UNSUPPORTED (it depends on an input of the graph, on an operator that is not known
+// here, or on a chain of more than LORAC_CONSTANT_MAX_DEPTH nodes; too many elements), MEMORY, FORMAT.
+enum lorac_status lorac_constant_resolve(struct lorac_model *model, const char *value, struct lorac_arena *arena,
+                                         struct lorac_constant *out, struct lorac_error *error);
+
+// Looks whether [value] follows from constants of the model alone, without computing anything: OK, or what
+// lorac_constant_resolve would say. (That may still fail, where the numbers do not fit an operator.)
+enum lorac_status lorac_constant_follows(struct lorac_model *model, const char *value, struct lorac_error *error);
+
+// One node whose inputs are known.
+struct lorac_constant_node {
+    struct lorac_model *model;
+    const Onnx__NodeProto *node;
+    const struct lorac_constant *const *inputs; // [input_count], NULL where absent
+    size_t input_count;
+    size_t output; // which of the node's outputs
+};
+// UNSUPPORTED names the node. The elements may be those of an input (Reshape, Identity).
+enum lorac_status lorac_constant_evaluate(const struct lorac_constant_node *what, struct lorac_arena *arena,
+                                          struct lorac_constant *out, struct lorac_error *error);
+
+// Which output of [node] is [value]; n_output where none is.
+size_t lorac_constant_output(const Onnx__NodeProto *node, const char *value);
+
+// True for the op types that lorac_constant_evaluate knows.
+bool lorac_constant_knows(const Onnx__NodeProto *node);
+
+// ---- making and reading
 
 // Reads a tensor of the model.
 enum lorac_status lorac_constant_from_tensor(const Onnx__TensorProto *tensor, struct lorac_arena *arena,
                                              struct lorac_constant *out, struct lorac_error *error);
 
-// True for the op types that lorac_constant_evaluate knows.
-bool lorac_constant_knows(const Onnx__NodeProto *node);
+// A zeroed constant. Errors: UNSUPPORTED (rank, too many elements), FORMAT (dims), MEMORY.
+enum lorac_status lorac_constant_init(struct lorac_constant *out, int32_t data_type, const int64_t *dims, size_t rank,
+                                      struct lorac_arena *arena, struct lorac_error *error);
+
+// What Shape gives for a value of these dims (start and end as in its attributes).
+enum lorac_status lorac_constant_shape(const int64_t *dims, size_t rank, int64_t begin, int64_t end,
+                                       struct lorac_arena *arena, struct lorac_constant *out,
+                                       struct lorac_error *error);
 
 // Element [i] of an integer (or whole floating) constant.
 int64_t lorac_constant_int(const struct lorac_constant *constant, size_t i);
+
+// FLOAT, DOUBLE, FLOAT16 or BFLOAT16.
+bool lorac_constant_type_is_floating(int32_t data_type);
+
+// [value] rounded to nearest even to a value of a floating type.
+double lorac_constant_round(int32_t data_type, double value);
+
+// ---- rules of operators, for kernels whose attributes follow the same
+
+// A short list of integers: an attribute in old operator sets, a constant input in new ones.
+struct lorac_int_list {
+    bool given;
+    size_t count; // as in the file; at most LORAC_CONSTANT_MAX_RANK values are kept
+    int64_t values[LORAC_CONSTANT_MAX_RANK];
+};
+
+// From [constant], or from the attribute where that is NULL. False where there are more values than are kept.
+bool lorac_int_list_read(const Onnx__NodeProto *node, const char *attribute, const struct lorac_constant *constant,
+                         struct lorac_int_list *out);
+
+// Reshape's rule (0 copies, -1 infers); false where the target does not fit.
+bool lorac_reshape_dims(const int64_t *dims, size_t rank, const int64_t *target, size_t target_rank, bool allow_zero,
+                        int64_t *out);
+
+// Slice's rule on one axis: index of the first element and count; false for a step of zero.
+bool lorac_slice_axis(int64_t size, int64_t start, int64_t end, int64_t step, int64_t *first, int64_t *count);
 
 #endif

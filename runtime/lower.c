@@ -98,22 +98,28 @@ static enum lorac_status refuse_operator(const Onnx__NodeProto *node, struct lor
     return lorac_refuse(node, error, "this operator is not supported");
 }
 
+// What the node gives is evaluated when somebody asks.
+static enum lorac_status define_constants(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                          struct lorac_error *error)
+{
+    if (!lorac_constant_knows(node))
+        return lorac_refuse(node, error, "constant arithmetic with this operator is not supported");
+    for (size_t i = 0; i < node->n_output; i++) {
+        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT,
+                                    .tensor = lorac_model_constant(lowering->model, node->output[i]),
+                                    .node = node};
+        if (node->output[i][0])
+            LORAC_TRY(lorac_lowering_define(lowering, node->output[i], &entry, error));
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status lower_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                     struct lorac_error *error)
 {
-    if (lorac_node_is(node, "Constant")) {
-        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT,
-                                    .tensor = lorac_model_constant(lowering->model, node->output[0])};
-        if (!entry.tensor)
-            return lorac_refuse(node, error, "a constant without a `value` tensor is not supported");
-        return lorac_lowering_define(lowering, node->output[0], &entry, error);
-    }
-    if (lorac_node_is(node, "Shape") || look_at_inputs(lowering, node) == INPUTS_CONSTANT) {
-        if (!lorac_constant_knows(node))
-            return lorac_refuse(node, error, "constant arithmetic with this operator is not supported");
-        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT, .node = node};
-        return lorac_lowering_define(lowering, node->output[0], &entry, error);
-    }
+    if (lorac_node_is(node, "Constant") || lorac_node_is(node, "Shape") ||
+        look_at_inputs(lowering, node) == INPUTS_CONSTANT)
+        return define_constants(lowering, node, error);
     bool default_domain = !node->domain || !node->domain[0] || strcmp(node->domain, "ai.onnx") == 0;
     const struct lorac_kernel *kernel = default_domain ? lorac_kernel_find(node->op_type) : NULL;
     if (!kernel)
@@ -265,7 +271,7 @@ static enum lorac_status try_node(struct lorac_lowering *lowering, const Onnx__N
 {
     if (look_at_inputs(lowering, node) != INPUTS_UNKNOWN)
         return lower_node(lowering, node, refusal);
-    if (!lorac_constant_knows(node) && !lorac_node_is(node, "Constant") && !lorac_kernel_find(node->op_type))
+    if (!lorac_constant_knows(node) && !lorac_kernel_find(node->op_type))
         return refuse_operator(node, refusal);
     return mark_unknown(lowering, node, refusal);
 }

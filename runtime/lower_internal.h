@@ -30,6 +30,7 @@ struct lorac_lowering {
     struct lorac_name_table names;
     struct lorac_entry *entries; // by number of the name; [entry_capacity]
     size_t entry_capacity;
+    size_t constant_elements; // of all evaluated constants: LORAC_CONSTANT_MAX_TOTAL at most
     int64_t declared_batch; // 0: free
 };
 

@@ -1,7 +1,6 @@
 // What kernels ask of the lowering inside their `lower`.
 #include "lower_internal.h"
 
-#include "proto/constant_internal.h"
 #include "kernels/kernel.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
@@ -9,9 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-// Exporters leave chains of a dozen constant nodes at most; a file with thousands is not a model.
-enum { MAX_CONSTANT_DEPTH = 200 };
 
 enum lorac_status lorac_refuse(const Onnx__NodeProto *node, struct lorac_error *error, const char *format, ...)
 {
@@ -70,8 +66,8 @@ struct lorac_program *lorac_lowering_program(struct lorac_lowering *lowering)
 static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *name, int depth,
                                   const struct lorac_constant **out, struct lorac_error *error);
 
-static enum lorac_status evaluate_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int depth,
-                                       struct lorac_constant *out, struct lorac_error *error)
+static enum lorac_status evaluate_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t output,
+                                       int depth, struct lorac_constant *out, struct lorac_error *error)
 {
     struct lorac_arena *arena = lowering->program->arena;
     struct lorac_entry *first = lorac_lowering_entry(lowering, lorac_node_input(node, 0));
@@ -87,7 +83,8 @@ static enum lorac_status evaluate_node(struct lorac_lowering *lowering, const On
     for (size_t i = 0; i < node->n_input; i++)
         if (!lorac_lowering_absent(node, i))
             LORAC_TRY(evaluate(lowering, node->input[i], depth + 1, &inputs[i], error));
-    return lorac_constant_evaluate(lowering->model, node, inputs, node->n_input, arena, out, error);
+    const struct lorac_constant_node what = {lowering->model, node, inputs, node->n_input, output};
+    return lorac_constant_evaluate(&what, arena, out, error);
 }
 
 static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *name, int depth,
@@ -98,17 +95,22 @@ static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *n
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' depends on the images; it must be constant",
                                name);
     if (!entry->evaluated) {
-        if (depth > MAX_CONSTANT_DEPTH)
+        if (depth > LORAC_CONSTANT_MAX_DEPTH)
             return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                    "value '%s' is computed through more than %d constant nodes", name,
-                                   MAX_CONSTANT_DEPTH);
+                                   LORAC_CONSTANT_MAX_DEPTH);
         struct lorac_constant *constant = lorac_arena_alloc(lowering->program->arena, sizeof(*constant));
         if (!constant)
             return out_of_memory(error);
         if (entry->tensor)
             LORAC_TRY(lorac_constant_from_tensor(entry->tensor, lowering->program->arena, constant, error));
         else
-            LORAC_TRY(evaluate_node(lowering, entry->node, depth, constant, error));
+            LORAC_TRY(evaluate_node(lowering, entry->node, lorac_constant_output(entry->node, name), depth, constant,
+                                    error));
+        if (constant->count > LORAC_CONSTANT_MAX_TOTAL - lowering->constant_elements)
+            return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                                   "value '%s': the constants to be computed have too many elements", name);
+        lowering->constant_elements += constant->count;
         entry = lorac_lowering_entry(lowering, name);
         entry->evaluated = constant;
     }

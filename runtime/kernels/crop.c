@@ -3,7 +3,7 @@
 #include "kernel_list.h"
 
 #include "parallel.h"
-#include "proto/constant_internal.h"
+#include "proto/constant.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #include "kernel_list.h"
 
 #include "parallel.h"
-#include "proto/constant_internal.h"
+#include "proto/constant.h"
 #include "xnn_step.h"
 
 struct global_pool {

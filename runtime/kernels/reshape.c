@@ -2,7 +2,7 @@
 // Reshape. Where the elements stay in the same places of memory, no step is made.
 #include "kernel_list.h"
 
-#include "proto/constant_internal.h"
+#include "proto/constant.h"
 #include "proto/tensor.h"
 #include "reorder.h"
 
