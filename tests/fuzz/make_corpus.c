@@ -1,0 +1,140 @@
+// make_corpus FOLDER DICTIONARY: writes the seeds of the fuzzer, small models that between them have every operator,
+// and the dictionary of its words. Both are committed; run it again where a row is added.
+#include "words.h"
+
+#include "passes/inject.h"
+#include "ref/graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD "; p=GlobalAveragePool(e); f=Flatten(p); y=Gemm(f, hw[3,4], hb[3]) transB=1"
+
+struct seed {
+    const char *name;
+    bool injected;
+    int64_t opset;
+    int64_t dims[4]; // of the input
+    const char *text;
+};
+
+// clang-format off
+static const struct seed SEEDS[] = {
+    {"plain", false, 17, {1, 2, 6, 6},
+     "a=Conv(x, w1[4,2,3,3], b1[4]) pads=[1,1,1,1]; r=Relu(a); e=Conv(r, w2[4,4,3,3]) pads=[1,1,1,1]" HEAD},
+    {"injected", true, 17, {1, 2, 6, 6},
+     "a=Conv(x, w1[4,2,3,3]) pads=[1,1,1,1]; r=Relu(a); e=Conv(r, w2[4,4,3,3]) pads=[1,1,1,1]" HEAD},
+    {"residual", false, 17, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,1,1]); b=Conv(a, w2[4,4,3,3]) pads=[1,1,1,1] lora=kernel:1:2; s=Add(a, b); e=Relu(s)" HEAD},
+    {"batch_norm", false, 17, {1, 2, 6, 6},
+     "a=Conv(x, w1[4,2,3,3]) auto_pad=SAME_UPPER; n=BatchNormalization(a, g[4], bb[4], m[4], v[4]+) epsilon=0.001; "
+     "e=Conv(n, w2[4,4,1,1])" HEAD},
+    {"pools", false, 17, {1, 2, 9, 9},
+     "a=Conv(x, w1[4,2,3,3]) strides=[2,2] pads=[0,1,2,1]; b=MaxPool(a) kernel_shape=[3,3] strides=[2,2] "
+     "pads=[1,1,1,1] ceil_mode=1; c=Conv(b, w2[4,4,1,1]); e=AveragePool(c) kernel_shape=[2,2] pads=[1,1,1,1] "
+     "count_include_pad=1" HEAD},
+    {"groups", false, 17, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,1,1]); b=Conv(a, w2[4,2,3,3]) group=2 dilations=[2,2] pads=[2,2,2,2]; c=Conv(b, w3[4,1,3,3]) "
+     "group=4; e=Clip(c, lo<0.0>, hi<6.0>)" HEAD},
+    {"reduce_reshape", false, 17, {1, 2, 4, 4},
+     "a=Conv(x, w1[4,2,3,3]); b=Conv(a, w2[4,4,1,1]); p=ReduceMean(b) axes=[2,3] keepdims=0; m=MatMul(p, mw[4,3]); "
+     "y=Add(m, mb[3])"},
+    {"shape", false, 17, {1, 2, 4, 4},
+     "a=Conv(x, w1[4,2,3,3]); b=Conv(a, w2[4,4,1,1]); p=GlobalAveragePool(b); s=Shape(p); g=Gather(s, i{0}[]) axis=0; "
+     "u=Unsqueeze(g, ax{0}); c=Concat(u, mone{-1}) axis=0; f=Reshape(p, c); y=Gemm(f, hw[3,4]) transB=1"},
+    {"softmax", false, 17, {1, 2, 4, 4},
+     "a=Conv(x, w1[4,2,3,3]); d=Dropout(a); b=Conv(d, w2[4,4,3,3]) pads=[1,1,1,1]; e=Identity(b); "
+     "p=GlobalAveragePool(e); f=Flatten(p); l=Gemm(f, hw[3,4], hb[3]) transB=1; y=Softmax(l) axis=1"},
+    {"log_softmax", false, 13, {1, 2, 4, 4},
+     "a=Conv(x, w1[4,2,3,3]); b=Conv(a, w2[4,4,3,3]) pads=[1,1,1,1]; e=Sum(a, b, b); p=GlobalAveragePool(e); "
+     "f=Flatten(p); l=Gemm(f, hw[4,3]) alpha=0.5 beta=2.0; y=LogSoftmax(l)"},
+    {"pad_slice", false, 17, {1, 2, 6, 6},
+     "a=Pad(x, pads{0,0,1,1,0,0,2,2}) mode=reflect; b=Conv(a, w1[4,2,3,3]); s=Slice(b, st{0,0}, en{4,4}, ax{2,3}, "
+     "sp{2,1}); e=Conv(s, w2[4,4,1,1])" HEAD},
+    {"constants", false, 17, {1, 2, 4, 4},
+     "a=Conv(x, w1[4,2,3,3]!); i=Identity(w2[4,4,1,1]); b=Conv(a, i); k=ConstantOfShape(sh{4,4,1,1}) value=<0.5>; "
+     "e=Conv(b, k)" HEAD},
+    {"conv_head", false, 17, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,3,3]); b=Conv(a, w2[4,4,3,3]) pads=[1,1,1,1]; p=GlobalAveragePool(b); c=Conv(p, w3[3,4,1,1], "
+     "b3[3]); y=Flatten(c)"},
+    {"channels_last", false, 17, {1, 6, 6, 2},
+     "t=Transpose(x) perm=[0,3,1,2]; a=Conv(t, w1[4,2,3,3]); u=Transpose(a) perm=[0,2,3,1]; v=Transpose(u) "
+     "perm=[0,3,1,2]; e=Conv(v, w2[4,4,1,1])" HEAD},
+    {"squeeze_excite", false, 17, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,3,3]); q=GlobalAveragePool(a); r=Conv(q, w2[2,4,1,1]); s=Relu(r); t=Conv(s, w3[4,2,1,1]); "
+     "g=Sigmoid(t); e=Mul(a, g)" HEAD},
+    {"activations", false, 20, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,3,3]); b=LeakyRelu(a) alpha=0.1; c=PRelu(b, sl[4,1,1]); d=Elu(c); f1=HardSigmoid(d); "
+     "f2=HardSwish(f1); f3=Gelu(f2); e=Conv(f3, w2[4,4,1,1])" HEAD},
+    {"arithmetic", false, 17, {1, 2, 5, 5},
+     "c1=Sub(x, mean[2,1,1]); c2=Div(c1, std[2,1,1]+); a=Conv(c2, w1[4,2,3,3]); h=Mul(a, half<0.5>); "
+     "q=Sqrt(pos[4,1,1]+); s=Mul(h, q); e=Conv(s, w2[4,4,1,1])" HEAD},
+    {"resize", false, 17, {1, 2, 6, 6},
+     "a=Conv(x, w1[4,2,3,3]); r=Resize(a, -, sc<1.,1.,2.,2.>) mode=nearest; b=Conv(r, w2[4,4,3,3]); e=Resize(b, -, -, "
+     "sz{1,4,3,3}) mode=linear" HEAD},
+    {"norms", false, 21, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,3,3]); n=InstanceNormalization(a, g1[4], b1[4]); q=GroupNormalization(n, g2[4], b2[4]) "
+     "num_groups=2; e=Conv(q, w2[4,4,1,1])" HEAD},
+    {"casts", false, 17, {1, 2, 5, 5},
+     "z=CastLike(w2[4,4,1,1], like<1.0>); k=Cast(z) to=1; t=Transpose(k) perm=[1,0,2,3]; a=Conv(x, w1[4,2,3,3]); "
+     "b=Conv(a, t); ex=Expand(bias[1,1,1], es{4,1,1}); e=Add(b, ex)" HEAD},
+    {"argmax", false, 17, {1, 2, 4, 4},
+     "a=Conv(x, w1[4,2,3,3]); e=Conv(a, w2[4,4,1,1]); p=ReduceSum(e, ax{2,3}) keepdims=0; q=Squeeze(e1[1,4,1], qa{0}); "
+     "m=Squeeze(q); y=Add(p, m)"},
+};
+// clang-format on
+
+static void stop(const char *what, const char *name)
+{
+    fprintf(stderr, "make_corpus: %s '%s'\n", what, name);
+    exit(1);
+}
+
+static void write_seed(const char *folder, const struct seed *seed)
+{
+    struct lorac_error error = {0};
+    struct graph_spec spec = {.text = seed->text, .opset = seed->opset};
+    memcpy(spec.dims, seed->dims, sizeof spec.dims);
+    struct graph graph = graph_build(&spec);
+    struct lorac_pass_report report;
+    if (graph.meta.adapter_count > 0) {
+        graph.meta.base_hash = "0123456789abcdef0123456789abcdef";
+        graph.meta.tool = "make_corpus";
+        if (lorac_meta_write(graph.model, &graph.meta, &error) != LORAC_OK)
+            stop(error.message, seed->name);
+    }
+    if (seed->injected && lorac_pass_inject.run(graph.model, NULL, &report, &error) != LORAC_OK)
+        stop(error.message, seed->name);
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s.onnx", folder, seed->name);
+    if (lorac_model_save(graph.model, path, &error) != LORAC_OK)
+        stop(error.message, path);
+    graph_free(&graph);
+}
+
+static void write_dictionary(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (!file)
+        stop("cannot write", path);
+    fputs("# The words of words.h, written by make_corpus.\n", file);
+#define WORD(text) text,
+#define ATTRIBUTE(name, type) name,
+    static const char *const words[] = {FUZZ_OPERATORS(WORD) FUZZ_ATTRIBUTES(ATTRIBUTE) FUZZ_STRINGS(WORD)};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (words[i][0])
+            fprintf(file, "\"%s\"\n", words[i]);
+    if (fclose(file) != 0)
+        stop("cannot write", path);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        stop("usage: make_corpus FOLDER DICTIONARY; not", argc > 0 ? argv[0] : "");
+    for (size_t i = 0; i < sizeof SEEDS / sizeof *SEEDS; i++)
+        write_seed(argv[1], &SEEDS[i]);
+    write_dictionary(argv[2]);
+    return 0;
+}
