@@ -1,7 +1,8 @@
 // inject
 //
 // before:  W0 ─▶ Conv input 1
-// after:   Add(W0, Mul(Reshape(MatMul(B, A), shape), scale)) ─▶ Conv input 1
+// after:   form weight (form branch is in inject_branch.c)
+//          Add(W0, Mul(Reshape(MatMul(B, A), shape), scale)) ─▶ Conv input 1
 //          for each Conv that inject_plan.c chooses; W0 is a float32 constant [M, C/g, kh, kw]
 //
 //     A [R, (C/g)*kw]  uniform in (-bound, bound), bound = 1/sqrt((C/g)*kw), from the seed and the Conv's name alone
@@ -40,26 +41,17 @@ static enum lorac_status add_node(struct lorac_model *model, const struct lorac_
                                   const char *left, const char *right, const char **out, struct lorac_error *error)
 {
     char suffix[32];
-    const char *output;
-    struct lorac_node_spec spec = {.op_type = op_type, .input_count = 2, .inputs = {left, right}};
-    snprintf(suffix, sizeof suffix, "lora_%s", op_type);
-    LORAC_TRY(lorac_inject_name(model, row->name, suffix, &spec.name, error));
-    size_t bytes = strlen(spec.name) + sizeof "_output";
-    char *wanted = lorac_arena_alloc(model->arena, bytes);
-    if (!wanted)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject into '%s': out of memory", row->name);
-    snprintf(wanted, bytes, "%s_output", spec.name);
-    LORAC_TRY(lorac_model_fresh_name(model, wanted, &output, error));
-    spec.output = output;
+    const char *const inputs[] = {left, right};
     Onnx__NodeProto *node;
-    LORAC_TRY(lorac_model_insert_node(model, row->node, &spec, &node, error));
-    *out = output;
+    snprintf(suffix, sizeof suffix, "lora_%s", op_type);
+    LORAC_TRY(lorac_inject_add_node(model, row->name, row->node, op_type, suffix, inputs, 2, &node, error));
+    *out = node->output[0];
     return LORAC_OK;
 }
 
-static enum lorac_status add_adapter(struct lorac_model *model, const struct lorac_conv_row *row,
-                                     const struct lorac_inject_options *options, struct lorac_adapter *adapter,
-                                     struct lorac_error *error)
+static enum lorac_status add_weight_form(struct lorac_model *model, const struct lorac_conv_row *row,
+                                         const struct lorac_inject_options *options, struct lorac_adapter *adapter,
+                                         struct lorac_error *error)
 {
     Onnx__NodeProto *conv = (Onnx__NodeProto *)row->node; // the plan only looks; the model is ours to edit
     const char *weight = conv->input[1], *value;
@@ -70,15 +62,23 @@ static enum lorac_status add_adapter(struct lorac_model *model, const struct lor
     LORAC_TRY(add_node(model, row, "Mul", value, names.scale, &value, error));
     LORAC_TRY(add_node(model, row, "Add", weight, value, &value, error));
     LORAC_TRY(lorac_model_set_node_input(model, conv, 1, value, error));
+    adapter->weight = weight;
+    adapter->a = names.a;
+    adapter->b = names.b;
+    return LORAC_OK;
+}
+
+static enum lorac_status add_adapter(struct lorac_model *model, const struct lorac_conv_row *row,
+                                     const struct lorac_inject_options *options, struct lorac_adapter *adapter,
+                                     struct lorac_error *error)
+{
     *adapter = (struct lorac_adapter){.conv = row->name,
-                                      .weight = weight,
-                                      .a = names.a,
-                                      .b = names.b,
                                       .rank = options->rank,
                                       .alpha = options->alpha,
                                       .setting = options->setting,
-                                      .form = LORAC_FORM_WEIGHT};
-    return LORAC_OK;
+                                      .form = row->form};
+    return row->form == LORAC_FORM_BRANCH ? lorac_inject_add_branch(model, row, options, adapter, error)
+                                          : add_weight_form(model, row, options, adapter, error);
 }
 
 // ---- may it be done?

@@ -1,6 +1,6 @@
-// inject: gives each chosen convolution a LoRA-C adapter subgraph in weight form (see proto/adapter_meta.h for the
-// picture) and records it in the metadata. Adds adapters and metadata and nothing else; the outputs stay the same,
-// because B starts at zero.
+// inject: gives each chosen convolution a LoRA-C adapter subgraph (see proto/adapter_meta.h for the picture of the
+// weight form, proto/adapter_branch.h for the branch form) and records it in the metadata. Adds adapters and metadata
+// and nothing else; the outputs stay the same, because B starts at zero.
 #ifndef LORAC_INJECT_H
 #define LORAC_INJECT_H
 
@@ -10,9 +10,11 @@ struct lorac_inject_options {
     int64_t rank;                    // 4; at least 1
     double alpha;                    // 8; finite, not 0
     enum lorac_rank_setting setting; // kernel
+    enum lorac_adapter_form form;    // weight
     uint64_t seed;                   // 0; A depends on it and the convolution's name alone
     const char *layers;            // POSIX extended regex that an adapted convolution's node name must match; NULL: all
     const char *exclude;           // ... must not match; NULL: none
+    const char *branch_layers;     // regex; adapters of matching names have the branch form, whatever [form] says; NULL
     bool train_first;              // false: the first convolution's weight becomes trainable
     bool train_last;               // true: the last layer's weight and bias become trainable
     bool train_all;                // false; true: no adapters, weights and biases of every Conv and of the last layer
@@ -32,7 +34,7 @@ extern const struct lorac_pass lorac_pass_inject;
 // ---- what inject would do, for inspect and for its own report: one row per Conv, in graph order
 
 struct lorac_conv_row {
-    const Onnx__NodeProto *node;
+    const Onnx__NodeProto *node; // the model's own: an adapter's convolutions have no row
     const char *name;
     bool has_weight; // the weight is a constant of rank 4; else dims are 0
     int64_t dims[4]; // M, C/g, kh, kw
@@ -40,6 +42,7 @@ struct lorac_conv_row {
     bool first;                 // the first convolution
     bool last;                  // this convolution is the last layer
     bool adapted;               // gets (or, in an injected model, has) an adapter
+    enum lorac_adapter_form form; // of its adapter
     const char *reason;         // why it gets none; NULL where adapted
     int64_t R;                  // inner dimension, where adapted
     int64_t adapter_parameters; // R*(C/g)*kw + M*kh*R, where adapted

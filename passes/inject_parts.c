@@ -96,3 +96,21 @@ enum lorac_status lorac_inject_add_int64(struct lorac_model *model, const char *
         bytes[i] = (uint8_t)((uint64_t)values[i / 8] >> (8 * (i % 8)));
     return lorac_model_add_initializer(model, name, INT64, dims, 1, bytes, count * 8, error);
 }
+
+// ---- nodes
+
+enum lorac_status lorac_inject_add_node(struct lorac_model *model, const char *conv, const Onnx__NodeProto *before,
+                                        const char *op_type, const char *suffix, const char *const *inputs,
+                                        size_t count, Onnx__NodeProto **out, struct lorac_error *error)
+{
+    struct lorac_node_spec spec = {.op_type = op_type};
+    LORAC_TRY(lorac_inject_name(model, conv, suffix, &spec.name, error));
+    size_t bytes = strlen(spec.name) + sizeof "_output";
+    char *wanted = lorac_arena_alloc(model->arena, bytes);
+    if (!wanted)
+        return out_of_memory(conv, error);
+    snprintf(wanted, bytes, "%s_output", spec.name);
+    LORAC_TRY(lorac_model_fresh_name(model, wanted, &spec.output, error));
+    LORAC_TRY(lorac_model_insert_node(model, before, &spec, out, error));
+    return lorac_model_set_node_inputs(model, *out, inputs, count, error);
+}

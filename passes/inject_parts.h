@@ -20,4 +20,21 @@ enum lorac_status lorac_inject_add_scale(struct lorac_model *model, const char *
 enum lorac_status lorac_inject_add_int64(struct lorac_model *model, const char *name, const int64_t *values,
                                          size_t count, struct lorac_error *error);
 
+// Inserts the node <conv>/<suffix> before [before] (NULL: at the end); its output is the node's name with "_output"
+// appended, both made fresh. [inputs]: [count] value names. *out lives in the model.
+enum lorac_status lorac_inject_add_node(struct lorac_model *model, const char *conv, const Onnx__NodeProto *before,
+                                        const char *op_type, const char *suffix, const char *const *inputs,
+                                        size_t count, Onnx__NodeProto **out, struct lorac_error *error);
+
+// ---- the branch form (inject_branch.c)
+
+// Why the convolution cannot have a branch; NULL where it can. In the model's arena. Errors: MEMORY.
+enum lorac_status lorac_inject_refuse_branch(struct lorac_model *model, const struct lorac_conv_row *row,
+                                             const char **reason, struct lorac_error *error);
+
+// Adds it, and names the weight, A and B in *adapter.
+enum lorac_status lorac_inject_add_branch(struct lorac_model *model, const struct lorac_conv_row *row,
+                                          const struct lorac_inject_options *options, struct lorac_adapter *adapter,
+                                          struct lorac_error *error);
+
 #endif

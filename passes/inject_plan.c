@@ -1,5 +1,5 @@
 // What inject would do: looks at every Conv and says what it gets, or why nothing. Edits nothing.
-#include "inject.h"
+#include "inject_parts.h"
 #include "match.h"
 
 #include "proto/size.h"
@@ -31,8 +31,9 @@ struct planner {
     struct lorac_last_layer last;
     const Onnx__NodeProto *first;
     const char **names; // of the plan.row_count convolutions, sorted
-    regex_t layers, exclude;
-    bool has_layers, has_exclude;
+    regex_t layers, exclude, branch_layers;
+    bool has_layers, has_exclude, has_branch_layers;
+    struct lorac_branch_nodes own; // of the adapters that are there
     struct lorac_inject_plan plan;
 };
 
@@ -239,6 +240,22 @@ static enum lorac_status size_adapter(struct lorac_conv_row *row, struct lorac_e
     return LORAC_OK;
 }
 
+// The adapter of a row that can have one in the weight form.
+static enum lorac_status choose_adapter(struct planner *planner, struct lorac_conv_row *row, struct lorac_error *error)
+{
+    const struct lorac_inject_options *options = planner->options;
+    bool named = planner->has_branch_layers && regexec(&planner->branch_layers, row->name, 0, NULL, 0) == 0;
+    row->R = lorac_adapter_inner(options->rank, options->setting, row->dims[2], row->dims[3]);
+    row->form = named ? LORAC_FORM_BRANCH : options->form;
+    LORAC_TRY(size_adapter(row, error));
+    if (row->form == LORAC_FORM_BRANCH)
+        LORAC_TRY(lorac_inject_refuse_branch(planner->model, row, &row->reason, error));
+    row->adapted = !row->reason;
+    if (!row->adapted)
+        row->R = row->adapter_parameters = 0;
+    return LORAC_OK;
+}
+
 static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto *node, struct lorac_conv_row *row,
                                   struct lorac_error *error)
 {
@@ -252,6 +269,7 @@ static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto
     LORAC_TRY(describe_weight(planner, row, site, &weight_reason, error));
     if (site) {
         row->adapted = true;
+        row->form = site->form;
         row->R = site->R;
         return size_adapter(row, error);
     }
@@ -259,20 +277,23 @@ static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto
         row->reason = row->first ? "first convolution" : weight_reason;
     else
         row->reason = refuse_adapter(planner, row, is_trained_whole(planner, row));
-    row->adapted = !row->reason;
-    if (!row->adapted)
+    if (row->reason)
         return LORAC_OK;
-    const struct lorac_inject_options *options = planner->options;
-    row->R = lorac_adapter_inner(options->rank, options->setting, row->dims[2], row->dims[3]);
-    return size_adapter(row, error);
+    return choose_adapter(planner, row, error);
+}
+
+static bool is_row(const struct planner *planner, const Onnx__NodeProto *node)
+{
+    return lorac_node_is(node, "Conv") && !lorac_branch_nodes_has(&planner->own, node);
 }
 
 static enum lorac_status plan_rows(struct planner *planner, struct lorac_error *error)
 {
     const Onnx__GraphProto *graph = planner->model->proto->graph;
     struct lorac_inject_plan *plan = &planner->plan;
+    LORAC_TRY(lorac_branch_nodes_list(planner->model, &planner->meta, &planner->own, error));
     for (size_t i = 0; i < graph->n_node; i++) {
-        plan->row_count += lorac_node_is(graph->node[i], "Conv");
+        plan->row_count += is_row(planner, graph->node[i]);
         plan->batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
     }
     plan->rows = lorac_arena_alloc_array(planner->model->arena, plan->row_count, sizeof *plan->rows);
@@ -281,12 +302,12 @@ static enum lorac_status plan_rows(struct planner *planner, struct lorac_error *
         return out_of_memory(error);
     size_t row = 0, name = 0;
     for (size_t i = 0; i < graph->n_node; i++)
-        if (lorac_node_is(graph->node[i], "Conv"))
+        if (is_row(planner, graph->node[i]))
             planner->names[name++] = lorac_node_name(graph->node[i]);
     if (name > 0)
         qsort(planner->names, name, sizeof *planner->names, compare_names);
     for (size_t i = 0; i < graph->n_node; i++)
-        if (lorac_node_is(graph->node[i], "Conv"))
+        if (is_row(planner, graph->node[i]))
             LORAC_TRY(plan_row(planner, graph->node[i], &plan->rows[row++], error));
     return LORAC_OK;
 }
@@ -415,6 +436,8 @@ static enum lorac_status plan_all(struct planner *planner, struct lorac_error *e
     LORAC_TRY(check_options(model, options, error));
     LORAC_TRY(compile("--layers", options->layers, &planner->layers, &planner->has_layers, error));
     LORAC_TRY(compile("--exclude", options->exclude, &planner->exclude, &planner->has_exclude, error));
+    LORAC_TRY(compile("--branch-layers", options->branch_layers, &planner->branch_layers, &planner->has_branch_layers,
+                      error));
     LORAC_TRY(lorac_meta_read(model, &planner->meta, error));
     LORAC_TRY(locate_sites(planner, error));
     LORAC_TRY(lorac_match_first_conv(model, &planner->first, error));
@@ -443,6 +466,8 @@ enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lora
         regfree(&planner.layers);
     if (planner.has_exclude)
         regfree(&planner.exclude);
+    if (planner.has_branch_layers)
+        regfree(&planner.branch_layers);
     if (status == LORAC_OK)
         *out = planner.plan;
     return status;

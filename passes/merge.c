@@ -1,7 +1,9 @@
 // merge
 //
-// before:  Add(W0, Mul(Reshape(MatMul(B, A), shape), scale)) ─▶ Conv input 1
-// after:   W ─▶ Conv input 1,  W = W0 + s * view(B @ A, [M, C/g, kh, kw]),  s = alpha / rank
+// before:  form weight: Add(W0, Mul(Reshape(MatMul(B, A), shape), scale)) ─▶ Conv input 1
+//          form branch: W0 ─▶ Conv input 1, and the Conv's users see the Add of its output and the branch's
+// after:   W ─▶ Conv input 1, and the Conv's users see its output
+//          W = W0 + s * view(B @ A, [M, C/g, kh, kw]),  s = alpha / rank
 //          computed in double, rounded once, stored in W0's own field
 //
 // conditions: every adapter of the record is in the graph as the format says; all are found before the first edit.
@@ -108,7 +110,7 @@ static enum lorac_status add_product(const struct work *work, const double *prod
 
 // ---- the edits
 
-// Does anything but this adapter's Add see W0?
+// Does anything but this convolution or its adapter see W0?
 static bool is_shared(struct lorac_model *model, const struct work *work)
 {
     const struct lorac_use *uses;
@@ -154,6 +156,8 @@ static enum lorac_status take_out(struct lorac_model *model, const struct work *
 {
     const struct lorac_adapter_site *site = &work->site;
     LORAC_TRY(lorac_model_set_node_input(model, site->conv, 1, weight, error));
+    if (site->output)
+        LORAC_TRY(lorac_model_move_uses(model, site->output, site->conv->output[0], error));
     for (size_t i = site->node_count; i-- > 0;)
         lorac_model_erase_node(model, site->nodes[i]);
     for (size_t i = 0; i < site->tensor_count; i++)

@@ -1,5 +1,5 @@
-// What the files that find an adapter in the graph share: adapter_site.c (the weight form) and adapter_branch.c, for
-// which adapter_parts.c checks what both forms have. Errors: MISMATCH, saying what is off.
+// What the files that find an adapter in the graph share: adapter_site.c (the weight form) and adapter_branch_site.c,
+// for which adapter_parts.c checks what both forms have. Errors: MISMATCH, saying what is off.
 #ifndef LORAC_ADAPTER_INTERNAL_H
 #define LORAC_ADAPTER_INTERNAL_H
 
@@ -16,5 +16,9 @@ enum lorac_status lorac_adapter_check_matrices(const struct lorac_adapter_site *
 // The scale in the graph holds alpha/rank; sets site->s.
 enum lorac_status lorac_adapter_check_scale(const struct lorac_adapter *adapter, const Onnx__TensorProto *scale,
                                             struct lorac_adapter_site *site, struct lorac_error *error);
+
+// The branch form: all of *site but its form. Errors: MISMATCH, UNSUPPORTED (a kernel that has no branch form), MEMORY.
+enum lorac_status lorac_branch_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
+                                      struct lorac_adapter_site *site, struct lorac_error *error);
 
 #endif

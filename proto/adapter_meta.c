@@ -24,6 +24,7 @@ static const char KEY_TOOL[] = "lorac.tool";
 
 // Indexed by the enums of the header.
 static const char *const SETTING_NAMES[] = {"kernel", "plain"};
+static const char *const FORM_NAMES[] = {"weight", "branch"};
 static const char *const BN_NAMES[] = {"frozen", "train"};
 
 int64_t lorac_adapter_inner(int64_t rank, enum lorac_rank_setting setting, int64_t kh, int64_t kw)
@@ -160,12 +161,13 @@ static enum lorac_status read_entry(struct lorac_arena *arena, const json_t *ent
     out->setting = strcmp(setting, "plain") == 0 ? LORAC_RANK_PLAIN : LORAC_RANK_KERNEL;
     const char *form = json_string_value(json_object_get(entry, "form"));
     if (!form)
-        return bad_entry(index, "'form' must be \"weight\"", error);
-    if (strcmp(form, "weight") != 0)
+        return bad_entry(index, "'form' must be \"weight\" or \"branch\"", error);
+    if (strcmp(form, "weight") != 0 && strcmp(form, "branch") != 0)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "metadata '%s' entry %zu: form '%s' is not supported; this program knows 'weight'",
+                               "metadata '%s' entry %zu: form '%s' is not supported; this program knows 'weight' and "
+                               "'branch'",
                                KEY_ADAPTERS, index, form);
-    out->form = LORAC_FORM_WEIGHT;
+    out->form = strcmp(form, "branch") == 0 ? LORAC_FORM_BRANCH : LORAC_FORM_WEIGHT;
     return LORAC_OK;
 }
 
@@ -401,7 +403,7 @@ static enum lorac_status make_entry(const struct lorac_adapter *adapter, json_t 
     LORAC_TRY(lorac_json_set(key, entry, "rank", json_integer(adapter->rank), error));
     LORAC_TRY(lorac_json_set(key, entry, "alpha", json_real(adapter->alpha), error));
     LORAC_TRY(lorac_json_set_string(key, entry, "setting", SETTING_NAMES[adapter->setting], error));
-    LORAC_TRY(lorac_json_set_string(key, entry, "form", "weight", error));
+    LORAC_TRY(lorac_json_set_string(key, entry, "form", FORM_NAMES[adapter->form], error));
     return lorac_json_set(key, entry, "freeze_a", json_boolean(adapter->freeze_a), error);
 }
 
@@ -474,12 +476,21 @@ static enum lorac_status write_names(struct lorac_model *model, const char *key,
     return store(model, key, text, error);
 }
 
+// The oldest version whose readers understand [meta].
+static int format_version(const struct lorac_meta *meta)
+{
+    for (size_t i = 0; i < meta->adapter_count; i++)
+        if (meta->adapters[i].form == LORAC_FORM_BRANCH)
+            return LORAC_FORMAT_VERSION;
+    return 1;
+}
+
 enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta, struct lorac_error *error)
 {
     assert(meta->injected && meta->base_hash && meta->tool);
     char *adapters;
     char number[32];
-    snprintf(number, sizeof number, "%d", LORAC_FORMAT_VERSION);
+    snprintf(number, sizeof number, "%d", format_version(meta));
     LORAC_TRY(lorac_model_set_metadata(model, KEY_FORMAT, number, error));
     LORAC_TRY(lorac_model_set_metadata(model, KEY_HASH, meta->base_hash, error));
     LORAC_TRY(print_adapters(meta, &adapters, error));

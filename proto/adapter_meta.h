@@ -13,15 +13,18 @@
 //     W0 ──────────────────────────────────────────────────────────────── Add <conv>/lora_Add ─────────┴─▶ Conv input 1
 //
 // (each node's output is its name with "_output" appended; Add takes W0 first)
+// The branch form is in adapter_branch.h.
 #ifndef LORAC_ADAPTER_META_H
 #define LORAC_ADAPTER_META_H
 
 #include "model.h"
 
-#define LORAC_FORMAT_VERSION 1
+// The newest version of the format that this code reads. Version 2 came with the branch form; a model without one is
+// written as version 1.
+#define LORAC_FORMAT_VERSION 2
 
 enum lorac_rank_setting { LORAC_RANK_KERNEL, LORAC_RANK_PLAIN };
-enum lorac_adapter_form { LORAC_FORM_WEIGHT /* later: LORAC_FORM_BRANCH */ };
+enum lorac_adapter_form { LORAC_FORM_WEIGHT, LORAC_FORM_BRANCH };
 enum lorac_bn_mode { LORAC_BN_FROZEN, LORAC_BN_TRAIN };
 
 // One entry of lorac.adapters. All strings are value names except [conv], a node's name as lorac_node_name gives it.
@@ -69,7 +72,7 @@ struct lorac_meta {
 
 // Reads and checks the entries; a plain model gives injected == false (lorac.input, lorac.classes and lorac.output are
 // read all the same). Errors: FORMAT (bad JSON, missing or repeated keys, wrong types, entries that contradict each other),
-// UNSUPPORTED (a newer lorac.format, form "branch"), MISMATCH (a trainable name that is no float32 constant of the
+// UNSUPPORTED (a newer lorac.format, an unknown form), MISMATCH (a trainable name that is no float32 constant of the
 // model, an adapter's convolution or an output that the model does not have), naming the key.
 enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error);
 
@@ -109,6 +112,16 @@ struct lorac_adapter_site {
 };
 enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
                                        struct lorac_adapter_site *out, struct lorac_error *error);
+
+// The nodes that the adapters of branch form added to the graph, which are not the model's own. Adapters that cannot be
+// located add none: whoever needs them says why. In the model's arena, until the next edit. Errors: MEMORY.
+struct lorac_branch_nodes {
+    size_t count;
+    const Onnx__NodeProto **nodes; // sorted by address
+};
+enum lorac_status lorac_branch_nodes_list(struct lorac_model *model, const struct lorac_meta *meta,
+                                       struct lorac_branch_nodes *out, struct lorac_error *error);
+bool lorac_branch_nodes_has(const struct lorac_branch_nodes *own, const Onnx__NodeProto *node);
 
 // XXH3-128 over the *base* model's initialisers and Constant tensors (adapters' own tensors that [meta] names, with
 // their shape and scale, are left out; [meta] NULL or not injected: all): sorted by name, for each: name and its

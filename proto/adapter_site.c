@@ -134,7 +134,8 @@ enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct l
                                        struct lorac_adapter_site *out, struct lorac_error *error)
 {
     struct lorac_adapter_site site = {.form = adapter->form};
-    enum lorac_status status = locate_weight_form(model, adapter, &site, error);
+    enum lorac_status status = adapter->form == LORAC_FORM_BRANCH ? lorac_branch_locate(model, adapter, &site, error)
+                                                                  : locate_weight_form(model, adapter, &site, error);
     if (status != LORAC_OK) {
         lorac_error_prefix(error, "adapter of '%s': ", adapter->conv);
         return status;

@@ -40,6 +40,25 @@ void lorac_model_erase_initializer(struct lorac_model *model, const char *name);
 enum lorac_status lorac_model_set_node_input(struct lorac_model *model, Onnx__NodeProto *node, size_t index,
                                              const char *value, struct lorac_error *error);
 
+// All of the node's inputs at once: copies of the [count] names.
+enum lorac_status lorac_model_set_node_inputs(struct lorac_model *model, Onnx__NodeProto *node,
+                                              const char *const *values, size_t count, struct lorac_error *error);
+
+// Every use of [from] by nodes of the main graph and in their subgraphs becomes a use of [to], a name that no value of
+// the model has yet (or had before the opposite call). What produces [from], and a graph output of that name, stay.
+enum lorac_status lorac_model_move_uses(struct lorac_model *model, const char *from, const char *to,
+                                        struct lorac_error *error);
+
+// Sets (replaces or appends) the attribute [name] of a node.
+enum lorac_status lorac_model_set_node_int(struct lorac_model *model, Onnx__NodeProto *node, const char *name,
+                                           int64_t value, struct lorac_error *error);
+enum lorac_status lorac_model_set_node_ints(struct lorac_model *model, Onnx__NodeProto *node, const char *name,
+                                            const int64_t *values, size_t count, struct lorac_error *error);
+
+// Gives [to] copies of all attributes of [from] in place of its own. Errors: UNSUPPORTED (a subgraph), MEMORY.
+enum lorac_status lorac_model_copy_attributes(struct lorac_model *model, const Onnx__NodeProto *from,
+                                              Onnx__NodeProto *to, struct lorac_error *error);
+
 // Sets (replaces or appends) / removes one metadata entry. Removing the last one leaves no empty list behind.
 enum lorac_status lorac_model_set_metadata(struct lorac_model *model, const char *key, const char *value,
                                            struct lorac_error *error);

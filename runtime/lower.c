@@ -114,9 +114,35 @@ static enum lorac_status define_constants(struct lorac_lowering *lowering, const
     return LORAC_OK;
 }
 
+static enum lorac_status mark_unknown(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                      struct lorac_error *error)
+{
+    struct lorac_entry unknown = {.kind = LORAC_ENTRY_UNKNOWN};
+    for (size_t i = 0; i < node->n_output; i++)
+        if (node->output[i][0])
+            LORAC_TRY(lorac_lowering_define(lowering, node->output[i], &unknown, error));
+    return LORAC_OK;
+}
+
+// The Conv runs with its adapter by the definition, so that the two forms give the same bits: nothing is left for the
+// nodes of a branch to do, and the sum that its users read is the Conv's own output.
+static enum lorac_status lower_branch_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                           struct lorac_error *error)
+{
+    const struct lorac_entry *conv = lorac_lowering_entry(lowering, node->input[0]);
+    if (!lorac_node_is(node, "Add"))
+        return LORAC_OK;
+    if (!conv || conv->kind != LORAC_ENTRY_ACTIVATION)
+        return mark_unknown(lowering, node, error);
+    const struct lorac_entry sum = *conv;
+    return lorac_lowering_define(lowering, node->output[0], &sum, error);
+}
+
 static enum lorac_status lower_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                     struct lorac_error *error)
 {
+    if (lorac_branch_nodes_has(&lowering->branch_nodes, node))
+        return lower_branch_node(lowering, node, error);
     if (lorac_node_is(node, "Constant") || lorac_node_is(node, "Shape") ||
         look_at_inputs(lowering, node) == INPUTS_CONSTANT)
         return define_constants(lowering, node, error);
@@ -216,7 +242,7 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     lowering->meta = meta;
     lowering->options = options;
     lowering->program = program;
-    return LORAC_OK;
+    return lorac_branch_nodes_list(model, meta, &lowering->branch_nodes, error);
 }
 
 static enum lorac_status lower_all(struct lorac_lowering *lowering, struct lorac_error *error)
@@ -255,21 +281,11 @@ enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta
 
 // ---- refusals, for inspect
 
-static enum lorac_status mark_unknown(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                      struct lorac_error *error)
-{
-    struct lorac_entry unknown = {.kind = LORAC_ENTRY_UNKNOWN};
-    for (size_t i = 0; i < node->n_output; i++)
-        if (node->output[i][0])
-            LORAC_TRY(lorac_lowering_define(lowering, node->output[i], &unknown, error));
-    return LORAC_OK;
-}
-
 // After a refused node nothing is known of what follows; an operator that is not there at all can still be told.
 static enum lorac_status try_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                   struct lorac_error *refusal)
 {
-    if (look_at_inputs(lowering, node) != INPUTS_UNKNOWN)
+    if (lorac_branch_nodes_has(&lowering->branch_nodes, node) || look_at_inputs(lowering, node) != INPUTS_UNKNOWN)
         return lower_node(lowering, node, refusal);
     if (!lorac_constant_knows(node) && !lorac_kernel_find(node->op_type))
         return refuse_operator(node, refusal);

@@ -27,6 +27,7 @@ struct lorac_lowering {
     const struct lorac_meta *meta;
     const struct lorac_lower_options *options;
     struct lorac_program *program;
+    struct lorac_branch_nodes branch_nodes; // of adapters: their convolutions run them
     struct lorac_name_table names;
     struct lorac_entry *entries; // by number of the name; [entry_capacity]
     size_t entry_capacity;

@@ -9,8 +9,9 @@ struct lorac_adapter_settings {
     int64_t rank;
     double alpha;
     int setting; // enum lorac_rank_setting
+    int form;    // enum lorac_adapter_form
     int bn;      // enum lorac_bn_mode
-    const char *layers, *exclude;
+    const char *layers, *exclude, *branch_layers;
     bool train_first, train_last, train_all;
 };
 extern const struct lorac_option lorac_adapter_options[];

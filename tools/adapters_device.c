@@ -39,6 +39,7 @@ static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_
         LORAC_TRY(lorac_adapter_locate(model, adapter, &site, error));
         weight = site.w0;
         row->adapted = true;
+        row->form = site.form;
         row->R = site.R;
         row->adapter_parameters = site.R * (site.Cg * site.kw + site.M * site.kh); // located: both tensors are there
     } else {
@@ -81,15 +82,17 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
     const Onnx__GraphProto *graph = model->proto->graph;
     struct lorac_inject_plan plan = {.last_reason = "not looked for (this build has no inject)"};
     struct lorac_meta meta;
+    struct lorac_branch_nodes own;
     int64_t in_adapters = 0;
     LORAC_TRY(lorac_meta_read(model, &meta, error));
+    LORAC_TRY(lorac_branch_nodes_list(model, &meta, &own, error));
     plan.rows = lorac_arena_alloc_array(model->arena, graph->n_node + 1, sizeof *plan.rows);
     plan.trainable = lorac_arena_alloc_array(model->arena, meta.trainable_count + 1, sizeof *plan.trainable);
     if (!plan.rows || !plan.trainable)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the list of convolutions");
     for (size_t i = 0; i < graph->n_node; i++) {
         plan.batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
-        if (!lorac_node_is(graph->node[i], "Conv"))
+        if (!lorac_node_is(graph->node[i], "Conv") || lorac_branch_nodes_has(&own, graph->node[i]))
             continue;
         struct lorac_conv_row *row = &plan.rows[plan.row_count++];
         LORAC_TRY(fill_row(model, &meta, graph->node[i], row, error));

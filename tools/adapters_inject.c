@@ -2,8 +2,9 @@
 
 // The full build: what inject does comes from passes/. (adapters_device.c is the other build's.)
 
-// In the order of enum lorac_rank_setting and enum lorac_bn_mode.
+// In the order of enum lorac_rank_setting, lorac_adapter_form and lorac_bn_mode.
 static const char *const rank_settings[] = {"kernel", "plain", NULL};
+static const char *const forms[] = {"weight", "branch", NULL};
 static const char *const bn_modes[] = {"frozen", "train", NULL};
 
 #define FIELD(member) offsetof(struct lorac_adapter_settings, member)
@@ -17,6 +18,10 @@ const struct lorac_option lorac_adapter_options[] = {
     {.name = "rank-setting", .type = LORAC_OPTION_ENUM, .choices = rank_settings, .offset = FIELD(setting),
      .fallback = "kernel", .help = "Inner dimension: rank times the kernel's size, or the rank itself (for ResNet-50 "
                                    "and larger)."},
+    {.name = "form", .type = LORAC_OPTION_ENUM, .choices = forms, .offset = FIELD(form), .fallback = "weight",
+     .help = "Adapters added to the weights, or as branches beside the convolutions, whose weights stay constant."},
+    {.name = "branch-layers", .type = LORAC_OPTION_STRING, .value = "REGEX", .offset = FIELD(branch_layers),
+     .fallback_text = "none", .help = "Form branch for the adapters whose node name matches, weight for the others."},
     {.name = "layers", .type = LORAC_OPTION_STRING, .value = "REGEX", .offset = FIELD(layers),
      .fallback_text = "all", .help = "Only convolutions whose node name matches (POSIX extended)."},
     {.name = "exclude", .type = LORAC_OPTION_STRING, .value = "REGEX", .offset = FIELD(exclude),
@@ -38,12 +43,16 @@ const struct lorac_option lorac_adapter_options[] = {
 
 enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error)
 {
-    static const char *const without_adapters[] = {"rank",    "alpha",       "rank-setting", "layers",
-                                                   "exclude", "train-first", "train-last",   "no-train-last"};
+    static const char *const without_adapters[] = {"rank",          "alpha",      "rank-setting", "form",
+                                                   "branch-layers", "layers",     "exclude",      "train-first",
+                                                   "train-last",    "no-train-last"};
     const struct lorac_option_set *options = &call->options;
     if (lorac_options_given(options, "train-last") && lorac_options_given(options, "no-train-last"))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "--train-last contradicts --no-train-last: give one of them");
+    if (lorac_options_given(options, "form") && lorac_options_given(options, "branch-layers"))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--form is for all adapters and --branch-layers chooses some: give one of them");
     for (size_t i = 0; i < sizeof without_adapters / sizeof *without_adapters; i++)
         if (lorac_options_given(options, "train-all") && lorac_options_given(options, without_adapters[i]))
             return lorac_error_set(
@@ -67,6 +76,8 @@ void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct l
     options->rank = settings->rank;
     options->alpha = settings->alpha;
     options->setting = (enum lorac_rank_setting)settings->setting;
+    options->form = (enum lorac_adapter_form)settings->form;
+    options->branch_layers = settings->branch_layers;
     options->bn = (enum lorac_bn_mode)settings->bn;
     options->layers = settings->layers;
     options->exclude = settings->exclude;

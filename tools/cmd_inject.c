@@ -66,11 +66,16 @@ static enum lorac_status print_report(struct lorac_model *model, const struct lo
 {
     struct lorac_trainable_split split;
     char text[LORAC_SPLIT_TEXT];
-    size_t adapted = 0;
-    for (size_t i = 0; i < plan->row_count; i++)
+    size_t adapted = 0, branches = 0;
+    for (size_t i = 0; i < plan->row_count; i++) {
         adapted += plan->rows[i].adapted;
+        branches += plan->rows[i].adapted && plan->rows[i].form == LORAC_FORM_BRANCH;
+    }
     lorac_adapters_split(model, plan, &split);
-    printf("adapters on %zu of %zu convolutions\n", adapted, plan->row_count);
+    printf("adapters on %zu of %zu convolutions", adapted, plan->row_count);
+    if (branches > 0)
+        printf(", %zu of them as branches", branches);
+    putchar('\n');
     if (adapted < plan->row_count && adapted > 0)
         LORAC_TRY(print_skipped(plan, error));
     if (!plan->last_layer)
@@ -112,10 +117,9 @@ static void note_rank(const struct lorac_call *call, const struct lorac_inject_p
                           example_rank);
 }
 
-static void note_exclude(const struct lorac_call *call, const struct lorac_inject_plan *plan)
+static void note_unmatched(const struct lorac_call *call, const struct lorac_inject_plan *plan, const char *option,
+                           const char *pattern)
 {
-    const struct inject_settings *settings = call->options.settings;
-    const char *pattern = settings->adapters.exclude;
     regex_t regex;
     bool found = false;
     if (!pattern || regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
@@ -124,7 +128,7 @@ static void note_exclude(const struct lorac_call *call, const struct lorac_injec
         found = regexec(&regex, plan->rows[i].name, 0, NULL, 0) == 0;
     regfree(&regex);
     if (!found)
-        lorac_report_note(call, "note: --exclude '%s' matches no convolution; see inspect for the names", pattern);
+        lorac_report_note(call, "note: %s '%s' matches no convolution; see inspect for the names", option, pattern);
 }
 
 // Any ONNX model can be injected, but not every one can be trained here. One whose input size is free is not tried:
@@ -176,7 +180,8 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
                           call->operands[0]);
     LORAC_TRY(lorac_pass_inject.run(model, &options, &report, error));
     note_rank(call, &plan);
-    note_exclude(call, &plan);
+    note_unmatched(call, &plan, "--exclude", settings->adapters.exclude);
+    note_unmatched(call, &plan, "--branch-layers", settings->adapters.branch_layers);
     lorac_signals_hold();
     enum lorac_status saved = lorac_model_save(model, settings->output, error);
     lorac_signals_release();

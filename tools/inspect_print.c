@@ -43,7 +43,8 @@ static void add_row(struct lorac_table *table, const struct lorac_conv_row *row,
         lorac_table_cell(table, "-");
     }
     if (row->adapted)
-        lorac_table_cell(table, "%" PRId64, row->adapter_parameters);
+        lorac_table_cell(table, "%" PRId64 "%s", row->adapter_parameters,
+                         row->form == LORAC_FORM_BRANCH ? " (branch)" : "");
     else
         lorac_table_cell(table, "-");
     lorac_table_cell(table, "%s", row->reason ? row->reason : "");
@@ -161,11 +162,12 @@ static json_t *convolution_json(const struct lorac_conv_row *row, const struct l
     json_t *output = cost->known ? json_pack("[I, I, I]", (json_int_t)cost->channels, (json_int_t)cost->height,
                                              (json_int_t)cost->width)
                                  : json_null();
-    return json_pack("{s:o, s:o, s:[I, I], s:I, s:o, s:o, s:b, s:I, s:I, s:o}", "name", lorac_json_text(row->name),
+    json_t *form = row->adapted ? json_string(row->form == LORAC_FORM_BRANCH ? "branch" : "weight") : json_null();
+    return json_pack("{s:o, s:o, s:[I, I], s:I, s:o, s:o, s:b, s:o, s:I, s:I, s:o}", "name", lorac_json_text(row->name),
                      "weight", weight, "stride", (json_int_t)strides[0], (json_int_t)strides[1], "group",
                      (json_int_t)row->group, "output", output, "multiply_adds",
                      cost->known ? json_integer((json_int_t)cost->multiply_adds) : json_null(), "adapted",
-                     (int)row->adapted, "inner", (json_int_t)row->R, "adapter_parameters",
+                     (int)row->adapted, "form", form, "inner", (json_int_t)row->R, "adapter_parameters",
                      (json_int_t)row->adapter_parameters, "reason", lorac_json_text(row->reason));
 }
 

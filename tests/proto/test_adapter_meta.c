@@ -123,6 +123,25 @@ static void test_texts(void)
     lorac_model_free(model);
 }
 
+// A reader of version 1 does not know the branch form; what it knows is still written for it.
+static void test_form_and_version(void)
+{
+    static const enum lorac_adapter_form forms[] = {LORAC_FORM_WEIGHT, LORAC_FORM_BRANCH};
+    static const char *const versions[] = {"1", "2"};
+    for (size_t i = 0; i < 2; i++) {
+        struct lorac_error error = {0};
+        struct lorac_meta meta, got;
+        struct lorac_model *model = plain_model();
+        write_record(model, &meta);
+        meta.adapters[1].form = forms[i];
+        CHECK_OK(lorac_meta_write(model, &meta, &error), error);
+        CHECK_STRING(lorac_model_metadata(model, "lorac.format"), versions[i]);
+        if (CHECK_OK(lorac_meta_read(model, &got, &error), error))
+            CHECK(got.adapters[0].form == LORAC_FORM_WEIGHT && got.adapters[1].form == forms[i]);
+        lorac_model_free(model);
+    }
+}
+
 static void test_erase(void)
 {
     struct lorac_error error = {0};
@@ -153,7 +172,7 @@ static const struct {
     enum lorac_status status;
     const char *message; // a part; the key is looked for too
 } malformed[] = {
-    {"lorac.format", "2", LORAC_ERROR_UNSUPPORTED, "use a newer lorac-onnx"},
+    {"lorac.format", "3", LORAC_ERROR_UNSUPPORTED, "use a newer lorac-onnx"},
     {"lorac.format", "99999999999999999999", LORAC_ERROR_FORMAT, "version number"},
     {"lorac.format", "0", LORAC_ERROR_FORMAT, "version number"},
     {"lorac.format", "1.0", LORAC_ERROR_FORMAT, "version number"},
@@ -190,8 +209,8 @@ static const struct {
      LORAC_ERROR_FORMAT, "not valid JSON"},
     {"lorac.adapters", "[" ENTRY("\"c\"", "\"a\"", "\"b\"", "4", "8", "\"paper\"", "\"weight\"", "false") "]",
      LORAC_ERROR_FORMAT, "'setting'"},
-    {"lorac.adapters", "[" ENTRY("\"c\"", "\"a\"", "\"b\"", "4", "8", "\"kernel\"", "\"branch\"", "false") "]",
-     LORAC_ERROR_UNSUPPORTED, "form 'branch'"},
+    {"lorac.adapters", "[" ENTRY("\"c\"", "\"a\"", "\"b\"", "4", "8", "\"kernel\"", "\"Branch\"", "false") "]",
+     LORAC_ERROR_UNSUPPORTED, "form 'Branch'"},
     {"lorac.adapters", "[" ENTRY("\"c\"", "\"a\"", "\"b\"", "4", "8", "\"kernel\"", "1", "false") "]",
      LORAC_ERROR_FORMAT, "'form'"},
     {"lorac.adapters", "[" ENTRY("\"c\"", "\"a\"", "\"b\"", "4", "8", "\"kernel\"", "\"weight\"", "0") "]",
@@ -436,6 +455,7 @@ int main(void)
 {
     test_round_trip();
     test_texts();
+    test_form_and_version();
     test_erase();
     test_malformed();
     test_repeated_keys();
