@@ -139,6 +139,15 @@ const struct lorac_constant *lorac_constant_input(const struct evaluation *e, si
 enum lorac_status lorac_constant_result(const struct evaluation *e, int32_t data_type, const int64_t *dims, size_t rank,
                                         struct lorac_constant *out)
 {
+    size_t count, largest = 0;
+    for (size_t i = 0; i < e->what.input_count; i++)
+        if (e->what.inputs[i] && e->what.inputs[i]->count > largest)
+            largest = e->what.inputs[i]->count;
+    if (lorac_size_of_dims(dims, rank, &count) && count > largest && count > LORAC_CONSTANT_MAX_MADE)
+        return lorac_error_set(e->error, LORAC_ERROR_UNSUPPORTED,
+                               "node '%s' (%s): it makes %zu elements of %zu; at most %zu are supported",
+                               lorac_node_name(e->what.node), e->what.node->op_type, count, largest,
+                               LORAC_CONSTANT_MAX_MADE);
     enum lorac_status status = lorac_constant_init(out, data_type, dims, rank, e->arena, e->error);
     if (status != LORAC_OK)
         lorac_error_prefix(e->error, "node '%s' (%s): ", lorac_node_name(e->what.node), e->what.node->op_type);

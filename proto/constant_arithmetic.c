@@ -298,7 +298,7 @@ static enum lorac_status eval_mat_mul(const struct evaluation *e, struct lorac_c
         return LORAC_OK;
     size_t rows = (size_t)dims[0], columns = (size_t)dims[1], inner = (size_t)a->dims[1];
     // Two vectors of a few bytes each must not ask for hours.
-    if (inner > LORAC_CONSTANT_MAX_COUNT * 64 / out->count)
+    if (inner > LORAC_CONSTANT_MAX_MADE * 32 / out->count)
         return lorac_constant_refuse(e, "a constant product of too many multiplications");
     for (size_t i = 0; i < rows; i++) {
         double *row = out->floats + i * columns;

@@ -46,12 +46,35 @@ static enum lorac_status remember(struct resolver *r, const char *name, const st
     return LORAC_OK;
 }
 
-// How many elements may still be made.
+static size_t stored_elements(const Onnx__TensorProto *tensor)
+{
+    size_t count;
+    return tensor && lorac_size_of_dims(tensor->dims, tensor->n_dims, &count) ? count : 0;
+}
+
+// Each tensor's elements are in the file, so that their sum is bounded by its size.
+static size_t elements_of_model(const struct lorac_model *model)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    size_t total = 0;
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        total += stored_elements(graph->initializer[i]);
+    for (size_t i = 0; i < graph->n_node; i++)
+        for (size_t k = 0; k < graph->node[i]->n_attribute; k++)
+            total += stored_elements(graph->node[i]->attribute[k]->t);
+    return total;
+}
+
+bool lorac_constant_total_fits(const struct lorac_model *model, size_t count)
+{
+    return count <= (size_t)1 << 25 || count / 4 <= elements_of_model(model);
+}
+
 static enum lorac_status count_elements(struct resolver *r, const char *name, size_t count)
 {
-    if (count > LORAC_CONSTANT_MAX_TOTAL - r->elements)
+    if (!lorac_size_add(r->elements, count, &count) || !lorac_constant_total_fits(r->model, count))
         return refuse(r, name, "is computed from too many elements");
-    r->elements += count;
+    r->elements = count;
     return LORAC_OK;
 }
 

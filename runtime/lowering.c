@@ -4,6 +4,7 @@
 #include "kernels/kernel.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
+#include "proto/weight.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -107,10 +108,12 @@ static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *n
         else
             LORAC_TRY(evaluate_node(lowering, entry->node, lorac_constant_output(entry->node, name), depth, constant,
                                     error));
-        if (constant->count > LORAC_CONSTANT_MAX_TOTAL - lowering->constant_elements)
+        size_t total;
+        if (!lorac_size_add(lowering->constant_elements, constant->count, &total) ||
+            !lorac_constant_total_fits(lowering->model, total))
             return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                    "value '%s': the constants to be computed have too many elements", name);
-        lowering->constant_elements += constant->count;
+        lowering->constant_elements = total;
         entry = lorac_lowering_entry(lowering, name);
         entry->evaluated = constant;
     }
@@ -159,35 +162,38 @@ static bool named_in(const char *const *names, size_t count, const char *name)
     return false;
 }
 
-static enum lorac_status computed_param(struct lorac_lowering *lowering, const char *name, struct lorac_param *param,
-                                        struct lorac_error *error)
+// A value that follows from constants of the model alone is computed when the session packs it, and let go again: all
+// weights of a network as double would be eight times a quantised file. One that follows from the Shape of an
+// activation is small.
+static enum lorac_status describe_param(struct lorac_lowering *lowering, const char *name, struct lorac_weight *weight,
+                                        const double **computed, struct lorac_error *error)
 {
+    enum lorac_status status = lorac_weight_find(lowering->model, name, weight, NULL);
+    if (status == LORAC_OK)
+        return LORAC_OK;
     const struct lorac_constant *constant;
     LORAC_TRY(lorac_lowering_evaluate(lowering, name, &constant, error));
-    if (!constant->floating || constant->rank > 4)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' is not a float tensor of rank 4 or less",
-                               name);
-    param->rank = constant->rank;
-    memcpy(param->dims, constant->dims, sizeof param->dims);
-    param->count = constant->count;
-    param->computed = constant->floats;
+    *weight = (struct lorac_weight){
+        .value = name, .data_type = constant->data_type, .rank = constant->rank, .count = constant->count};
+    memcpy(weight->dims, constant->dims, sizeof weight->dims);
+    *computed = constant->floats;
     return LORAC_OK;
 }
 
-static enum lorac_status tensor_param(const Onnx__TensorProto *tensor, struct lorac_param *param,
-                                      struct lorac_error *error)
+static enum lorac_status make_param(struct lorac_lowering *lowering, const char *name, struct lorac_param *param,
+                                    struct lorac_error *error)
 {
-    if (tensor->n_dims > 4 || !lorac_constant_type_is_floating(tensor->data_type))
+    struct lorac_weight weight;
+    LORAC_TRY(describe_param(lowering, name, &weight, &param->computed, error));
+    if (weight.rank > 4 || !lorac_weight_is_floating(&weight))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "tensor '%s' is %s of rank %zu; a float tensor of rank 4 or less is needed", param->name,
-                               lorac_tensor_type_name(tensor->data_type), tensor->n_dims);
-    if (tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' is %s; only FLOAT is supported yet",
-                               param->name, lorac_tensor_type_name(tensor->data_type));
-    param->rank = tensor->n_dims;
-    for (size_t i = 0; i < tensor->n_dims; i++)
-        param->dims[i] = tensor->dims[i];
-    return lorac_tensor_count(tensor, &param->count, error);
+                               "tensor '%s' is %s of rank %zu; a float tensor of rank 4 or less is needed", name,
+                               lorac_tensor_type_name(weight.data_type), weight.rank);
+    param->tensor = weight.tensor;
+    param->rank = weight.rank;
+    param->count = weight.count;
+    memcpy(param->dims, weight.dims, sizeof param->dims);
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_lowering_param_named(struct lorac_lowering *lowering, const char *name, uint32_t *param,
@@ -197,11 +203,8 @@ enum lorac_status lorac_lowering_param_named(struct lorac_lowering *lowering, co
     if (!entry || entry->kind != LORAC_ENTRY_CONSTANT)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' must be a constant", name);
     if (entry->param == LORAC_NO_ID) {
-        struct lorac_param made = {.name = name, .tensor = entry->tensor};
-        if (entry->tensor)
-            LORAC_TRY(tensor_param(entry->tensor, &made, error));
-        else
-            LORAC_TRY(computed_param(lowering, name, &made, error));
+        struct lorac_param made = {.name = name};
+        LORAC_TRY(make_param(lowering, name, &made, error));
         const struct lorac_meta *meta = lowering->meta;
         made.trainable =
             lowering->options->training && meta->injected && named_in(meta->trainable, meta->trainable_count, name);

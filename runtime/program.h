@@ -39,8 +39,9 @@ static inline size_t lorac_value_count(const struct lorac_value *value)
 // A constant float tensor of the model. Row-major in ONNX order.
 struct lorac_param {
     const char *name;          // initialiser's name, or the Constant node's output
-    Onnx__TensorProto *tensor; // its place in the model; NULL where it was computed from constants
-    const double *computed;    // [count] then, in the program's arena
+    Onnx__TensorProto *tensor; // its place in the model, of any floating type; NULL where nodes compute it
+    const double *computed;    // [count], in the program's arena, where it follows from the Shape of an activation;
+                               // NULL: from the model alone, by proto/weight.h
     size_t rank;
     int64_t dims[4];
     size_t count;

@@ -8,6 +8,7 @@
 #include "plan.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
+#include "proto/weight.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,11 +75,12 @@ static enum lorac_status load_param(struct lorac_session *session, struct lorac_
     if (!lorac_size_multiply(param->count, sizeof(float), &bytes) ||
         !lorac_size_add(bytes, LORAC_EXTRA_BYTES, &bytes) || !(param->data = calloc(1, bytes)))
         return out_of_memory("a weight", param->count * sizeof(float), error);
-    if (param->tensor)
-        LORAC_TRY(lorac_tensor_to_float(param->tensor, param->data, param->count, error));
-    else
+    struct lorac_weight weight = {.value = param->name, .tensor = param->tensor};
+    if (param->computed)
         for (size_t i = 0; i < param->count; i++)
             param->data[i] = (float)param->computed[i];
+    else
+        LORAC_TRY(lorac_weight_to_float(session->program->model, &weight, param->data, param->count, error));
     if (!lorac_all_finite(param->data, param->count, &session->env))
         return lorac_error_set(error, LORAC_ERROR_NOT_FINITE, "tensor '%s' has a value that is NaN or infinite",
                                param->name);

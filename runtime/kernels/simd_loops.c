@@ -1,7 +1,7 @@
 // Compiled once for each instruction set: LORAC_SIMD_VARIANT names the set, LORAC_SIMD_LANES is its floats a register.
 #include "simd.h"
 
-#include "runtime/finite.h"
+#include "proto/finite.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 #include "fill.h"
-#include "runtime/finite.h"
+#include "proto/finite.h"
 #include "loop.h"
 
 // The present batch and the sums so far.

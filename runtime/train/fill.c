@@ -1,6 +1,6 @@
 #include "fill.h"
 
-#include "runtime/finite.h"
+#include "proto/finite.h"
 #include "runtime/kernels/parallel.h"
 
 #include <assert.h>

@@ -4,7 +4,7 @@
 #include "optimizer.h"
 
 #include "proto/size.h"
-#include "runtime/finite.h"
+#include "proto/finite.h"
 #include "runtime/kernels/parallel.h"
 
 #include <math.h>
