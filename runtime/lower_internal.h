@@ -26,12 +26,13 @@ struct lorac_lowering {
     struct lorac_model *model;
     const struct lorac_meta *meta;
     const struct lorac_lower_options *options;
+    const char *output; // the graph output that is computed
     struct lorac_program *program;
     struct lorac_branch_nodes branch_nodes; // of adapters: their convolutions run them
     struct lorac_name_table names;
     struct lorac_entry *entries; // by number of the name; [entry_capacity]
     size_t entry_capacity;
-    size_t constant_elements; // of all evaluated constants: LORAC_CONSTANT_MAX_TOTAL at most
+    size_t constant_elements; // of all evaluated constants: lorac_constant_total_fits
     int64_t declared_batch; // 0: free
 };
 
