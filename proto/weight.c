@@ -57,7 +57,8 @@ static enum lorac_status describe_tensor(Onnx__TensorProto *tensor, struct lorac
     if (tensor->n_dims > LORAC_CONSTANT_MAX_RANK)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' has %zu dimensions", out->value,
                                tensor->n_dims);
-    memcpy(out->dims, tensor->dims, tensor->n_dims * sizeof *tensor->dims);
+    for (size_t i = 0; i < tensor->n_dims; i++)
+        out->dims[i] = tensor->dims[i];
     return lorac_tensor_count(tensor, &out->count, error);
 }
 
@@ -90,26 +91,32 @@ static enum lorac_status describe_computed(struct lorac_model *model, const char
     return LORAC_OK;
 }
 
-// Goes back to a tensor, and forward again through the nodes that were passed. lorac_constant_follows has bounded the
-// depth.
-static enum lorac_status describe(struct lorac_model *model, const char *value, struct lorac_weight *out,
-                                  struct lorac_error *error)
+// Goes back to a tensor, and forward again through the nodes that were passed; *known is false where one of them does
+// more than that. Nothing is computed on the way: a chain of such nodes would be, once for each of them.
+// lorac_constant_follows has bounded the depth.
+static enum lorac_status trace(struct lorac_model *model, const char *value, struct lorac_weight *out, bool *known,
+                               struct lorac_error *error)
 {
     Onnx__TensorProto *tensor = lorac_model_constant(model, value);
     const Onnx__NodeProto *node = tensor ? NULL : lorac_model_producer(model, value);
+    *known = tensor != NULL;
     if (tensor)
         return describe_tensor(tensor, out, error);
     const char *source = lorac_node_input(node, 0);
-    struct lorac_weight from = *out;
-    if (*source) // else a Constant of numbers without a tensor
-        LORAC_TRY(describe(model, source, &from, error));
-    bool quantised = from.quantised || lorac_node_is(node, "DequantizeLinear");
-    if (*source && pass_node(model, node, &from))
-        *out = from;
-    else
-        LORAC_TRY(describe_computed(model, value, out, error));
-    out->quantised = quantised;
+    if (!*source) // a Constant of numbers without a tensor
+        return LORAC_OK;
+    LORAC_TRY(trace(model, source, out, known, error));
+    out->quantised |= lorac_node_is(node, "DequantizeLinear");
+    *known = *known && pass_node(model, node, out);
     return LORAC_OK;
+}
+
+static enum lorac_status describe(struct lorac_model *model, const char *value, struct lorac_weight *out,
+                                  struct lorac_error *error)
+{
+    bool known;
+    LORAC_TRY(trace(model, value, out, &known, error));
+    return known ? LORAC_OK : describe_computed(model, value, out, error);
 }
 
 enum lorac_status lorac_weight_find(struct lorac_model *model, const char *value, struct lorac_weight *out,
