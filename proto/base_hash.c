@@ -1,5 +1,5 @@
-// The base hash tells whether an adapter belongs to a model. It is streamed: one tensor's bytes are in memory at a
-// time.
+// The base hash tells whether an adapter belongs to a model. It is streamed: tensors are hashed where they
+// lie, and those in typed fields are in memory a second time one by one.
 #include "adapter_meta.h"
 #include "tensor.h"
 
@@ -104,6 +104,12 @@ static enum lorac_status add_elements(XXH3_state_t *state, const Onnx__TensorPro
     }
     uint8_t *bytes = NULL;
     size_t byte_count = 0;
+    LORAC_TRY(lorac_tensor_check(tensor, error));
+    const uint8_t *view = lorac_tensor_canonical_view(tensor, &byte_count);
+    if (view) {
+        XXH3_128bits_update(state, view, byte_count);
+        return LORAC_OK;
+    }
     LORAC_TRY(lorac_tensor_canonical_bytes(tensor, &bytes, &byte_count, error));
     XXH3_128bits_update(state, bytes, byte_count);
     free(bytes);

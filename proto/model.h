@@ -21,19 +21,24 @@
 #include <stdint.h>
 
 struct lorac_name_index; // private to model_*.c
+struct lorac_storage;    // external.h
 
 struct lorac_model {
     Onnx__ModelProto *proto; // proto->graph is never NULL in a loaded model
     struct lorac_arena *arena;
     struct lorac_name_index *index; // filled again at the first look-up after an edit
+    struct lorac_storage *storage;  // the mapped files, which raw_data points into
     bool rewrites_unchanged;        // writing the model as it was read gives the same bytes as the file had
 };
 
 // ---- life cycle
 
-// Reads the model in the file [path] / in [bytes] (borrowed for the call only).
-// Errors: IO (missing, unreadable, a folder), FORMAT (empty, truncated, not ONNX, no graph, 2 GiB and more), MEMORY,
-// and those of lorac_model_check; the message of _load starts with the path.
+// Reads the model in the file [path] / in [bytes] (copied). The file, and the data files that it names (external.h),
+// are mapped and not copied: the raw_data of tensors are views of them, whose pages come when they are read and become
+// the model's own when they are written. They must not be cut short while the model lives.
+// Errors: IO (missing, unreadable, a folder), FORMAT (empty, truncated, not ONNX, no graph, 2 GiB and more, made to
+// exhaust memory), MEMORY, and those of lorac_external_load and lorac_model_check; the message of _load starts with the
+// path. External data are UNSUPPORTED in _parse, which knows no folder.
 enum lorac_status lorac_model_load(const char *path, struct lorac_model **out, struct lorac_error *error);
 enum lorac_status lorac_model_parse(const void *bytes, size_t byte_count, struct lorac_model **out,
                                     struct lorac_error *error);
@@ -43,15 +48,40 @@ void lorac_model_free(struct lorac_model *model);
 
 // ---- writing
 
-// The serialised model in a malloc'ed block that the caller frees. Errors: MEMORY, UNSUPPORTED (2 GiB and more).
+// The serialised model in a malloc'ed block that the caller frees, all tensors inline.
+// Errors: MEMORY, UNSUPPORTED (2 GiB and more).
 enum lorac_status lorac_model_pack(const struct lorac_model *model, uint8_t **bytes, size_t *byte_count,
                                    struct lorac_error *error);
+
+// Where the elements of tensors are written.
+enum lorac_data_place {
+    LORAC_DATA_AUTO,     // where they were: external ones into a data file; new tensors inline. Where that would make
+                         // the model 2 GiB, everything of LORAC_EXTERNAL_BYTES and more goes into the data file.
+    LORAC_DATA_INLINE,   // all in the model; UNSUPPORTED at 2 GiB
+    LORAC_DATA_EXTERNAL, // all that have LORAC_EXTERNAL_BYTES and more, but strings, in the data file
+};
+enum { LORAC_EXTERNAL_BYTES = 1024 };
 
 // Writes [path] so that it holds either its old content or the whole new one, whatever happens: a temporary
 // file beside it, synced, then renamed (an existing file's mode is kept; through a link, the file it names is
 // replaced, or made where it is not there yet). Errors: IO (also for a folder, a device, a file without write
 // permission, links in a loop, a link to a link to nothing), MEMORY, UNSUPPORTED (2 GiB).
+//
+// External data go into one new file beside it, OUT.onnx.data or, where that exists, OUT.onnx.data.1, .2, ...: no file
+// that exists is ever written into. It is synced before the model is renamed, so that at every instant [path] and the
+// data file that it names belong together. Then data files that the old [path] named are removed, where their name is
+// one that would be given here and the model being written does not have its bytes in them (but where [path] is the
+// very file it was read from). Tensors begin at multiples of 64 bytes, those of 1 MiB and more of 4096.
+// More errors: IO (the data file cannot be written; [path] is a data file of this model; [path] is a link into another
+// folder, where the data file would be out of reach).
+// lorac_model_save is LORAC_DATA_AUTO.
 enum lorac_status lorac_model_save(const struct lorac_model *model, const char *path, struct lorac_error *error);
+enum lorac_status lorac_model_save_as(const struct lorac_model *model, const char *path, enum lorac_data_place place,
+                                      struct lorac_error *error);
+
+// The errors of lorac_model_save_as that the names alone tell, before any work. ([place] as it will be.)
+enum lorac_status lorac_model_save_check(const struct lorac_model *model, const char *path, enum lorac_data_place place,
+                                         struct lorac_error *error);
 
 // The same way of writing for any bytes (.npy outputs, logs that must be whole).
 enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t byte_count, struct lorac_error *error);
@@ -62,8 +92,7 @@ bool lorac_file_same(const char *a, const char *b);
 // ---- invariants (model_check.c)
 
 // Checks what everything else relies on: value names are produced once and before use (subgraphs may use outer
-// names), initialiser names are unique, every initialiser's stored bytes fit its dims and type, no external data
-// (not supported yet), the IR version is 3 to 14 and the default opset 7 to 28, no node has two attributes of one
+// names), initialiser names are unique, every initialiser's stored bytes fit its dims and type, the IR version is 3 to 14 and the default opset 7 to 28, no node has two attributes of one
 // name, or a well-known one of a wrong type; that node op_types and the names of attributes, initialisers,
 // graph inputs and outputs are there. Bodies of local functions and training graphs are not looked at.
 // Errors: FORMAT, UNSUPPORTED, MEMORY, naming the node or tensor.

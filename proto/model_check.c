@@ -167,7 +167,7 @@ static enum lorac_status check_attribute(const Onnx__AttributeProto *attribute, 
         LORAC_TRY(check_sparse(attribute->sparse_tensor, error));
     for (size_t i = 0; i < attribute->n_sparse_tensors; i++)
         LORAC_TRY(check_sparse(attribute->sparse_tensors[i], error));
-    // The depth of nesting was bounded by lorac_wire_check.
+    // The depth of nesting was bounded by lorac_wire_read.
     if (attribute->g)
         LORAC_TRY(check_graph(attribute->g, scope, error));
     for (size_t i = 0; i < attribute->n_graphs; i++)

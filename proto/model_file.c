@@ -1,10 +1,10 @@
-// Reading and writing whole files. A written file holds either its old content or all of the new one, whatever
+// Writing whole files. A written file holds either its old content or all of the new one, whatever
 // happens: a temporary file in the same folder, synced, then renamed over it.
 #define _XOPEN_SOURCE 700 // realpath
 
 #include "model.h"
 
-#include "model_internal.h"
+#include "file_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,142 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// ---- reading
-
-static enum lorac_status read_all(int fd, uint8_t *bytes, size_t byte_count, struct lorac_error *error)
+static int write_content(int fd, const struct lorac_file_content *content)
 {
-    size_t done = 0;
-    while (done < byte_count) {
-        ssize_t got = read(fd, bytes + done, byte_count - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return lorac_error_set(error, LORAC_ERROR_IO, "cannot read: %s", strerror(errno));
-        if (got == 0)
-            return lorac_error_set(error, LORAC_ERROR_IO, "shrank from %zu to %zu bytes while it was read", byte_count,
-                                   done);
-        done += (size_t)got;
-    }
-    return LORAC_OK;
-}
-
-static enum lorac_status read_open_file(int fd, uint8_t **bytes, size_t *byte_count, struct lorac_error *error)
-{
-    struct stat info;
-    if (fstat(fd, &info) != 0)
-        return lorac_error_set(error, LORAC_ERROR_IO, "cannot read: %s", strerror(errno));
-    if (S_ISDIR(info.st_mode))
-        return lorac_error_set(error, LORAC_ERROR_IO, "is a folder, not a file");
-    if (!S_ISREG(info.st_mode))
-        return lorac_error_set(error, LORAC_ERROR_IO, "is not a regular file");
-    if (info.st_size == 0)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "the file is empty");
-    if (info.st_size > INT32_MAX)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "the file has %lld bytes: an ONNX file is smaller than 2 GiB",
-                               (long long)info.st_size);
-    size_t size = (size_t)info.st_size;
-    uint8_t *block = malloc(size);
-    if (!block)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the %zu bytes of the file", size);
-    enum lorac_status status = read_all(fd, block, size, error);
-    if (status != LORAC_OK) {
-        free(block);
-        return status;
-    }
-    *bytes = block;
-    *byte_count = size;
-    return LORAC_OK;
-}
-
-enum lorac_status lorac_file_read(const char *path, uint8_t **bytes, size_t *byte_count, struct lorac_error *error)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // not blocking: opening a pipe would wait for a writer
-    if (fd < 0)
-        return lorac_error_set(error, LORAC_ERROR_IO, "cannot open: %s", strerror(errno));
-    enum lorac_status status = read_open_file(fd, bytes, byte_count, error);
-    close(fd);
-    return status;
-}
-
-// ---- writing
-
-enum { WRITER_BYTES = 64 * 1024 };
-
-// A file being written, also as protobuf-c's buffer, so that a model is streamed out without a second copy of it.
-struct writer {
-    ProtobufCBuffer base;
-    int fd;
-    int failure; // errno of the first write that failed, 0: none
-    size_t total;
-    size_t used;
-    uint8_t buffer[WRITER_BYTES];
-};
-
-static void write_out(struct writer *writer, const uint8_t *bytes, size_t count)
-{
-    while (count > 0 && !writer->failure) {
-        ssize_t done = write(writer->fd, bytes, count);
-        if (done < 0) {
-            if (errno != EINTR)
-                writer->failure = errno;
-            continue;
-        }
-        bytes += done;
-        count -= (size_t)done;
-    }
-}
-
-static void flush(struct writer *writer)
-{
-    write_out(writer, writer->buffer, writer->used);
-    writer->used = 0;
-}
-
-static void append(ProtobufCBuffer *base, size_t count, const uint8_t *bytes)
-{
-    struct writer *writer = (struct writer *)base;
-    writer->total += count;
-    if (count > WRITER_BYTES - writer->used)
-        flush(writer);
-    if (count > WRITER_BYTES) {
-        write_out(writer, bytes, count);
-    } else if (count > 0) {
-        memcpy(writer->buffer + writer->used, bytes, count);
-        writer->used += count;
-    }
-}
-
-// What is to be written: a model, or bytes.
-struct content {
-    const Onnx__ModelProto *proto; // NULL: the bytes
-    const uint8_t *bytes;
-    size_t byte_count;
-};
-
-static int write_content(int fd, const struct content *content)
-{
-    struct writer *writer = malloc(sizeof *writer);
+    struct lorac_file_writer *writer = lorac_file_writer_create(fd);
     if (!writer)
         return ENOMEM;
-    writer->base.append = append;
-    writer->fd = fd;
-    writer->failure = 0;
-    writer->total = writer->used = 0;
-    if (content->proto)
-        protobuf_c_message_pack_to_buffer(&content->proto->base, &writer->base);
+    if (content->message)
+        protobuf_c_message_pack_to_buffer(content->message, lorac_file_writer_buffer(writer));
     else
-        append(&writer->base, content->byte_count, content->bytes);
-    flush(writer);
-    int failure = writer->failure;
-    // Some versions of protobuf-c drop bytes without a word where memory runs out.
-    if (!failure && writer->total != content->byte_count)
-        failure = ENOMEM;
-    free(writer);
-    return failure;
+        lorac_file_writer_append(writer, content->bytes, content->byte_count);
+    return lorac_file_writer_finish(writer, content->byte_count);
 }
 
-// The folder of [path] with its slash ("" for the current one), malloc'ed with [extra] bytes of room behind it.
-static char *folder_of(const char *path, size_t extra)
+char *lorac_folder_of(const char *path, size_t extra)
 {
     const char *slash = strrchr(path, '/');
     size_t length = slash ? (size_t)(slash - path) + 1 : 0;
@@ -166,7 +43,7 @@ static char *folder_of(const char *path, size_t extra)
 static int create_beside(const char *path, char **temporary)
 {
     enum { NAME_BYTES = 64, TRIES = 100 };
-    char *name = folder_of(path, NAME_BYTES);
+    char *name = lorac_folder_of(path, NAME_BYTES);
     if (!name) {
         errno = ENOMEM;
         return -1;
@@ -189,10 +66,10 @@ static int create_beside(const char *path, char **temporary)
     return fd;
 }
 
-// A rename is on the disk only when its folder is. File systems that cannot sync a folder say EINVAL.
-static int sync_folder(const char *path)
+// File systems that cannot sync a folder say EINVAL.
+int lorac_folder_sync(const char *path)
 {
-    char *folder = folder_of(path, 1);
+    char *folder = lorac_folder_of(path, 1);
     if (!folder)
         return ENOMEM;
     int fd = open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -205,18 +82,19 @@ static int sync_folder(const char *path)
 }
 
 // Fills, syncs and renames the open temporary file; 0 or errno. Closes [fd] in any case.
-static int finish(int fd, const char *temporary, const char *path, const struct content *content,
-                  const struct stat *old)
+static int finish(int fd, const char *temporary, struct lorac_replacement *replacement,
+                  const struct lorac_file_content *content)
 {
     int failure = write_content(fd, content);
-    if (!failure && old && fchmod(fd, old->st_mode & 07777) != 0)
+    if (!failure && replacement->exists && fchmod(fd, replacement->old.st_mode & 07777) != 0)
         failure = errno;
     if (!failure && fsync(fd) != 0)
         failure = errno;
     if (close(fd) != 0 && !failure)
         failure = errno;
-    if (!failure && rename(temporary, path) != 0)
+    if (!failure && rename(temporary, replacement->target) != 0)
         failure = errno;
+    replacement->done = !failure;
     return failure;
 }
 
@@ -224,7 +102,7 @@ static int finish(int fd, const char *temporary, const char *path, const struct 
 static char *read_link(const char *path)
 {
     enum { LINK_BYTES = 4096 };
-    char *target = folder_of(path, LINK_BYTES);
+    char *target = lorac_folder_of(path, LINK_BYTES);
     if (!target)
         return NULL;
     char *end = target + strlen(target);
@@ -259,28 +137,8 @@ static char *resolve(const char *path, bool exists)
     return target;
 }
 
-static enum lorac_status write_file(const char *path, const struct content *content, struct lorac_error *error)
+enum lorac_status lorac_write_failure(const char *path, int failure, struct lorac_error *error)
 {
-    struct stat old;
-    bool exists = stat(path, &old) == 0;
-    if (exists && S_ISDIR(old.st_mode))
-        return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': it is a folder", path);
-    if (exists && !S_ISREG(old.st_mode))
-        return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': it is not a regular file", path);
-    if (exists && access(path, W_OK) != 0)
-        return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': %s", path, strerror(errno));
-    char *temporary = NULL, *target = resolve(path, exists);
-    int fd = target ? create_beside(target, &temporary) : -1;
-    int failure = fd < 0 ? errno : 0;
-    if (fd >= 0) {
-        failure = finish(fd, temporary, target, content, exists ? &old : NULL);
-        if (failure)
-            unlink(temporary);
-        else
-            failure = sync_folder(target);
-    }
-    free(temporary);
-    free(target);
     if (!failure)
         return LORAC_OK;
     if (failure == ENOMEM)
@@ -288,21 +146,51 @@ static enum lorac_status write_file(const char *path, const struct content *cont
     return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': %s", path, strerror(failure));
 }
 
-enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t byte_count, struct lorac_error *error)
+enum lorac_status lorac_replacement_open(const char *path, struct lorac_replacement *out, struct lorac_error *error)
 {
-    struct content content = {NULL, bytes, byte_count};
-    return write_file(path, &content, error);
+    struct lorac_replacement found = {.path = path};
+    found.exists = stat(path, &found.old) == 0;
+    if (found.exists && S_ISDIR(found.old.st_mode))
+        return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': it is a folder", path);
+    if (found.exists && !S_ISREG(found.old.st_mode))
+        return lorac_error_set(error, LORAC_ERROR_IO, "cannot write '%s': it is not a regular file", path);
+    if (found.exists && access(path, W_OK) != 0)
+        return lorac_write_failure(path, errno, error);
+    found.target = resolve(path, found.exists);
+    if (!found.target)
+        return lorac_write_failure(path, errno, error);
+    *out = found;
+    return LORAC_OK;
 }
 
-enum lorac_status lorac_model_save(const struct lorac_model *model, const char *path, struct lorac_error *error)
+void lorac_replacement_close(struct lorac_replacement *replacement)
 {
-    struct content content = {model->proto, NULL, 0};
-    enum lorac_status status = lorac_model_packed_size(model, &content.byte_count, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "cannot write '%s': ", path);
-        return status;
-    }
-    return write_file(path, &content, error);
+    free(replacement->target);
+    replacement->target = NULL;
+}
+
+enum lorac_status lorac_replacement_write(struct lorac_replacement *replacement,
+                                          const struct lorac_file_content *content, struct lorac_error *error)
+{
+    char *temporary = NULL;
+    int fd = create_beside(replacement->target, &temporary);
+    int failure = fd < 0 ? errno : finish(fd, temporary, replacement, content);
+    if (fd >= 0 && failure)
+        unlink(temporary);
+    else if (fd >= 0)
+        failure = lorac_folder_sync(replacement->target);
+    free(temporary);
+    return lorac_write_failure(replacement->path, failure, error);
+}
+
+enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t byte_count, struct lorac_error *error)
+{
+    struct lorac_file_content content = {NULL, bytes, byte_count};
+    struct lorac_replacement replacement;
+    LORAC_TRY(lorac_replacement_open(path, &replacement, error));
+    enum lorac_status status = lorac_replacement_write(&replacement, &content, error);
+    lorac_replacement_close(&replacement);
+    return status;
 }
 
 bool lorac_file_same(const char *a, const char *b)

@@ -78,7 +78,6 @@ static enum lorac_status unpack_default(struct lorac_model *model, const struct 
 {
     const ProtobufCMessageDescriptor *type = &onnx__attribute_proto__descriptor;
     bool ran_out = false;
-    LORAC_TRY(lorac_wire_check(bytes, byte_count, type, error));
     *out = (Onnx__AttributeProto *)lorac_arena_unpack(model->arena, type, bytes, byte_count, &ran_out);
     if (!*out && ran_out)
         return out_of_memory(error);

@@ -47,7 +47,7 @@ static void walk_node(const struct walk *walk, Onnx__NodeProto *node, Onnx__Node
         visit(walk, (struct occurrence){node->input[i], ROLE_USED, outer, owner ? SIZE_MAX : i, NULL});
     for (size_t i = 0; i < node->n_output; i++)
         visit(walk, (struct occurrence){node->output[i], owner ? ROLE_OTHER : ROLE_PRODUCED, node, 0, NULL});
-    // The depth of nesting was bounded by lorac_wire_check.
+    // The depth of nesting was bounded by lorac_wire_read.
     for (size_t i = 0; i < node->n_attribute; i++) {
         const Onnx__AttributeProto *attribute = node->attribute[i];
         if (attribute->g)

@@ -43,17 +43,10 @@ void lorac_index_mark_stale(struct lorac_model *model);
 // True where anything in the model has the name.
 bool lorac_index_knows(struct lorac_model *model, const char *name);
 
-// The message that [byte_count] bytes hold, in the model's arena; NULL where it is malformed (*out_of_memory false)
-// or memory ran out (true). The bytes must have passed lorac_wire_check.
+// The message that [byte_count] bytes (borrowed) hold, in the arena; NULL where it is malformed (*out_of_memory false)
+// or memory ran out (true).
 ProtobufCMessage *lorac_arena_unpack(struct lorac_arena *arena, const ProtobufCMessageDescriptor *type,
                                      const uint8_t *bytes, size_t byte_count, bool *out_of_memory);
-
-// The whole of the file [path] in a malloc'ed block. Errors: IO, FORMAT (empty, over 2 GiB), MEMORY; without the path.
-enum lorac_status lorac_file_read(const char *path, uint8_t **bytes, size_t *byte_count, struct lorac_error *error);
-
-// The bytes that the model takes serialised. Errors: UNSUPPORTED (2 GiB and more).
-enum lorac_status lorac_model_packed_size(const struct lorac_model *model, size_t *byte_count,
-                                          struct lorac_error *error);
 
 // "[64, 3, 7, 7]", cut where it is long.
 struct lorac_dims_text {

@@ -1,8 +1,10 @@
 #include "tensor.h"
 
+#include "external.h"
 #include "model_internal.h"
 #include "size.h"
 #include "tensor_store.h"
+#include "wire.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -92,10 +94,9 @@ static enum lorac_status check_field(const Onnx__TensorProto *tensor, const stru
 enum lorac_status lorac_tensor_check(const Onnx__TensorProto *tensor, struct lorac_error *error)
 {
     size_t count = 0;
-    if (tensor->n_external_data > 0 || tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+    if (lorac_tensor_is_external(tensor) && !tensor->has_raw_data)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "tensor '%s' is in another file: external data is not supported yet; load the model "
-                               "with onnx.load and save it as one file with onnx.save",
+                               "tensor '%s' is in another file, which was not read: load the model from its file",
                                tensor_name(tensor));
     if (tensor->segment)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' is stored in segments: not supported",
@@ -196,14 +197,26 @@ static bool number_to_int64(struct lorac_number number, int64_t *out)
     return true;
 }
 
-// Weights are nearly always this: a loop of its own, which compilers turn into a copy.
-static void raw_floats(const uint8_t *bytes, float *out, size_t count)
+// Weights are nearly always this: loops of their own, which compilers turn into copies.
+static bool is_raw_float(const struct view *view)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = (uint32_t)bytes[4 * i] | (uint32_t)bytes[4 * i + 1] << 8 | (uint32_t)bytes[4 * i + 2] << 16 |
-                        (uint32_t)bytes[4 * i + 3] << 24;
-        memcpy(&out[i], &bits, sizeof bits);
-    }
+    return view->type->data_type == TYPE(FLOAT) && view->field == LORAC_FIELD_RAW;
+}
+
+static float raw_float(const uint8_t *bytes)
+{
+    uint32_t bits =
+        (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void put_raw_float(uint8_t *bytes, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    lorac_bits_store(bytes, 4, bits);
 }
 
 enum lorac_status lorac_tensor_to_float(const Onnx__TensorProto *tensor, float *out, size_t count,
@@ -211,12 +224,12 @@ enum lorac_status lorac_tensor_to_float(const Onnx__TensorProto *tensor, float *
 {
     struct view view;
     LORAC_TRY(open_numbers(tensor, count, &view, error));
-    if (view.type->data_type == TYPE(FLOAT) && view.field == LORAC_FIELD_RAW) {
-        raw_floats(tensor->raw_data.data, out, count);
-        return LORAC_OK;
-    }
-    for (size_t i = 0; i < count; i++)
-        out[i] = number_to_float(number_at(tensor, &view, i));
+    if (is_raw_float(&view))
+        for (size_t i = 0; i < count; i++)
+            out[i] = raw_float(tensor->raw_data.data + 4 * i);
+    else
+        for (size_t i = 0; i < count; i++)
+            out[i] = number_to_float(number_at(tensor, &view, i));
     return LORAC_OK;
 }
 
@@ -225,8 +238,12 @@ enum lorac_status lorac_tensor_to_double(const Onnx__TensorProto *tensor, double
 {
     struct view view;
     LORAC_TRY(open_numbers(tensor, count, &view, error));
-    for (size_t i = 0; i < count; i++)
-        out[i] = number_to_double(number_at(tensor, &view, i));
+    if (is_raw_float(&view))
+        for (size_t i = 0; i < count; i++)
+            out[i] = (double)raw_float(tensor->raw_data.data + 4 * i);
+    else
+        for (size_t i = 0; i < count; i++)
+            out[i] = number_to_double(number_at(tensor, &view, i));
     return LORAC_OK;
 }
 
@@ -268,26 +285,58 @@ static enum lorac_status open_floats(const Onnx__TensorProto *tensor, size_t cou
     }
 }
 
-// The bytes that protobuf-c unpacked are in the arena and ours to write into.
-static void set_element(Onnx__TensorProto *tensor, const struct view *view, size_t i, double value)
+// True where the stored element is as good as the rounded new one. An equal number keeps its bits: -0 where 0 is
+// written, the payload of a NaN.
+static bool is_kept(double stored, double rounded)
+{
+    return rounded == stored || (isnan(rounded) && isnan(stored));
+}
+
+// The bytes are the arena's, or private pages of a mapped file: ours to write into. A page in which nothing changes is
+// not written, and so not copied. True where the element changed.
+static bool set_element(Onnx__TensorProto *tensor, const struct view *view, size_t i, double value)
 {
     uint64_t bits = lorac_tensor_encode(view->type->data_type, value);
-    double stored = number_at(tensor, view, i).real;
-    double rounded = lorac_tensor_decode(view->type->data_type, bits).real;
-    // An equal number keeps its bits: -0 where 0 is written, the payload of a NaN.
-    if (rounded == stored || (isnan(rounded) && isnan(stored)))
-        return;
+    if (is_kept(number_at(tensor, view, i).real, lorac_tensor_decode(view->type->data_type, bits).real))
+        return false;
     lorac_tensor_put_bits(tensor, view->type, view->field, i, bits);
+    return true;
+}
+
+static bool set_raw_float(uint8_t *bytes, float value)
+{
+    float stored = raw_float(bytes);
+    if (value == stored || (isnan(value) && isnan(stored)))
+        return false;
+    put_raw_float(bytes, value);
+    return true;
+}
+
+// The checksum of external data is not ours to compute, and an old one would be wrong.
+static void drop_checksum(Onnx__TensorProto *tensor)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < tensor->n_external_data; i++)
+        if (!tensor->external_data[i]->key || strcmp(tensor->external_data[i]->key, "checksum") != 0)
+            tensor->external_data[kept++] = tensor->external_data[i];
+    tensor->n_external_data = kept;
 }
 
 enum lorac_status lorac_tensor_set_float(struct lorac_model *model, Onnx__TensorProto *tensor, const float *values,
                                          size_t count, struct lorac_error *error)
 {
     struct view view;
+    bool changed = false;
     (void)model;
     LORAC_TRY(open_floats(tensor, count, &view, error));
-    for (size_t i = 0; i < count; i++)
-        set_element(tensor, &view, i, values[i]);
+    if (is_raw_float(&view))
+        for (size_t i = 0; i < count; i++)
+            changed |= set_raw_float(tensor->raw_data.data + 4 * i, values[i]);
+    else
+        for (size_t i = 0; i < count; i++)
+            changed |= set_element(tensor, &view, i, (double)values[i]);
+    if (changed)
+        drop_checksum(tensor);
     return LORAC_OK;
 }
 
@@ -295,14 +344,40 @@ enum lorac_status lorac_tensor_set_double(struct lorac_model *model, Onnx__Tenso
                                           size_t count, struct lorac_error *error)
 {
     struct view view;
+    bool changed = false;
     (void)model;
     LORAC_TRY(open_floats(tensor, count, &view, error));
-    for (size_t i = 0; i < count; i++)
-        set_element(tensor, &view, i, values[i]);
+    if (is_raw_float(&view))
+        for (size_t i = 0; i < count; i++)
+            changed |= set_raw_float(tensor->raw_data.data + 4 * i, (float)values[i]);
+    else
+        for (size_t i = 0; i < count; i++)
+            changed |= set_element(tensor, &view, i, values[i]);
+    if (changed)
+        drop_checksum(tensor);
     return LORAC_OK;
 }
 
 // ---- whole
+
+size_t lorac_tensor_canonical_size(const Onnx__TensorProto *tensor)
+{
+    const struct lorac_tensor_type *type = lorac_tensor_type_find(tensor->data_type);
+    size_t size = 0;
+    if (tensor->has_raw_data)
+        return tensor->raw_data.len;
+    if (type)
+        lorac_size_multiply(lorac_tensor_field_items(tensor, type->field), type->cell_bytes, &size);
+    return size;
+}
+
+const uint8_t *lorac_tensor_canonical_view(const Onnx__TensorProto *tensor, size_t *byte_count)
+{
+    if (!tensor->has_raw_data || (tensor->raw_data.len > 0 && !tensor->raw_data.data))
+        return NULL;
+    *byte_count = tensor->raw_data.len;
+    return tensor->raw_data.len > 0 ? tensor->raw_data.data : (const uint8_t *)"";
+}
 
 enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, uint8_t **bytes, size_t *byte_count,
                                                struct lorac_error *error)
@@ -312,20 +387,18 @@ enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, 
     if (!tensor->has_raw_data && (!type || type->cell_bytes == 0))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' of type %d (%s) has no raw form",
                                tensor_name(tensor), (int)tensor->data_type, lorac_tensor_type_name(tensor->data_type));
-    enum lorac_tensor_field field = tensor->has_raw_data ? LORAC_FIELD_RAW : type->field;
-    size_t items = lorac_tensor_field_items(tensor, field), size = items;
-    if (field != LORAC_FIELD_RAW && !lorac_size_multiply(items, type->cell_bytes, &size))
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "tensor '%s' is too large", tensor_name(tensor));
+    size_t size = lorac_tensor_canonical_size(tensor), view_size;
+    const uint8_t *view = lorac_tensor_canonical_view(tensor, &view_size);
     uint8_t *block = malloc(size ? size : 1);
     if (!block)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the %zu bytes of tensor '%s'", size,
                                tensor_name(tensor));
-    if (field != LORAC_FIELD_RAW)
-        for (size_t i = 0; i < items; i++)
+    if (view)
+        memcpy(block, view, size);
+    else
+        for (size_t i = 0; i < size / type->cell_bytes; i++)
             lorac_bits_store(block + i * type->cell_bytes, type->cell_bytes,
-                             lorac_tensor_get_bits(tensor, type, field, i));
-    else if (size > 0)
-        memcpy(block, tensor->raw_data.data, size);
+                             lorac_tensor_get_bits(tensor, type, type->field, i));
     *bytes = block;
     *byte_count = size;
     return LORAC_OK;
@@ -336,20 +409,15 @@ enum lorac_status lorac_tensor_copy(struct lorac_model *model, const Onnx__Tenso
 {
     // Through the serialised form: every field comes along, unknown ones too.
     size_t size = onnx__tensor_proto__get_packed_size(tensor);
-    uint8_t *bytes = malloc(size ? size : 1);
-    Onnx__TensorProto *copy = NULL;
+    ProtobufCMessage *copy = NULL;
+    uint8_t *bytes = lorac_arena_alloc(model->arena, size);
     char *own_name = lorac_arena_strdup(model->arena, name);
-    bool out_of_memory = true;
-    if (bytes && own_name) {
-        onnx__tensor_proto__pack(tensor, bytes);
-        copy = (Onnx__TensorProto *)lorac_arena_unpack(model->arena, &onnx__tensor_proto__descriptor, bytes, size,
-                                                       &out_of_memory);
-    }
-    free(bytes);
-    if (!copy)
+    if (!bytes || !own_name)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a copy of tensor '%s'",
                                tensor_name(tensor));
-    copy->name = own_name;
-    *out = copy;
+    onnx__tensor_proto__pack(tensor, bytes);
+    LORAC_TRY(lorac_wire_read(model->arena, &onnx__tensor_proto__descriptor, bytes, size, &copy, error));
+    *out = (Onnx__TensorProto *)copy;
+    (*out)->name = own_name;
     return LORAC_OK;
 }

@@ -1,6 +1,7 @@
 // A TensorProto read and written as numbers. The only place that knows in which of the schema's fields the
 // bytes of a tensor are (raw_data, float_data, int32_data, int64_data, double_data) and how a type is stored;
-// nobody else may touch those fields, so that later they can be views of a mapped file.
+// nobody else may touch those fields: they can be views of a mapped file, of the model's or of another one
+// (external.h), at any alignment.
 //
 // Types read as numbers: FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT8/16/32/64, UINT8/16/32/64, BOOL. Others are
 // UNSUPPORTED. Layout is row-major as in ONNX; a convolution's weight is [M, C/g, kh, kw].
@@ -18,7 +19,8 @@ size_t lorac_tensor_type_bytes(int32_t data_type);
 // "FLOAT", "INT64", ...; "type 99" is not built: unknown types give "unknown".
 const char *lorac_tensor_type_name(int32_t data_type);
 
-// Checks dims, type and that the stored field holds exactly the elements. FORMAT / UNSUPPORTED (external data).
+// Checks dims, type and that the stored field holds exactly the elements. FORMAT / UNSUPPORTED (segments; external data
+// that were not loaded).
 enum lorac_status lorac_tensor_check(const Onnx__TensorProto *tensor, struct lorac_error *error);
 
 // Copies all elements out, converted: to float (one rounding for DOUBLE and 64-bit integers) or to int64
@@ -32,7 +34,7 @@ enum lorac_status lorac_tensor_to_int64(const Onnx__TensorProto *tensor, int64_t
 
 // Overwrites all elements in the field and type where they were: floating types only (FLOAT as they come,
 // DOUBLE widened, FLOAT16 and BFLOAT16 rounded to nearest even). UNSUPPORTED for others. An element whose new
-// value equals the stored one (converted) keeps its bits.
+// value equals the stored one (converted) keeps its bits. The checksum of external data that change is taken out.
 enum lorac_status lorac_tensor_set_float(struct lorac_model *model, Onnx__TensorProto *tensor, const float *values,
                                          size_t count, struct lorac_error *error);
 // From double, rounded once to the stored type.
@@ -40,9 +42,16 @@ enum lorac_status lorac_tensor_set_double(struct lorac_model *model, Onnx__Tenso
                                           size_t count, struct lorac_error *error);
 
 // The elements in canonical raw little-endian form, whatever field they are stored in: what the base hash reads.
-// malloc'ed, the caller frees. Strings and external data are UNSUPPORTED.
+// malloc'ed, the caller frees. Strings are UNSUPPORTED.
 enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, uint8_t **bytes, size_t *byte_count,
                                                struct lorac_error *error);
+
+// The same bytes without a copy, where they are stored that way: NULL where they are not. Valid until the tensor is
+// written or the model freed. The tensor must have passed lorac_tensor_check.
+const uint8_t *lorac_tensor_canonical_view(const Onnx__TensorProto *tensor, size_t *byte_count);
+
+// How many bytes the canonical form has; 0 where there is none.
+size_t lorac_tensor_canonical_size(const Onnx__TensorProto *tensor);
 
 // A deep copy in the model's arena under a new name (the initialiser list is not touched).
 enum lorac_status lorac_tensor_copy(struct lorac_model *model, const Onnx__TensorProto *tensor, const char *name,

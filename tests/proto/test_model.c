@@ -325,8 +325,14 @@ static void swapped_nodes(struct build *b)
 
 static void external_weight(struct build *b)
 {
+    static Onnx__StringStringEntryProto location, *entries[] = {&location};
     b->tensors[0].has_raw_data = 0;
     b->tensors[0].has_data_location = 1;
+    onnx__string_string_entry_proto__init(&location);
+    location.key = (char *)"location";
+    location.value = (char *)"w.bin";
+    b->tensors[0].external_data = entries;
+    b->tensors[0].n_external_data = 1;
     b->tensors[0].data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
 }
 
@@ -413,7 +419,7 @@ static const struct check_case CHECK_CASES[] = {
     {"an initializer that is declared as input", NULL, declared_weight},
     {"a weight of 15 bytes", "'w' of type FLOAT and dims [4] has 15 bytes", short_weight},
     {"a negative dim", "'w' has impossible dims [-4]", negative_dim},
-    {"external data", "tensor 'w' is in another file", external_weight},
+    {"external data", "tensor 'w' in the file 'w.bin': a model read from memory has no folder", external_weight},
     {"a sparse initializer", NULL, sparse_weight},
     {"a branch that uses an outer value", NULL, branch_uses_outer},
     {"a branch that uses a later value", "node 'inside' (Neg) uses 'z'", branch_uses_later},

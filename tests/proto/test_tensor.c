@@ -214,7 +214,7 @@ static void test_refusals(void)
         {TYPE(COMPLEX64), two, 1, 2, 0, 0, 99, 0, LORAC_ERROR_FORMAT, "not 4"},
         {0, two, 1, 2, 0, 0, 99, 0, LORAC_ERROR_FORMAT, "no data type"},
         {99, two, 1, 0, 0, 0, 1, 0, LORAC_OK, ""}, // newer than the schema
-        {TYPE(FLOAT), two, 1, 0, 0, 0, 99, 1, LORAC_ERROR_UNSUPPORTED, "external data is not supported yet"},
+        {TYPE(FLOAT), two, 1, 0, 0, 0, 99, 1, LORAC_ERROR_UNSUPPORTED, "in another file, which was not read"},
         {TYPE(FLOAT), two, 1, 2, 0, 0, 99, 2, LORAC_ERROR_UNSUPPORTED, "segments"},
     };
     onnx__tensor_proto__segment__init(&segment);
