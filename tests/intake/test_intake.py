@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 from as_float import as_float
 from chain.support import good, relative_error, run
+from make_helper import NOT_CHECKED
 from table import MODELS, rows
 
 # Of the largest output. Sums are in another order here; float16 models are computed in float32 here, in float16 there.
@@ -39,12 +40,15 @@ def load(path):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # IR 3 models get a warning for each initialiser
     options.intra_op_num_threads = 1
+    # Beyond basic it may compute with quantised weights in another way, coarser than the model says.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return onnxruntime.InferenceSession(path if isinstance(path, bytes) else str(path), options,
                                         providers=["CPUExecutionProvider"])
 
 
 def numpy_type(text):
-    return {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}[text]
+    return {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64,
+            "tensor(uint8)": np.uint8}[text]
 
 
 class Reference:
@@ -87,7 +91,8 @@ class Walk:
         self.expected = self.reference.run(self.images)
         self.trained = self.reference.outputs.index(OPTIONS[row.name][1]) if row.name in OPTIONS else 0
         self.classes = self.expected[self.trained].shape[1]
-        np.save(folder / "images.npy", self.images)
+        # Images are [N,C,H,W] for our program, also where the model takes them channels last.
+        np.save(folder / "images.npy", self.images.transpose(0, 3, 1, 2) if shape[2] in (1, 3, 4) else self.images)
         np.save(folder / "labels.npy", numbers.integers(0, self.classes, IMAGES))
         sides = self.reference.input.shape[2:]
         self.size = [] if all(isinstance(side, int) for side in sides) else ["--input-size", f"{SIDE}x{SIDE}"]
@@ -99,7 +104,8 @@ class Walk:
         return np.load(self.folder / "outputs.npy")
 
     def check(self, path):
-        onnx.checker.check_model(str(path), full_check=True)
+        if self.row.name not in NOT_CHECKED:
+            onnx.checker.check_model(str(path), full_check=True)
 
     def inject(self, form):
         injected = self.folder / f"{form}-injected.onnx"
@@ -156,8 +162,7 @@ def refused(row, folder):
     """Refused by inspect as a finding, by inject before anything is written, in the same words."""
     seen = run("inspect", row.path)
     assert seen.returncode == 0 and row.refusal in seen.stdout, f"{seen.stdout}\n{seen.stderr}"
-    images = np.zeros((2, *Reference(row.path).shape()), np.float32)
-    np.save(folder / "images.npy", images)
+    np.save(folder / "images.npy", np.zeros((2, 3, 32, 32), np.float32))
     result = run("eval", row.path, "--data", folder / "images.npy", "--threads", 1)
     assert result.returncode == 1, f"exit {result.returncode}: {result.stderr}"
     assert len(result.stderr.strip().splitlines()) == 1 and row.refusal in result.stderr, result.stderr
@@ -168,13 +173,8 @@ def test_model(row, tmp_path):
     assert row.path.exists(), f"{row.path} is not there"
     if row.refusal:
         refused(row, tmp_path)
-        return
-    try:
+    else:
         accepted(row, tmp_path)
-    except AssertionError as error:
-        if row.gap and row.gap in str(error):
-            pytest.xfail(str(error))
-        raise
 
 
 def test_table_is_complete():
