@@ -9,18 +9,20 @@
 
 #include "proto/adapter_branch.h"
 #include "proto/model_edit.h"
+#include "proto/weight.h"
 
 static enum lorac_status describe(struct lorac_model *model, const struct lorac_conv_row *row,
                                   struct lorac_branch *branch, struct lorac_error *error)
 {
-    const Onnx__TensorProto *weight = lorac_model_constant(model, lorac_node_input(row->node, 1));
+    struct lorac_weight weight = {0};
+    LORAC_TRY(lorac_weight_find(model, lorac_node_input(row->node, 1), &weight, error));
     const struct lorac_branch_shape shape = {.M = row->dims[0],
                                              .Cg = row->dims[1],
                                              .kh = row->dims[2],
                                              .kw = row->dims[3],
                                              .R = row->R,
                                              .group = row->group,
-                                             .type = weight->data_type, // also that of the Conv's input and output
+                                             .type = weight.data_type, // also that of the Conv's input and output
                                              .opset = lorac_model_opset(model)};
     return lorac_branch_describe(model->arena, &shape, branch, error);
 }

@@ -124,6 +124,61 @@ static void check_bytes(const struct lorac_model *model, const uint8_t *expected
     free(bytes);
 }
 
+// Uses move, also those in subgraphs, and what hides the name there moves with them; moved back, all is as before.
+static void test_move_uses(void)
+{
+    struct fixture f;
+    struct lorac_error error = {0};
+    const struct lorac_use *uses;
+    uint8_t *before = NULL;
+    size_t byte_count = 0;
+    setup(&f, 8);
+    CHECK_OK(lorac_model_pack(f.model, &before, &byte_count, &error), error);
+    CHECK_OK(lorac_model_move_uses(f.model, "y", "moved", &error), error);
+    const Onnx__GraphProto *graph = f.model->proto->graph;
+    CHECK_STRING(graph->node[1]->attribute[0]->g->node[0]->input[0], "moved");
+    CHECK_STRING(graph->node[0]->output[0], "y");
+    CHECK(lorac_model_uses(f.model, "y", &uses) == 0 && lorac_model_uses(f.model, "moved", &uses) == 1);
+    CHECK_OK(lorac_model_move_uses(f.model, "inner_value", "hidden", &error), error);
+    CHECK_STRING(graph->node[1]->attribute[0]->g->node[0]->output[0], "hidden");
+    CHECK_STRING(graph->node[1]->attribute[0]->g->output[0]->name, "hidden");
+    CHECK_OK(lorac_model_move_uses(f.model, "x", "input", &error), error);
+    CHECK_STRING(graph->node[0]->input[0], "input");
+    CHECK_STRING(graph->node[1]->input[0], "input");
+    CHECK_STRING(graph->input[0]->name, "x");
+    CHECK_OK(lorac_model_move_uses(f.model, "input", "x", &error), error);
+    CHECK_OK(lorac_model_move_uses(f.model, "hidden", "inner_value", &error), error);
+    CHECK_OK(lorac_model_move_uses(f.model, "moved", "y", &error), error);
+    check_bytes(f.model, before, byte_count);
+    free(before);
+    lorac_model_free(f.model);
+}
+
+static void test_inputs_and_attributes(void)
+{
+    static const int64_t pads[] = {1, 2, 3, 4};
+    static const char *const inputs[] = {"x", "w", "x", "w", "x"};
+    struct fixture f;
+    struct lorac_error error = {0};
+    const struct lorac_use *uses;
+    const int64_t *values;
+    setup(&f, 8);
+    Onnx__NodeProto *conv = f.model->proto->graph->node[0], *other = f.model->proto->graph->node[1];
+    CHECK_OK(lorac_model_set_node_inputs(f.model, conv, inputs, COUNT_OF(inputs), &error), error);
+    CHECK(conv->n_input == 5 && lorac_model_uses(f.model, "x", &uses) == 4 && uses[2].input == 4);
+    CHECK_OK(lorac_model_set_node_int(f.model, conv, "group", 3, &error), error);
+    CHECK_OK(lorac_model_set_node_ints(f.model, conv, "pads", pads, 4, &error), error);
+    CHECK_OK(lorac_model_set_node_int(f.model, conv, "group", 2, &error), error);
+    CHECK(conv->n_attribute == 2 && lorac_node_int(conv, "group", 0) == 2);
+    CHECK(lorac_node_ints(conv, "pads", &values) == 4 && memcmp(values, pads, sizeof pads) == 0);
+    CHECK(lorac_model_copy_attributes(f.model, other, conv, &error) == LORAC_ERROR_UNSUPPORTED &&
+          strstr(error.message, "'then_branch' holds a subgraph") && conv->n_attribute == 2);
+    CHECK_OK(lorac_model_copy_attributes(f.model, conv, other, &error), error);
+    CHECK(other->n_attribute == 2 && other->attribute[1] != conv->attribute[1]);
+    CHECK(lorac_node_ints(other, "pads", &values) == 4 && memcmp(values, pads, sizeof pads) == 0);
+    lorac_model_free(f.model);
+}
+
 static void edit_much(struct lorac_model *model, int count)
 {
     static const float values[] = {1, 2, 3, 4};
@@ -370,5 +425,7 @@ int main(void)
     test_metadata();
     test_attributes();
     test_constant_node();
+    test_move_uses();
+    test_inputs_and_attributes();
     return check_report();
 }
