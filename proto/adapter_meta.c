@@ -508,6 +508,15 @@ enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac
     return lorac_model_set_metadata(model, KEY_TOOL, meta->tool, error);
 }
 
+enum lorac_status lorac_meta_set_classes(struct lorac_model *model, size_t count, const char *const *names,
+                                         struct lorac_error *error)
+{
+    if (count > 0)
+        return write_names(model, KEY_CLASSES, count, names, error);
+    lorac_model_erase_metadata(model, KEY_CLASSES);
+    return LORAC_OK;
+}
+
 void lorac_meta_erase(struct lorac_model *model)
 {
     const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN, KEY_SEED, KEY_TOOL};
@@ -536,10 +545,11 @@ enum lorac_status lorac_meta_output(const struct lorac_model *model, const struc
     char outputs[512];
     if (graph->n_output == 0)
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "the model has no output");
-    if (name && !lorac_model_is_graph_output(model, name)) {
-        list_outputs(graph, outputs, sizeof outputs);
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model has no output '%s'; it has %s", name, outputs);
-    }
-    *out = name ? name : graph->output[0]->name;
-    return LORAC_OK;
+    for (size_t i = 0; i < graph->n_output; i++)
+        if (!name || strcmp(graph->output[i]->name, name) == 0) {
+            *out = graph->output[i]->name;
+            return LORAC_OK;
+        }
+    list_outputs(graph, outputs, sizeof outputs);
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the model has no output '%s'; it has %s", name, outputs);
 }

@@ -84,6 +84,10 @@ enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac
 // Removes the entries that inject made: all of the above but lorac.input, lorac.classes and lorac.output.
 void lorac_meta_erase(struct lorac_model *model);
 
+// Sets lorac.classes in any model; count 0 removes it. Errors: FORMAT (a name that is not UTF-8), MEMORY.
+enum lorac_status lorac_meta_set_classes(struct lorac_model *model, size_t count, const char *const *names,
+                                         struct lorac_error *error);
+
 // The graph output that is trained and evaluated: [wanted] where not NULL, else what the record says, else the model's
 // first. [meta] may be NULL: no record. *out lives as long as the model. Errors: ARGUMENT (the model has no output of
 // that name; the message lists those it has), FORMAT (it has none at all).

@@ -41,7 +41,8 @@ LORAC_API const char *lorac_version(void);
 
 struct lorac_net; // a model with all that is needed to run it
 
-// Reads a model from a file, or from memory (borrowed for the call). Errors: IO, FORMAT, UNSUPPORTED, MEMORY.
+// Reads a model from a file, or from memory (borrowed for the call). Local functions of the model are written out, which
+// lorac_save would show. Errors: IO, FORMAT, UNSUPPORTED, MEMORY.
 LORAC_API enum lorac_status lorac_open(const char *path, struct lorac_net **net, struct lorac_error *error);
 LORAC_API enum lorac_status lorac_open_memory(const void *bytes, size_t byte_count, struct lorac_net **net,
                                               struct lorac_error *error);
@@ -60,6 +61,11 @@ LORAC_API enum lorac_status lorac_get_info(struct lorac_net *net, struct lorac_i
 
 // The name of class [i], or NULL where the model has no names. Lives as long as the net.
 LORAC_API const char *lorac_class_name(const struct lorac_net *net, size_t i);
+
+// Of a model with several outputs, chooses the one that is trained and evaluated (and whose columns are the classes): by
+// its name; NULL: what the model's record (lorac.output) says, else the first, as without this call. Counts from the
+// next lorac_prepare on; lorac_save does not record it. Errors: ARGUMENT (lists the outputs that there are).
+LORAC_API enum lorac_status lorac_select_output(struct lorac_net *net, const char *name, struct lorac_error *error);
 
 // ---- prepare
 

@@ -37,7 +37,7 @@ static enum lorac_status define_input(struct lorac_lowering *lowering, struct lo
 
 // ---- the walk
 
-// Marks the nodes that the first output needs: what only feeds other outputs is left alone.
+// Marks the nodes that the trained output needs: what only feeds other outputs is left alone.
 static enum lorac_status mark_needed(struct lorac_lowering *lowering, bool **out, struct lorac_error *error)
 {
     const Onnx__GraphProto *graph = lowering->model->proto->graph;
@@ -46,7 +46,7 @@ static enum lorac_status mark_needed(struct lorac_lowering *lowering, bool **out
     enum lorac_status status = LORAC_OK;
     bool *needed = lorac_arena_alloc_array(lowering->program->arena, graph->n_node + 1, sizeof(*needed));
     size_t number;
-    if (!needed || !lorac_name_table_add(&wanted, graph->output[0]->name, &number, NULL))
+    if (!needed || !lorac_name_table_add(&wanted, lowering->output, &number, NULL))
         goto no_memory;
     for (size_t i = graph->n_node; i-- > 0;) {
         const Onnx__NodeProto *node = graph->node[i];
@@ -168,7 +168,7 @@ static bool ends_in_softmax(const struct lorac_program *program, uint32_t value)
 static enum lorac_status define_output(struct lorac_lowering *lowering, struct lorac_error *error)
 {
     struct lorac_program *program = lowering->program;
-    const char *name = lowering->model->proto->graph->output[0]->name;
+    const char *name = lowering->output;
     const struct lorac_entry *entry = lorac_lowering_entry(lowering, name);
     if (!entry || entry->kind != LORAC_ENTRY_ACTIVATION || entry->value == program->input)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "output '%s' does not depend on the images", name);
@@ -224,8 +224,7 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     if (options->batch == 0 || options->batch > INT32_MAX)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "a batch of %zu images; it must be 1 to 2147483647",
                                options->batch);
-    if (model->proto->graph->n_output == 0)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "the model has no output");
+    LORAC_TRY(lorac_meta_output(model, meta, NULL, &lowering->output, error));
     struct lorac_arena *arena = lorac_arena_create();
     struct lorac_program *program = arena ? lorac_arena_alloc(arena, sizeof(*program)) : NULL;
     if (!program) {

@@ -39,6 +39,7 @@ static enum lorac_status open_model(struct lorac_model *model, struct lorac_net 
         lorac_close(net);
         return status;
     }
+    net->recorded_output = net->meta.output;
     *out = net;
     return LORAC_OK;
 }
@@ -153,6 +154,19 @@ enum lorac_status lorac_get_info(struct lorac_net *net, struct lorac_info *info,
 const char *lorac_class_name(const struct lorac_net *net, size_t i)
 {
     return net && i < net->meta.class_count ? net->meta.classes[i] : NULL;
+}
+
+enum lorac_status lorac_select_output(struct lorac_net *net, const char *name, struct lorac_error *error)
+{
+    const char *output = NULL;
+    if (!net)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_select_output: net must not be NULL");
+    if (name)
+        LORAC_TRY(lorac_meta_output(net->model, NULL, name, &output, error));
+    net->meta.output = name ? output : net->recorded_output;
+    if (!net->program)
+        net->classes = 0; // those of the other output
+    return LORAC_OK;
 }
 
 // ---- prepare

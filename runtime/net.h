@@ -11,6 +11,7 @@
 struct lorac_net {
     struct lorac_model *model; // owned
     struct lorac_meta meta;
+    const char *recorded_output; // what meta.output was before lorac_select_output; NULL: nothing
     struct lorac_input_shape input;
     struct lorac_prepare_options options; // of the last prepare; threads resolved
     struct lorac_normalize normalize;

@@ -17,7 +17,7 @@ struct eval_settings {
     struct lorac_general_settings general;
     int64_t batch;
     bool per_class, json;
-    const char *outputs;
+    const char *outputs, *output_name;
 };
 
 #define FIELD(member) offsetof(struct eval_settings, member)
@@ -29,6 +29,8 @@ static const struct lorac_option eval_options[] = {
      .help = "Print JSON: images, accuracy (0 to 1), loss, images_per_second."},
     {.name = "outputs", .type = LORAC_OPTION_PATH, .value = "FILE.npy", .offset = FIELD(outputs),
      .help = "Write the raw outputs, float32 [N, classes]."},
+    {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
+     .fallback_text = "the model's record, else its first", .help = "Which of several outputs is evaluated."},
     {.name = "batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(batch), .fallback = "32",
      .help = "Images that are run at once.", .limit = LORAC_FROM_TO(1, 65536)},
     {0},
@@ -106,6 +108,7 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
     struct lorac_info info;
     LORAC_TRY(lorac_open(call->operands[0], &evaluation->net, error));
     struct lorac_net *net = evaluation->net;
+    LORAC_TRY(lorac_select_output(net, settings->output_name, error));
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
     if (lorac_get_info(net, &info, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);

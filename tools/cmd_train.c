@@ -21,7 +21,7 @@ struct train_settings {
     int optimizer, schedule, augment;
     double lr, momentum, weight_decay, beta1, beta2, eps, clip_norm, label_smoothing;
     bool nesterov, decay_all, shuffle;
-    const char *log;
+    const char *log, *output_name;
 };
 
 // ---- options
@@ -42,6 +42,8 @@ static const char *const augmentations[] = {"none", "crop-flip", NULL};
 static const struct lorac_option output_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
      .offset = FIELD(output), .help = "Where the trained model goes; not the input."},
+    {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
+     .fallback_text = "the model's record, else its first", .help = "Which of several outputs is trained."},
     {.name = "log", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(log),
      .help = "JSON lines, one per step: step, epoch, loss, lr, gradient_norm, images_per_second."},
     {0},
@@ -303,6 +305,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
 {
     struct lorac_info info;
     struct lorac_input_shape shape;
+    LORAC_TRY(lorac_select_output(net, settings->output_name, error));
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     options.training = true;
