@@ -92,9 +92,10 @@ bool lorac_file_same(const char *a, const char *b);
 // ---- invariants (model_check.c)
 
 // Checks what everything else relies on: value names are produced once and before use (subgraphs may use outer
-// names), initialiser names are unique, every initialiser's stored bytes fit its dims and type, the IR version is 3 to 14 and the default opset 7 to 28, no node has two attributes of one
-// name, or a well-known one of a wrong type; that node op_types and the names of attributes, initialisers,
-// graph inputs and outputs are there. Bodies of local functions and training graphs are not looked at.
+// names), initialiser names are unique, every initialiser's stored bytes fit its dims and type, the IR version is 3 to
+// 14 and the default opset 7 to 28, no node has two attributes of one name, or a well-known one of a wrong type; that
+// node op_types and the names of attributes, initialisers, graph inputs and outputs are there. Bodies of local functions
+// and training graphs are not looked at.
 // Errors: FORMAT, UNSUPPORTED, MEMORY, naming the node or tensor.
 // lorac_model_load and _parse call it.
 enum lorac_status lorac_model_check(const struct lorac_model *model, struct lorac_error *error);
