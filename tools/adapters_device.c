@@ -82,17 +82,17 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
     const Onnx__GraphProto *graph = model->proto->graph;
     struct lorac_inject_plan plan = {.last_reason = "not looked for (this build has no inject)"};
     struct lorac_meta meta;
-    struct lorac_branch_nodes own;
+    struct lorac_branch_nodes branches;
     int64_t in_adapters = 0;
     LORAC_TRY(lorac_meta_read(model, &meta, error));
-    LORAC_TRY(lorac_branch_nodes_list(model, &meta, &own, error));
+    LORAC_TRY(lorac_branch_nodes_list(model, &meta, &branches, error));
     plan.rows = lorac_arena_alloc_array(model->arena, graph->n_node + 1, sizeof *plan.rows);
     plan.trainable = lorac_arena_alloc_array(model->arena, meta.trainable_count + 1, sizeof *plan.trainable);
     if (!plan.rows || !plan.trainable)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the list of convolutions");
     for (size_t i = 0; i < graph->n_node; i++) {
         plan.batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
-        if (!lorac_node_is(graph->node[i], "Conv") || lorac_branch_nodes_has(&own, graph->node[i]))
+        if (!lorac_node_is(graph->node[i], "Conv") || lorac_branch_nodes_has(&branches, graph->node[i]))
             continue;
         struct lorac_conv_row *row = &plan.rows[plan.row_count++];
         LORAC_TRY(fill_row(model, &meta, graph->node[i], row, error));
