@@ -1,6 +1,8 @@
 // inject: gives a model its adapters.
 #include "adapters.h"
 #include "groups.h"
+#include "new_job.h"
+#include "proto/model_inline.h"
 #include "report.h"
 #include "runtime/lower.h"
 #include "signals.h"
@@ -14,6 +16,7 @@ struct inject_settings {
     const char *output;
     uint64_t seed;
     struct lorac_adapter_settings adapters;
+    struct lorac_new_job_settings new_job;
     struct lorac_pixel_settings pixels;
     struct lorac_general_settings general;
 };
@@ -24,13 +27,14 @@ static const struct lorac_option inject_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
      .offset = FIELD(output), .help = "Where the injected model goes; not the input."},
     {.name = "seed", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(seed), .fallback = "0",
-     .help = "Seed of the adapters' random start."},
+     .help = "Seed of all that starts at random."},
     {0},
 };
 // clang-format on
 static const struct lorac_option_group groups[] = {
     {"Files", inject_options, 0},
     {"What is trained", lorac_adapter_options, FIELD(adapters)},
+    {"A new job (changes the model before it is injected; merge keeps it)", lorac_new_job_options, FIELD(new_job)},
     {"Pixels (recorded in the model where any is given)", lorac_pixel_options, FIELD(pixels)},
     {"General", lorac_general_options, FIELD(general)},
     {0},
@@ -42,6 +46,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, struct lo
     const struct inject_settings *settings = call->options.settings;
     const char *inputs[] = {call->operands[0], NULL};
     LORAC_TRY(lorac_adapters_check(call, error));
+    LORAC_TRY(lorac_new_job_check(call, &settings->new_job, error));
     LORAC_TRY(lorac_pixels_check(call, error));
     return lorac_output_check("-o", settings->output, inputs, error);
 }
@@ -153,7 +158,8 @@ static void note_training(const struct lorac_call *call, struct lorac_model *mod
     lorac_program_free(program);
 }
 
-static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_error *error)
+static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_new_job *job,
+                                struct lorac_error *error)
 {
     const struct inject_settings *settings = call->options.settings;
     struct lorac_inject_options options = lorac_inject_options_default();
@@ -165,12 +171,14 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     lorac_adapters_fill(&settings->adapters, &options);
     options.seed = settings->seed;
     options.tool = tool;
+    LORAC_TRY(lorac_model_inline(model, &job->call_count, error));
     LORAC_TRY(lorac_meta_read(model, &meta, error));
     if (meta.injected)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "'%s' has adapters already: merge it first, or inject the base model",
                                call->operands[0]);
     lorac_pixels_resolve(call, &settings->pixels, &meta.input, &options.input);
+    LORAC_TRY(lorac_new_job_apply(&settings->new_job, model, &options, job, error));
     // Planned before the pass runs: afterwards the rows would say what is there and not what was skipped and why.
     LORAC_TRY(lorac_inject_plan(model, &options, &plan, error));
     if (!model->rewrites_unchanged)
@@ -179,6 +187,7 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
                           "that says the same, but not the same bytes",
                           call->operands[0]);
     LORAC_TRY(lorac_pass_inject.run(model, &options, &report, error));
+    LORAC_TRY(lorac_new_job_verify(job, model, error));
     note_rank(call, &plan);
     note_unmatched(call, &plan, "--exclude", settings->adapters.exclude);
     note_unmatched(call, &plan, "--branch-layers", settings->adapters.branch_layers);
@@ -186,6 +195,7 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     enum lorac_status saved = lorac_model_save(model, settings->output, error);
     lorac_signals_release();
     LORAC_TRY(saved);
+    lorac_new_job_print(job, &settings->new_job);
     LORAC_TRY(print_report(model, &plan, settings, error));
     note_training(call, model);
     return LORAC_OK;
@@ -195,10 +205,12 @@ static enum lorac_exit run(const struct lorac_call *call)
 {
     struct lorac_error error = {0};
     struct lorac_model *model = NULL;
+    struct lorac_new_job job = {0};
     enum lorac_exit code = LORAC_EXIT_DONE;
     if (check_settings(call, &error) != LORAC_OK || lorac_model_load(call->operands[0], &model, &error) != LORAC_OK ||
-        inject(call, model, &error) != LORAC_OK)
+        inject(call, model, &job, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
+    lorac_new_job_clear(&job);
     lorac_model_free(model);
     return code;
 }
