@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 from onnx.backend.test.case import node as node_cases
 
 SHIPPED = pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data"
+SHIPPED_OPSET, OLD_PYTORCH = 13, "(old PyTorch)"
 FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
 @dataclass
 class Case:
     name: str
-    operator: str  # of the node that is tested
+    operator: str  # what is tested: the operator of the node, or the function that was expanded
     model: onnx.ModelProto
     inputs: list   # numpy, in the order of the graph's inputs that are no initialisers
     outputs: list
@@ -56,30 +57,36 @@ def is_plain(values):
 
 
 def generated_cases():
+    """With "expanded" ones: the same test with the body of a function in place of the operator."""
+    operators = {}
     for case in node_cases.collect_testcases(None):
         if case.model is None or not case.data_sets or case.kind != "node":
             continue
+        name, _, expanded = case.name.partition("_expanded")
+        if not expanded and name == case.name:
+            operators[name] = case.model.graph.node[0].op_type
         inputs, outputs = case.data_sets[0]
-        if is_plain(inputs) and is_plain(outputs):
-            yield Case(case.name, case.model.graph.node[0].op_type, case.model, list(inputs), list(outputs), case.rtol,
-                       case.atol)
+        if name in operators and is_plain(inputs) and is_plain(outputs):
+            yield Case(case.name, operators[name], case.model, list(inputs), list(outputs), case.rtol, case.atol)
+
+
+def read_data(folder, kind):
+    return [numpy_helper.to_array(onnx.load_tensor(str(folder / f"{kind}_{i}.pb")))
+            for i in range(len(list(folder.glob(f"{kind}_*.pb"))))]
 
 
 def shipped_cases():
-    """Of PyTorch's first exporter."""
-    for folder in sorted(path for kind in ("pytorch-operator", "pytorch-converted") for path in (SHIPPED / kind).iterdir()):
+    """Networks of a node or a few by PyTorch's first exporter, set 6: converted to a set that is read."""
+    folders = [path for kind in ("pytorch-operator", "pytorch-converted") for path in (SHIPPED / kind).iterdir()]
+    for folder in sorted(folders):
         data = folder / "test_data_set_0"
-        if not (folder / "model.onnx").exists() or not data.exists():
+        if not data.exists():
             continue
-
-        def read(kind):
-            return [numpy_helper.to_array(onnx.load_tensor(str(data / f"{kind}_{i}.pb")))
-                    for i in range(len(list(data.glob(f"{kind}_*.pb"))))]
-
-        model = onnx.load(folder / "model.onnx")
-        operators = [node.op_type for node in model.graph.node if node.op_type != "Constant"]
-        yield Case(folder.name, operators[0] if operators else "Constant", model, read("input"), read("output"), 1e-3,
-                   1e-6)
+        try:
+            model = version_converter.convert_version(onnx.load(folder / "model.onnx"), SHIPPED_OPSET)
+        except (RuntimeError, ValueError, onnx.checker.ValidationError):
+            continue  # the converter cannot
+        yield Case(folder.name, OLD_PYTORCH, model, read_data(data, "input"), read_data(data, "output"), 1e-3, 1e-6)
 
 
 def collect():
@@ -236,7 +243,9 @@ def with_constants(case):
 
 
 def trials(case, kernels, constants):
-    """Those whose operators are all claimed."""
+    """Those whose operators are all claimed, and what is tested as well."""
+    if case.operator not in kernels | constants | {OLD_PYTORCH}:
+        return []
     operators = {node.op_type for node in case.model.graph.node}
     domains = {node.domain for node in case.model.graph.node}
     if not domains <= {"", "ai.onnx"} or case.model.functions:
