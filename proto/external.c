@@ -138,8 +138,9 @@ static enum lorac_status check_location(const char *location, struct lorac_error
     for (const char *part = location; *part; part += strspn(part, "/")) {
         size_t length = strcspn(part, "/");
         if (length == 2 && memcmp(part, "..", 2) == 0)
-            return lorac_error_set(error, LORAC_ERROR_FORMAT, "'..' is not allowed: data must be below the model's "
-                                                              "folder");
+            return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                                   "'..' is not allowed: data must be below the model's "
+                                   "folder");
         part += length;
     }
     return LORAC_OK;
@@ -337,9 +338,9 @@ static enum lorac_status check_total(const struct loading *loading, struct lorac
         limit = SIZE_MAX;
     for (size_t i = 0; i < loading->count; i++)
         if (!lorac_size_add(tensors, loading->parts[i].length, &tensors) || tensors > limit)
-            return lorac_error_set(error, LORAC_ERROR_FORMAT,
-                                   "the tensors take more than %d times the %zu bytes of their data files: they overlap",
-                                   TIMES, files);
+            return lorac_error_set(
+                error, LORAC_ERROR_FORMAT,
+                "the tensors take more than %d times the %zu bytes of their data files: they overlap", TIMES, files);
     return LORAC_OK;
 }
 

@@ -30,9 +30,9 @@ bool lorac_storage_has(const struct lorac_storage *storage, const struct stat *i
 
 // Gives every external tensor of a model just read its bytes. [path] is the model's file, NULL where it has none: then
 // external data are UNSUPPORTED. A location must stay below the model's folder: it is refused where it is absolute,
-// contains "..", or leads through a symbolic link. Tensors that overlap in a data file (tied weights) get bytes of their
-// own, so that writing into one changes no other; all together they may take four times the data files.
-// Errors: FORMAT, UNSUPPORTED, IO, MEMORY, naming tensor and data file.
+// contains "..", or leads through a symbolic link. Tensors that overlap in a data file (tied weights) get bytes of
+// their own, so that writing into one changes no other; all together they may take four times the data files. Errors:
+// FORMAT, UNSUPPORTED, IO, MEMORY, naming tensor and data file.
 enum lorac_status lorac_external_load(struct lorac_model *model, const char *path, struct lorac_error *error);
 
 // Is the tensor in another file, as the model says?

@@ -466,8 +466,9 @@ enum lorac_status lorac_model_save_as(const struct lorac_model *model, const cha
     LORAC_TRY(lorac_replacement_open(path, &replacement, error));
     struct plan plan = {.model = model, .place = place, .arena = lorac_arena_create()};
     enum lorac_status status = plan.arena ? save(&plan, &replacement, error)
-                                          : lorac_error_set(error, LORAC_ERROR_MEMORY, "cannot write '%s': out of "
-                                                                                       "memory",
+                                          : lorac_error_set(error, LORAC_ERROR_MEMORY,
+                                                            "cannot write '%s': out of "
+                                                            "memory",
                                                             path);
     free(plan.list);
     lorac_arena_free(plan.arena);

@@ -373,8 +373,8 @@ static bool keep_unknown(struct reader *reader, const struct frame *frame, uint3
         return fail(reader, OVER_BUDGET);
     if (!grow(reader, &message->unknown_fields, message->n_unknown_fields, 1, sizeof *message->unknown_fields, &item))
         return false;
-    message->unknown_fields[message->n_unknown_fields++] = (ProtobufCMessageUnknownField){
-        number, (ProtobufCWireType)payload->wire, end - start, reader->bytes + start};
+    message->unknown_fields[message->n_unknown_fields++] =
+        (ProtobufCMessageUnknownField){number, (ProtobufCWireType)payload->wire, end - start, reader->bytes + start};
     reader->at = end;
     return true;
 }

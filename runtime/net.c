@@ -21,8 +21,7 @@ const char *lorac_version(void)
 
 // ---- open and look
 
-// Takes [model] over, also on failure.
-static enum lorac_status open_model(struct lorac_model *model, struct lorac_net **out, struct lorac_error *error)
+enum lorac_status lorac_net_open_model(struct lorac_model *model, struct lorac_net **out, struct lorac_error *error)
 {
     struct lorac_net *net = calloc(1, sizeof *net);
     if (!net) {
@@ -53,7 +52,7 @@ enum lorac_status lorac_open(const char *path, struct lorac_net **net, struct lo
         error = &own_error;
     struct lorac_model *model;
     LORAC_TRY(lorac_model_load(path, &model, error));
-    enum lorac_status status = open_model(model, net, error);
+    enum lorac_status status = lorac_net_open_model(model, net, error);
     return status == LORAC_OK ? LORAC_OK : lorac_error_prefix(error, "'%s': ", path);
 }
 
@@ -64,7 +63,7 @@ enum lorac_status lorac_open_memory(const void *bytes, size_t byte_count, struct
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_open_memory: bytes and net must not be NULL");
     struct lorac_model *model;
     LORAC_TRY(lorac_model_parse(bytes, byte_count, &model, error));
-    return open_model(model, net, error);
+    return lorac_net_open_model(model, net, error);
 }
 
 // Back to a net that is open but not prepared.
@@ -279,11 +278,17 @@ size_t lorac_memory_bytes(const struct lorac_net *net)
 
 // ---- save
 
+enum lorac_status lorac_net_save_as(struct lorac_net *net, const char *path, enum lorac_data_place place,
+                                    struct lorac_error *error)
+{
+    if (net->session)
+        LORAC_TRY(lorac_session_store(net->session, error));
+    return lorac_model_save_as(net->model, path, place, error);
+}
+
 enum lorac_status lorac_save(struct lorac_net *net, const char *path, struct lorac_error *error)
 {
     if (!net || !path)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_save: net and path must not be NULL");
-    if (net->session)
-        LORAC_TRY(lorac_session_store(net->session, error));
-    return lorac_model_save(net->model, path, error);
+    return lorac_net_save_as(net, path, LORAC_DATA_AUTO, error);
 }

@@ -18,6 +18,7 @@ struct inject_settings {
     struct lorac_adapter_settings adapters;
     struct lorac_new_job_settings new_job;
     struct lorac_pixel_settings pixels;
+    struct lorac_write_settings write;
     struct lorac_general_settings general;
 };
 
@@ -33,6 +34,7 @@ static const struct lorac_option inject_options[] = {
 // clang-format on
 static const struct lorac_option_group groups[] = {
     {"Files", inject_options, 0},
+    {"Large models", lorac_write_options, FIELD(write)},
     {"What is trained", lorac_adapter_options, FIELD(adapters)},
     {"A new job (changes the model before it is injected; merge keeps it)", lorac_new_job_options, FIELD(new_job)},
     {"Pixels (recorded in the model where any is given)", lorac_pixel_options, FIELD(pixels)},
@@ -192,7 +194,7 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     note_unmatched(call, &plan, "--exclude", settings->adapters.exclude);
     note_unmatched(call, &plan, "--branch-layers", settings->adapters.branch_layers);
     lorac_signals_hold();
-    enum lorac_status saved = lorac_model_save(model, settings->output, error);
+    enum lorac_status saved = lorac_model_save_as(model, settings->output, lorac_write_place(&settings->write), error);
     lorac_signals_release();
     LORAC_TRY(saved);
     lorac_new_job_print(job, &settings->new_job);

@@ -2,10 +2,9 @@
 // same.
 #include "compare.h"
 #include "passes/merge.h"
+#include "proto/model_inline.h"
 #include "report.h"
 #include "signals.h"
-
-#include <stdlib.h>
 
 struct merge_settings {
     const char *output;
@@ -14,6 +13,7 @@ struct merge_settings {
     struct lorac_data_settings data;
     struct lorac_pixel_settings pixels;
     struct lorac_run_settings run;
+    struct lorac_write_settings write;
     struct lorac_general_settings general;
 };
 
@@ -29,6 +29,7 @@ static const struct lorac_option merge_options[] = {
 // clang-format on
 static const struct lorac_option_group groups[] = {
     {"Files", merge_options, 0},
+    {"Large models", lorac_write_options, FIELD(write)},
     {"Check", lorac_compare_options, FIELD(compare)},
     {"Data for the check, beside random images", lorac_data_options, FIELD(data)},
     {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
@@ -38,12 +39,20 @@ static const struct lorac_option_group groups[] = {
 };
 #undef FIELD
 
-// The merged model as bytes, so that it can be both run and written without being in memory twice.
+// The merged model: alone, or in the net that has run it, which leaves it as it is.
 struct merged {
-    uint8_t *bytes;
-    size_t byte_count;
+    struct lorac_model *model; // owned by the net where there is one
+    struct lorac_net *net;
     size_t changed;
 };
+
+static void clear_merged(struct merged *merged)
+{
+    if (merged->net)
+        lorac_close(merged->net);
+    else
+        lorac_model_free(merged->model);
+}
 
 static enum lorac_status check_settings(const struct lorac_call *call, const struct merge_settings *settings,
                                         struct lorac_error *error)
@@ -82,32 +91,30 @@ static enum lorac_status run_trained(const struct lorac_call *call, struct lorac
     return status;
 }
 
-static enum lorac_status merge(const char *path, struct merged *out, struct lorac_error *error)
+static enum lorac_status merge(const struct lorac_call *call, struct merged *merged, struct lorac_error *error)
 {
-    struct lorac_model *model = NULL;
+    const struct merge_settings *settings = call->options.settings;
+    const char *path = call->operands[0];
     struct lorac_meta meta;
     struct lorac_pass_report report = {0};
-    enum lorac_status status;
-    LORAC_TRY_GOTO(status, lorac_model_load(path, &model, error), done);
-    LORAC_TRY_GOTO(status, lorac_meta_read(model, &meta, error), done);
-    LORAC_TRY_GOTO(status, check_injected(&meta, path, error), done);
-    LORAC_TRY_GOTO(status, lorac_pass_merge.run(model, NULL, &report, error), done);
-    LORAC_TRY_GOTO(status, lorac_model_pack(model, &out->bytes, &out->byte_count, error), done);
-    out->changed = report.changed;
-done:
-    lorac_model_free(model);
-    return status;
+    LORAC_TRY(lorac_model_load(path, &merged->model, error));
+    LORAC_TRY(lorac_model_save_check(merged->model, settings->output, lorac_write_place(&settings->write), error));
+    LORAC_TRY(lorac_model_inline(merged->model, NULL, error)); // as running it would
+    LORAC_TRY(lorac_meta_read(merged->model, &meta, error));
+    LORAC_TRY(check_injected(&meta, path, error));
+    LORAC_TRY(lorac_pass_merge.run(merged->model, NULL, &report, error));
+    merged->changed = report.changed;
+    return LORAC_OK;
 }
 
-static enum lorac_status run_merged(const struct merged *merged, struct lorac_comparison *comparison,
+static enum lorac_status run_merged(struct merged *merged, struct lorac_comparison *comparison,
                                     struct lorac_error *error)
 {
-    struct lorac_net *net = NULL;
-    enum lorac_status status = lorac_open_memory(merged->bytes, merged->byte_count, &net, error);
-    if (status == LORAC_OK)
-        status = lorac_comparison_second(comparison, net, "the merged model", error);
-    lorac_close(net);
-    return status;
+    struct lorac_model *model = merged->model;
+    merged->model = NULL; // the net's from here on
+    LORAC_TRY(lorac_net_open_model(model, &merged->net, error));
+    merged->model = model;
+    return lorac_comparison_second(comparison, merged->net, "the merged model", error);
 }
 
 static enum lorac_status merge_checked(const struct lorac_call *call, struct lorac_comparison *comparison,
@@ -117,11 +124,12 @@ static enum lorac_status merge_checked(const struct lorac_call *call, struct lor
     LORAC_TRY(check_settings(call, settings, error));
     if (settings->check)
         LORAC_TRY(run_trained(call, comparison, error));
-    LORAC_TRY(merge(call->operands[0], merged, error));
+    LORAC_TRY(merge(call, merged, error));
     if (settings->check)
         LORAC_TRY(run_merged(merged, comparison, error));
     lorac_signals_hold();
-    enum lorac_status written = lorac_file_write(settings->output, merged->bytes, merged->byte_count, error);
+    enum lorac_status written =
+        lorac_model_save_as(merged->model, settings->output, lorac_write_place(&settings->write), error);
     lorac_signals_release();
     LORAC_TRY(written);
     printf("merged %zu adapter%s\nwrote %s\n", merged->changed, merged->changed == 1 ? "" : "s", settings->output);
@@ -145,7 +153,7 @@ static enum lorac_exit run(const struct lorac_call *call)
             lorac_error_prefix(&error, "nothing was written: ");
         code = lorac_report_failure(call, &error);
     }
-    free(merged.bytes);
+    clear_merged(&merged);
     lorac_comparison_clear(&comparison);
     return code;
 }

@@ -15,6 +15,7 @@ struct train_settings {
     struct lorac_data_settings data;
     struct lorac_pixel_settings pixels;
     struct lorac_run_settings run;
+    struct lorac_write_settings write;
     struct lorac_general_settings general;
     uint64_t epochs, steps, warmup_steps;
     int64_t batch;
@@ -93,6 +94,7 @@ static const struct lorac_option optimizer_options[] = {
 // clang-format on
 static const struct lorac_option_group groups[] = {
     {"Files", output_options, 0},
+    {"Large models", lorac_write_options, FIELD(write)},
     {"Data", lorac_training_data_options, FIELD(data)},
     {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
     {"Steps", loop_options, 0},
@@ -211,7 +213,7 @@ static enum lorac_exit save_and_report(const struct lorac_call *call, const stru
     if (failed && last->step == 0) // nothing was learnt: the input holds the same values
         return lorac_report_failure(call, reason);
     lorac_signals_hold();
-    enum lorac_status saved = lorac_save(net, settings->output, &error);
+    enum lorac_status saved = lorac_net_save_as(net, settings->output, lorac_write_place(&settings->write), &error);
     lorac_signals_release();
     if (saved != LORAC_OK) {
         if (failed)
@@ -306,6 +308,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     struct lorac_info info;
     struct lorac_input_shape shape;
     LORAC_TRY(lorac_select_output(net, settings->output_name, error));
+    LORAC_TRY(lorac_model_save_check(net->model, settings->output, lorac_write_place(&settings->write), error));
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     options.training = true;

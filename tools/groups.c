@@ -21,6 +21,28 @@ const struct lorac_option lorac_general_options[] = {
 // clang-format on
 #undef FIELD
 
+// ---- write
+
+// In the order of enum lorac_data_place.
+static const char *const data_places[] = {"auto", "inline", "external", NULL};
+
+#define FIELD(member) offsetof(struct lorac_write_settings, member)
+// clang-format off
+const struct lorac_option lorac_write_options[] = {
+    {.name = "external-data", .type = LORAC_OPTION_ENUM, .choices = data_places, .offset = FIELD(external_data),
+     .fallback = "auto",
+     .help = "Where weights are written: as they were read, all in the model, or all of 1 KiB and more in a file "
+             "beside it, OUT.onnx.data."},
+    {0},
+};
+// clang-format on
+#undef FIELD
+
+enum lorac_data_place lorac_write_place(const struct lorac_write_settings *write)
+{
+    return (enum lorac_data_place)write->external_data;
+}
+
 // ---- run
 
 #define FIELD(member) offsetof(struct lorac_run_settings, member)

@@ -12,6 +12,15 @@ struct lorac_general_settings {
 };
 extern const struct lorac_option lorac_general_options[];
 
+// ---- write: --external-data
+
+struct lorac_write_settings {
+    int external_data; // enum lorac_data_place
+};
+extern const struct lorac_option lorac_write_options[];
+
+enum lorac_data_place lorac_write_place(const struct lorac_write_settings *write);
+
 // ---- run: --threads --input-size
 
 struct lorac_run_settings {

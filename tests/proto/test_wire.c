@@ -95,14 +95,15 @@ static bool check_same(const struct text *text, const char *what, size_t at)
 static struct text everything(void)
 {
     static const uint8_t unpacked[] = {TAG(1, 0), 3, TAG(1, 0), 4, TAG(2, 0), 1, TAG(1, 2), 2, 5, 6};
-    static const uint8_t typed[] = {TAG(4, 2), 8, 0, 0, 128, 63, 0, 0, 0, 64, TAG(4, 5), 1, 2, 3, 4,
-                                    TAG(5, 2), 11, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 7,
-                                    TAG(7, 0), 9, TAG(10, 1), 1, 2, 3, 4, 5, 6, 7, 8, TAG(11, 2), 2, 200, 1,
-                                    TAG(6, 2), 1, 'a', TAG(6, 2), 0};
-    static const uint8_t unknown[] = {0xc2, 0x3e, 3, 'a', 'b', 'c', 0xc0, 0x3e, 200, 1, 0xc5, 0x3e, 1, 2, 3, 4,
-                                      0xc1, 0x3e, 1, 2, 3, 4, 5, 6, 7, 8};
-    static const uint8_t dim[] = {TAG(1, 2), 2, TAG(1, 0), 5, TAG(1, 2), 3, TAG(2, 2), 1, 'N',
-                                  TAG(1, 2), 5, TAG(1, 0), 5, TAG(2, 2), 1, 'M'};
+    static const uint8_t typed[] = {
+        TAG(4, 2), 8,   0, 0,          128,       63,  0,          0,         0,   64,  TAG(4, 5), 1,
+        2,         3,   4, TAG(5, 2),  11,        255, 255,        255,       255, 255, 255,       255,
+        255,       255, 1, 7,          TAG(7, 0), 9,   TAG(10, 1), 1,         2,   3,   4,         5,
+        6,         7,   8, TAG(11, 2), 2,         200, 1,          TAG(6, 2), 1,   'a', TAG(6, 2), 0};
+    static const uint8_t unknown[] = {0xc2, 0x3e, 3, 'a',  'b',  'c', 0xc0, 0x3e, 200, 1, 0xc5, 0x3e, 1,
+                                      2,    3,    4, 0xc1, 0x3e, 1,   2,    3,    4,   5, 6,    7,    8};
+    static const uint8_t dim[] = {TAG(1, 2), 2,         TAG(1, 0), 5,         TAG(1, 2), 3,         TAG(2, 2), 1,
+                                  'N',       TAG(1, 2), 5,         TAG(1, 0), 5,         TAG(2, 2), 1,         'M'};
     struct text out = {0}, tensor = {0}, type = {0}, value = {0}, graph = {0};
     add(&tensor, unpacked, sizeof unpacked);
     add(&tensor, typed, sizeof typed);
