@@ -159,6 +159,33 @@ static void test_erase(void)
     lorac_model_free(model);
 }
 
+// Which output: the wanted one, else the record's, else the first. The record may be in any model, and outlives merge.
+static void test_output(void)
+{
+    struct lorac_error error = {0};
+    struct small_model small;
+    struct lorac_meta meta;
+    const char *output = NULL;
+    build_plain(&small);
+    small_output(&small, "z");
+    struct lorac_model *model = small_load(&small);
+    CHECK_OK(lorac_meta_output(model, NULL, NULL, &output, &error), error);
+    CHECK_STRING(output, "y");
+    write_record(model, &meta);
+    meta.output = "z";
+    CHECK_OK(lorac_meta_write(model, &meta, &error), error);
+    lorac_meta_erase(model);
+    CHECK_OK(lorac_meta_read(model, &meta, &error), error);
+    CHECK_OK(lorac_meta_output(model, &meta, NULL, &output, &error), error);
+    CHECK_STRING(output, "z");
+    CHECK_OK(lorac_meta_output(model, &meta, "y", &output, &error), error);
+    CHECK_STRING(output, "y");
+    CHECK(lorac_meta_output(model, &meta, "x", &output, &error) == LORAC_ERROR_ARGUMENT);
+    CHECK_STRING(error.message, "the model has no output 'x'; it has 'y', 'z'");
+    CHECK_STRING(output, "y");
+    lorac_model_free(model);
+}
+
 // ---- refusals
 
 #define ENTRY(conv, a, b, rank, alpha, setting, form, freeze)                                                       \
@@ -244,6 +271,7 @@ static const struct {
     {"lorac.classes", "\"cat\"", LORAC_ERROR_FORMAT, "not valid JSON"},
     {"lorac.classes", "{\"cat\":1}", LORAC_ERROR_FORMAT, "array of strings"},
     {"lorac.classes", "[\"cat\",null]", LORAC_ERROR_FORMAT, "entry 1"},
+    {"lorac.output", "z", LORAC_ERROR_MISMATCH, "is 'z', which is no output of the model"},
     {"lorac.input", "[]", LORAC_ERROR_FORMAT, "JSON object"},
     {"lorac.input", "{\"scale\":\"1\"}", LORAC_ERROR_FORMAT, "'scale'"},
     {"lorac.input", "{\"scale\":0}", LORAC_ERROR_FORMAT, "scale is 0"},
@@ -282,13 +310,14 @@ static void test_repeated_keys(void)
 {
     static const char *const keys[] = {"lorac.format", "lorac.base_hash", "lorac.adapters", "lorac.trainable",
                                        "lorac.bn",     "lorac.seed",      "lorac.tool",     "lorac.input",
-                                       "lorac.classes", "other"};
+                                       "lorac.classes", "lorac.output",   "other"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct lorac_error error = {0};
         struct lorac_meta meta, got;
         struct lorac_model *model = plain_model();
         write_record(model, &meta);
         REQUIRE(CHECK_OK(lorac_model_set_metadata(model, "other", "1", &error), error));
+        REQUIRE(CHECK_OK(lorac_model_set_metadata(model, "lorac.output", "y", &error), error));
         REQUIRE(CHECK_OK(lorac_model_set_metadata(model, "last", "1", &error), error));
         Onnx__ModelProto *proto = model->proto;
         Onnx__StringStringEntryProto *last = proto->metadata_props[proto->n_metadata_props - 1];
@@ -457,6 +486,7 @@ int main(void)
     test_texts();
     test_form_and_version();
     test_erase();
+    test_output();
     test_malformed();
     test_repeated_keys();
     test_not_utf8();

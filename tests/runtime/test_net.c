@@ -210,6 +210,23 @@ static void test_free_size(void)
     lorac_close(net);
 }
 
+// The tiny model has one output; models with more are in tests/chain/test_new_job.py.
+static void test_select_output(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_info info;
+    struct lorac_net *net = open_tiny(&(struct tiny_options){.pixels = true});
+    const char *name = net->model->proto->graph->output[0]->name;
+    CHECK(lorac_select_output(net, "nobody", &error) == LORAC_ERROR_ARGUMENT && strstr(error.message, name) != NULL);
+    CHECK(lorac_select_output(NULL, NULL, &error) == LORAC_ERROR_ARGUMENT);
+    CHECK_OK(lorac_select_output(net, name, &error), error);
+    CHECK_OK(lorac_get_info(net, &info, &error), error);
+    CHECK(info.classes == TINY_CLASSES && net->meta.output != NULL);
+    CHECK_OK(lorac_select_output(net, NULL, &error), error);
+    CHECK(net->meta.output == NULL);
+    lorac_close(net);
+}
+
 // ---- predict and evaluate
 
 static void test_predict(void)
@@ -348,6 +365,7 @@ int main(void)
     test_unprepared();
     test_prepare_refusals();
     test_free_size();
+    test_select_output();
     test_predict();
     test_evaluate(NULL, false);
     test_evaluate(NULL, true);
