@@ -142,9 +142,9 @@ def external(one_file):
         folder = path.with_suffix("")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        external_data_helper.convert_model_to_external_data(
-            model, all_tensors_to_one_file=one_file, location="weights.bin" if one_file else None,
-            size_threshold=256, convert_attribute=False)
+        for i, tensor in enumerate(model.graph.initializer):
+            if len(tensor.raw_data) >= 256:
+                external_data_helper.set_external_data(tensor, "weights.bin" if one_file else f"weights-{i}.bin")
         with contextlib.chdir(folder):
             onnx.save(model, "model.onnx")
     return save
