@@ -17,6 +17,8 @@ from support import (good, initializers, is_valid, metadata, onnxruntime_outputs
 # The branch sums in another order than the weight form: products of some hundred terms, in float32.
 FORMS_RELATIVE = 1e-5
 
+FLOAT16_RELATIVE = 1e-2  # each activation has 11 bits
+
 NEWEST = 25  # of the opsets that the onnxruntime of these tests runs
 
 
@@ -265,6 +267,17 @@ def test_training_gives_the_same_bits(case, tmp_path):
         assert trained["branch"][name] != start[name]
 
 
+def test_without_the_record_it_is_only_a_graph(case, tmp_path):
+    """A reader that knows nothing of adapters runs the same file."""
+    model = onnx.load(case / "branch-set.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "graph.onnx")
+    np.save(tmp_path / "images.npy", random_images(3, (3, 11, 10)))
+    ours = our_outputs(tmp_path / "graph.onnx", tmp_path / "images.npy", tmp_path)
+    assert relative_error(ours, our_outputs(case / "branch-set.onnx", tmp_path / "images.npy", tmp_path)) \
+        <= FORMS_RELATIVE
+
+
 # ---- whole models
 
 @pytest.fixture(scope="module")
@@ -322,6 +335,33 @@ def test_inspect_tells_the_form(resnet, tmp_path):
     for row in injected["convolutions"]:
         assert row["form"] == ("branch" if "layer2" in row["name"] else "weight" if row["adapted"] else None)
     assert " (branch)" in good("inspect", tmp_path / "branch.onnx").stdout
+
+
+@pytest.mark.parametrize("name", ["1x1", "3x3-indivisible", "3x3-groups", "3x3-opset7"])
+def test_float16(tmp_path, name):
+    """A, B and the scale stay float32, with one Cast each; all else is float16 as before."""
+    model = conv_model(CASES[name])
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    onnx.save(model, tmp_path / "plain.onnx")
+    good("inject", tmp_path / "plain.onnx", "-o", tmp_path / "branch.onnx", "--form", "branch")
+    onnx.checker.check_model(str(tmp_path / "branch.onnx"), full_check=True)
+    branch = onnx.load(tmp_path / "branch.onnx")
+    casts = [node for node in branch.graph.node if node.op_type == "Cast"]
+    assert [node.input[0] for node in casts] == ["conv/lora_A", "conv/lora_B", "conv/lora_scale"]
+    assert all(initializers(branch)[node.input[0]].data_type == TensorProto.FLOAT for node in casts)
+    images = random_images(3, (3, 11, 10)).astype(np.float16)
+    plain = onnxruntime_outputs(tmp_path / "plain.onnx", images)
+    assert np.array_equal(onnxruntime_outputs(tmp_path / "branch.onnx", images), plain)
+    good("merge", tmp_path / "branch.onnx", "-o", tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "plain.onnx").read_bytes()
+    set_adapters(tmp_path / "branch.onnx", tmp_path / "set.onnx")
+    good("merge", tmp_path / "set.onnx", "-o", tmp_path / "merged.onnx", "--no-check")
+    expected = onnxruntime_outputs(tmp_path / "set.onnx", images)
+    assert relative_error(expected, plain) > 0.01, "the adapters say nothing"
+    assert relative_error(onnxruntime_outputs(tmp_path / "merged.onnx", images), expected) <= FLOAT16_RELATIVE
 
 
 def test_an_output_of_the_model_has_no_branch(tmp_path):
