@@ -183,7 +183,8 @@ def fixed_pool(model):
 
 REFUSED = {
     "no-train-last": (None, ["--classes", 4, "--no-train-last"], "--no-train-last contradicts --classes", 2),
-    "names against number": (None, ["--classes", 4, "--class-names", "NAMES"], "names 2 classes, and --classes says 4", 2),
+    "names against number": (None, ["--classes", 4, "--class-names", "NAMES"],
+                             "names 2 classes, and --classes says 4", 2),
     "no names": (None, ["--class-names", "MISSING"], "cannot open", 1),
     "Reshape": (reshape_head, ["--classes", 4], "node 'shaped' (Reshape) behind the last layer", 1),
     "fixed pooling": (fixed_pool, ["--input-size", "32x32"], "the changed model would not run: node", 1),
@@ -202,7 +203,7 @@ def test_refused(change, options, message, code, tmp_path):
     (tmp_path / "names.txt").write_text("a\nb\n")
     files = {"NAMES": tmp_path / "names.txt", "MISSING": tmp_path / "missing.txt"}
     result = run("inject", plain, "-o", tmp_path / "out.onnx", *(files.get(option, option) for option in options))
-    assert result.returncode != 0 and message in result.stderr, result.stderr
+    assert result.returncode == code and message in result.stderr, result.stderr
     assert result.stderr.count("\n") == 1 and not (tmp_path / "out.onnx").exists()
 
 
@@ -345,7 +346,8 @@ def test_functions_are_written_out(make, calls, tmp_path):
 
 
 def test_functions_run(tmp_path):
-    plain, injected, trained, merged = (tmp_path / f"{name}.onnx" for name in ("plain", "injected", "trained", "merged"))
+    steps = ("plain", "injected", "trained", "merged")
+    plain, injected, trained, merged = (tmp_path / f"{step}.onnx" for step in steps)
     onnx.save(with_functions(), plain)
     images = labelled_images(tmp_path, 3)
     flags = ["--mean", "0.5", "--std", "0.25"]

@@ -28,11 +28,11 @@ static void add_attribute(struct small_model *small, Onnx__NodeProto *node, cons
     Onnx__AttributeProto **old = node->attribute, **list = small_alloc(small, (node->n_attribute + 1) * sizeof *list);
     size_t count = node->n_attribute;
     bool is_float = *value == 'f';
-    Onnx__AttributeProto *attribute = small_attribute(small, node, name,
-                                                      is_float ? ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT
-                                                      : strchr(value, ',')
-                                                          ? ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS
-                                                          : ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+    Onnx__AttributeProto *attribute =
+        small_attribute(small, node, name,
+                        is_float             ? ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT
+                        : strchr(value, ',') ? ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS
+                                             : ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
     attribute->ints = small_alloc(small, 16 * sizeof *attribute->ints);
     attribute->n_ints = strchr(value, ',') ? read_list(value, ',', attribute->ints) : 0;
     attribute->has_i = !is_float && !strchr(value, ',');
@@ -54,7 +54,7 @@ static void add_node(struct small_model *small, char *text)
         char *name, *value;
     } attributes[8];
     size_t attribute_count = 0;
-        for (char *word; (word = strtok_r(NULL, " ", &rest));) {
+    for (char *word; (word = strtok_r(NULL, " ", &rest));) {
         if (strcmp(word, ">") == 0) {
             output = strtok_r(NULL, " ", &rest);
         } else if ((equals = strchr(word, '='))) {
@@ -83,8 +83,7 @@ static void add_tensor(struct small_model *small, char *word)
     }
     *strchr(equals, ']') = '\0';
     int64_t count = (int64_t)read_list(equals + 1, ',', numbers);
-    Onnx__TensorProto *tensor =
-        small_make_tensor(small, word, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 8, &count, 1);
+    Onnx__TensorProto *tensor = small_make_tensor(small, word, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 8, &count, 1);
     memcpy(tensor->raw_data.data, numbers, tensor->raw_data.len);
     small->tensors[small->graph.n_initializer++] = tensor;
 }
@@ -179,18 +178,23 @@ struct row {
 #define TAIL_TENSORS " w=5x4 v=5"
 
 static const struct row rows[] = {
-    {HEAD, "Gemm, alpha and beta go", "Conv c1 x k > c ; GlobalAveragePool p c > d ; Flatten f d > e ; "
-     "Gemm fc e w b > y transB=1 alpha=f0.5 beta=f2", "k=4x3x3x3 w=5x4 b=5",
+    {HEAD, "Gemm, alpha and beta go",
+     "Conv c1 x k > c ; GlobalAveragePool p c > d ; Flatten f d > e ; "
+     "Gemm fc e w b > y transB=1 alpha=f0.5 beta=f2",
+     "k=4x3x3x3 w=5x4 b=5",
      "Conv c1 x k > c ; GlobalAveragePool p c > d ; Flatten f d > e ; Gemm fc e w b > y transB=1 | k=4x3x3x3 w=7x4 b=7",
      "y=1x7"},
-    {HEAD, "Gemm, the weight lying", "Flatten f x > e ; Gemm fc e w > y", "w=4x5", "Flatten f x > e ; Gemm fc e w > y | w=4x7", "y=1x7"},
-    {HEAD, "MatMul and Add, Softmax", "Flatten f x > e ; MatMul fc e w > m ; Add a b m > l ; Softmax s l > y", "w=4x5 b=5",
-     "Flatten f x > e ; MatMul fc e w > m ; Add a b m > l ; Softmax s l > y | w=4x7 b=7", "y=1x7"},
+    {HEAD, "Gemm, the weight lying", "Flatten f x > e ; Gemm fc e w > y", "w=4x5",
+     "Flatten f x > e ; Gemm fc e w > y | w=4x7", "y=1x7"},
+    {HEAD, "MatMul and Add, Softmax", "Flatten f x > e ; MatMul fc e w > m ; Add a b m > l ; Softmax s l > y",
+     "w=4x5 b=5", "Flatten f x > e ; MatMul fc e w > m ; Add a b m > l ; Softmax s l > y | w=4x7 b=7", "y=1x7"},
     {HEAD, "Conv", "Conv fc x w b > m ; GlobalAveragePool p m > q ; Flatten f q > y", "w=5x3x1x1 b=5",
      "Conv fc x w b > m ; GlobalAveragePool p m > q ; Flatten f q > y | w=7x3x1x1 b=7", "y=1x7"},
-    {HEAD, "tensors that another node uses", "Flatten f x > e ; Gemm fc e w b > y ; MatMul other e w > z ; Add more z b > o",
-     "w=4x5 b=5", "Flatten f x > e ; Gemm fc e w_1 b_1 > y ; MatMul other e w > z ; Add more z b > o | "
-     "w=4x5 b=5 w_1=4x7 b_1=7", "y=1x7"},
+    {HEAD, "tensors that another node uses",
+     "Flatten f x > e ; Gemm fc e w b > y ; MatMul other e w > z ; Add more z b > o", "w=4x5 b=5",
+     "Flatten f x > e ; Gemm fc e w_1 b_1 > y ; MatMul other e w > z ; Add more z b > o | "
+     "w=4x5 b=5 w_1=4x7 b_1=7",
+     "y=1x7"},
     {HEAD, "one number for all classes", "Flatten f x > e ; MatMul fc e w > m ; Mul a m s > y", "w=4x5 s=1",
      "Flatten f x > e ; MatMul fc e w > m ; Mul a m s > y | s=1 w=4x7", "y=1x7"},
     {HEAD, "Reshape that names the batch", "Flatten f x > e ; MatMul fc e w > m ; Reshape r m s > y", "w=4x5 s=[1,-1]",
@@ -207,36 +211,47 @@ static const struct row rows[] = {
      "!node 't' (TopK) behind the last layer 'fc' picks more", NULL},
     {HEAD, "no last layer", "Relu r x > y", "", "!the last layer cannot be replaced: no Gemm", NULL},
 
-    {STEM, "7x7 and MaxPool", "Conv c1 x k > a strides=2,2 pads=3,3,3,3 dilations=1,1 ; Relu r a > b ; MaxPool m b > c strides=2,2 ; " TAIL,
+    {STEM, "7x7 and MaxPool",
+     "Conv c1 x k > a strides=2,2 pads=3,3,3,3 dilations=1,1 ; Relu r a > b ; MaxPool m b > c strides=2,2 ; " TAIL,
      "k=4x3x7x7" TAIL_TENSORS,
      "Conv c1 x k > a strides=1,1 pads=1,1,1,1 dilations=1,1 kernel_shape=3,3 ; Relu r a > b ; "
-     "GlobalAveragePool pool b > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1 | w=5x4 v=5 k=4x3x3x3", NULL},
+     "GlobalAveragePool pool b > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1 | w=5x4 v=5 k=4x3x3x3",
+     NULL},
     {STEM, "deep, SiLU, Pad before the pooling",
      "Conv c1 x k > a strides=2,2 ; Sigmoid s a > g ; Mul u a g > h ; Conv c2 h k2 kb > i ; Pad pad i z > j ; "
-     "MaxPool m j > c ; Relu r1 c > t ; " "GlobalAveragePool pool t > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1",
+     "MaxPool m j > c ; Relu r1 c > t ; "
+     "GlobalAveragePool pool t > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1",
      "k=4x3x3x3 k2=4x4x3x3 kb=4 z=[0,0,1,1,0,0,1,1]" TAIL_TENSORS,
      "Conv c1 x k > a strides=1,1 dilations=1,1 kernel_shape=3,3 pads=1,1,1,1 ; Sigmoid s a > g ; Mul u a g > h ; "
      "Conv c2 h k2 kb > i ; Relu r1 i > t ; GlobalAveragePool pool t > d ; Flatten flat d > e ; "
-     "Gemm fc e w v > y transB=1 | k2=4x4x3x3 kb=4 w=5x4 v=5 k=4x3x3x3", NULL},
+     "Gemm fc e w v > y transB=1 | k2=4x4x3x3 kb=4 w=5x4 v=5 k=4x3x3x3",
+     NULL},
     {STEM, "channels last, Pad before the convolution, a bias",
      "Transpose t x > n perm=0,3,1,2 ; Pad pad n z > q ; Conv c1 q k kb > c ; " TAIL,
      "k=4x3x7x7 kb=4 z=[0,0,3,3,0,0,3,3]" TAIL_TENSORS,
      "Transpose t x > n perm=0,3,1,2 ; Conv c1 n k kb > c dilations=1,1 kernel_shape=3,3 pads=1,1,1,1 strides=1,1 ; "
-     "GlobalAveragePool pool c > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1 | w=5x4 v=5 k=4x3x3x3 kb=4", NULL},
+     "GlobalAveragePool pool c > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1 | w=5x4 v=5 k=4x3x3x3 kb=4",
+     NULL},
     {STEM, "the pooling of a residual block stays",
-     "Conv c1 x k > a ; Conv c2 a k2 > b ; MaxPool m a > s ; Add plus b s > c ; " TAIL, "k=4x3x3x3 k2=4x4x3x3" TAIL_TENSORS,
+     "Conv c1 x k > a ; Conv c2 a k2 > b ; MaxPool m a > s ; Add plus b s > c ; " TAIL,
+     "k=4x3x3x3 k2=4x4x3x3" TAIL_TENSORS,
      "Conv c1 x k > a dilations=1,1 kernel_shape=3,3 pads=1,1,1,1 strides=1,1 ; Conv c2 a k2 > b ; MaxPool m a > s ; "
      "Add plus b s > c ; GlobalAveragePool pool c > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1 | "
-     "k2=4x4x3x3 w=5x4 v=5 k=4x3x3x3", NULL},
-    {STEM, "the weight is another's too", "Conv c1 x k > a ; Conv c2 x k > b ; Add plus a b > c ; " TAIL, "k=4x3x3x3" TAIL_TENSORS,
+     "k2=4x4x3x3 w=5x4 v=5 k=4x3x3x3",
+     NULL},
+    {STEM, "the weight is another's too", "Conv c1 x k > a ; Conv c2 x k > b ; Add plus a b > c ; " TAIL,
+     "k=4x3x3x3" TAIL_TENSORS,
      "Conv c1 x k_1 > a dilations=1,1 kernel_shape=3,3 pads=1,1,1,1 strides=1,1 ; Conv c2 x k > b ; Add plus a b > c ; "
-     "GlobalAveragePool pool c > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1 | k=4x3x3x3 w=5x4 v=5 k_1=4x3x3x3", NULL},
+     "GlobalAveragePool pool c > d ; Flatten flat d > e ; Gemm fc e w v > y transB=1 | k=4x3x3x3 w=5x4 v=5 k_1=4x3x3x3",
+     NULL},
     {STEM, "Pad of channels", "Pad pad x z > q ; Conv c1 q k > c ; " TAIL, "k=4x4x7x7 z=[0,0,3,3,0,1,3,3]" TAIL_TENSORS,
      "!node 'pad' (Pad) belongs to the old stem, but cannot be taken out: it pads more than height and width", NULL},
-    {STEM, "groups", "Conv c1 x k > c group=3 ; " TAIL, "k=6x1x7x7 w=5x6 v=5", "!the first convolution 'c1' has groups", NULL},
+    {STEM, "groups", "Conv c1 x k > c group=3 ; " TAIL, "k=6x1x7x7 w=5x6 v=5", "!the first convolution 'c1' has groups",
+     NULL},
     {STEM, "no convolution", "Flatten f x > e ; MatMul fc e w > y", "w=4x5", "!no convolution that depends", NULL},
 
-    {SIZE, "another size", "Flatten f x > e ; MatMul fc e w > y", "w=4x5", "Flatten f x > e ; MatMul fc e w > y | w=4x5", NULL},
+    {SIZE, "another size", "Flatten f x > e ; MatMul fc e w > y", "w=4x5",
+     "Flatten f x > e ; MatMul fc e w > y | w=4x5", NULL},
 };
 
 static const struct lorac_pass *const passes[] = {&lorac_pass_replace_head, &lorac_pass_small_image_stem,
