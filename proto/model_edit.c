@@ -104,7 +104,7 @@ enum lorac_status lorac_model_insert_node(struct lorac_model *model, const Onnx_
     list[position] = node;
     graph->node = list;
     graph->n_node++;
-    lorac_index_mark_stale(model);
+    lorac_index_add_node(model, node);
     if (out)
         *out = node;
     return LORAC_OK;
@@ -129,8 +129,9 @@ enum lorac_status lorac_model_set_node_input(struct lorac_model *model, Onnx__No
     char *copy = lorac_arena_strdup(model->arena, value);
     if (!copy)
         return out_of_memory(error);
+    const char *before = node->input[index];
     node->input[index] = copy;
-    lorac_index_mark_stale(model);
+    lorac_index_change_input(model, before, copy);
     return LORAC_OK;
 }
 
@@ -241,7 +242,7 @@ enum lorac_status lorac_model_add_initializer(struct lorac_model *model, const c
         graph->input = inputs;
     }
     tensors[graph->n_initializer++] = tensor;
-    lorac_index_mark_stale(model);
+    lorac_index_add_initializer(model, tensor);
     return LORAC_OK;
 }
 

@@ -22,9 +22,10 @@ enum lorac_status lorac_model_set_node_inputs(struct lorac_model *model, Onnx__N
     for (size_t i = 0; i < count; i++)
         if (!(inputs[i] = lorac_arena_strdup(model->arena, values[i])))
             return out_of_memory(error);
+    for (size_t i = 0; i < node->n_input || i < count; i++)
+        lorac_index_change_input(model, i < node->n_input ? node->input[i] : "", i < count ? inputs[i] : "");
     node->input = inputs;
     node->n_input = count;
-    lorac_index_mark_stale(model);
     return LORAC_OK;
 }
 

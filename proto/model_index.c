@@ -112,8 +112,12 @@ static void fill_names(struct lorac_name_index *index, const struct occurrence *
         entry->producer = occurrence->node;
     else if (occurrence->role == ROLE_INITIALIZER)
         entry->initializer = occurrence->initializer;
-    else if (occurrence->role == ROLE_USED)
-        entry->use_count++;
+}
+
+static void count_uses(struct lorac_name_index *index, const struct occurrence *occurrence)
+{
+    if (occurrence->role == ROLE_USED)
+        index->entries[lorac_name_table_find(&index->names, occurrence->name)].use_count++;
 }
 
 // [use_count] is counted up again from 0 while the places are filled.
@@ -153,10 +157,10 @@ static bool reserve(struct lorac_name_index *index)
     return true;
 }
 
-static struct lorac_name_index *refresh(struct lorac_model *model)
+static struct lorac_name_index *refresh_names(struct lorac_model *model)
 {
     struct lorac_name_index *index = model->index;
-    if (index->current)
+    if (index->names_current)
         return index;
     index->name_bound = index->use_bound = 0;
     walk_model(model, count_bounds);
@@ -165,6 +169,19 @@ static struct lorac_name_index *refresh(struct lorac_model *model)
     (void)reserved;
     lorac_name_table_clear(&index->names);
     walk_model(model, fill_names);
+    index->names_current = true;
+    index->uses_current = false;
+    return index;
+}
+
+static struct lorac_name_index *refresh_uses(struct lorac_model *model)
+{
+    struct lorac_name_index *index = refresh_names(model);
+    if (index->uses_current)
+        return index;
+    for (size_t i = 0; i < index->names.count; i++)
+        index->entries[i].use_count = 0;
+    walk_model(model, count_uses);
     size_t first = 0;
     for (size_t i = 0; i < index->names.count; i++) {
         index->entries[i].first_use = first;
@@ -172,7 +189,7 @@ static struct lorac_name_index *refresh(struct lorac_model *model)
         index->entries[i].use_count = 0;
     }
     walk_model(model, fill_uses);
-    index->current = true;
+    index->uses_current = true;
     return index;
 }
 
@@ -209,7 +226,40 @@ enum lorac_status lorac_index_expect(struct lorac_model *model, size_t names, si
 
 void lorac_index_mark_stale(struct lorac_model *model)
 {
-    model->index->current = false;
+    model->index->names_current = model->index->uses_current = false;
+}
+
+void lorac_index_add_node(struct lorac_model *model, Onnx__NodeProto *node)
+{
+    struct walk walk = {model->index, fill_names, false};
+    model->index->uses_current = false;
+    if (model->index->names_current)
+        walk_node(&walk, node, NULL);
+}
+
+void lorac_index_add_initializer(struct lorac_model *model, Onnx__TensorProto *tensor)
+{
+    struct walk walk = {model->index, fill_names, false};
+    if (model->index->names_current)
+        visit(&walk, (struct occurrence){tensor->name, ROLE_INITIALIZER, NULL, 0, tensor});
+}
+
+void lorac_index_change_input(struct lorac_model *model, const char *before, const char *after)
+{
+    struct lorac_name_index *index = model->index;
+    struct walk walk = {index, fill_names, false};
+    index->uses_current = false;
+    if (!index->names_current)
+        return;
+    if (*before) {
+        size_t number = lorac_name_table_find(&index->names, before);
+        // Was this use all that named it? Then the name may be free now.
+        if (!index->entries[number].producer && !index->entries[number].initializer) {
+            lorac_index_mark_stale(model);
+            return;
+        }
+    }
+    visit(&walk, (struct occurrence){.name = after});
 }
 
 // ---- looking
@@ -218,7 +268,7 @@ static const struct lorac_name_entry *find(struct lorac_model *model, const char
 {
     if (!value || !*value)
         return NULL;
-    const struct lorac_name_index *index = refresh(model);
+    const struct lorac_name_index *index = refresh_names(model);
     size_t number = lorac_name_table_find(&index->names, value);
     return number == LORAC_NO_NAME ? NULL : &index->entries[number];
 }
@@ -255,6 +305,7 @@ Onnx__TensorProto *lorac_model_constant(struct lorac_model *model, const char *v
 
 size_t lorac_model_uses(struct lorac_model *model, const char *value, const struct lorac_use **uses)
 {
+    refresh_uses(model);
     const struct lorac_name_entry *entry = find(model, value);
     size_t count = entry ? entry->use_count : 0;
     *uses = count ? model->index->uses + entry->first_use : NULL;

@@ -16,10 +16,11 @@ struct lorac_name_entry {
 // The lists of pointers that edits lengthen. protobuf-c knows no capacity; this is where we remember it.
 enum lorac_list { LORAC_LIST_NODE, LORAC_LIST_INITIALIZER, LORAC_LIST_INPUT, LORAC_LIST_METADATA, LORAC_LIST_COUNT };
 
-// Made at load; look-ups fill it again after an edit. Its memory is reserved by the edits, which can fail, so that
-// look-ups cannot.
+// Made at load; look-ups fill it again after an edit: the names only where some may be gone, the uses where any
+// changed. (Were every edit to make all of it stale, a pass over thousands of nodes would take quadratic time.) Its
+// memory is reserved by the edits, which can fail, so that look-ups cannot.
 struct lorac_name_index {
-    bool current;
+    bool names_current, uses_current; // no uses without names
     struct lorac_name_table names;
     struct lorac_name_entry *entries; // [entry_capacity], by number of the name
     size_t entry_capacity;
@@ -39,6 +40,12 @@ void lorac_index_free(struct lorac_name_index *index);
 // Says, before an edit, how many names and uses it may add. Errors: MEMORY.
 enum lorac_status lorac_index_expect(struct lorac_model *model, size_t names, size_t uses, struct lorac_error *error);
 void lorac_index_mark_stale(struct lorac_model *model);
+
+// The same for edits after which only the uses are stale: a new node, a new initialiser, an input of a node that
+// was [before] ("": none) and becomes [after].
+void lorac_index_add_node(struct lorac_model *model, Onnx__NodeProto *node);
+void lorac_index_add_initializer(struct lorac_model *model, Onnx__TensorProto *tensor);
+void lorac_index_change_input(struct lorac_model *model, const char *before, const char *after);
 
 // True where anything in the model has the name.
 bool lorac_index_knows(struct lorac_model *model, const char *name);

@@ -1,5 +1,7 @@
 #include "build_model.h"
 #include "proto/model_edit.h"
+#include "proto/model_internal.h"
+#include "proto/rng.h"
 #include "proto/tensor.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
@@ -414,8 +416,91 @@ static void test_constant_node(void)
     lorac_model_free(model);
 }
 
+// ---- the index after edits, against one made afresh
+
+enum { INDEX_NAMES = 24 };
+
+static void name_of(char *text, size_t bytes, size_t i)
+{
+    snprintf(text, bytes, "%s%zu", i % 2 ? "n" : "t", i);
+}
+
+static void check_index(struct lorac_model *model, size_t edit)
+{
+    struct looked {
+        const Onnx__NodeProto *producer;
+        const Onnx__TensorProto *initializer;
+        size_t uses;
+        bool known;
+    } before[INDEX_NAMES];
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < INDEX_NAMES; i++) {
+            const struct lorac_use *uses;
+            char name[16];
+            name_of(name, sizeof name, i);
+            bool known = lorac_index_knows(model, name);
+            struct looked looked = {lorac_model_producer(model, name), lorac_model_initializer(model, name),
+                                    lorac_model_uses(model, name, &uses), known};
+            if (pass == 0)
+                before[i] = looked;
+            else
+                CHECKF(looked.producer == before[i].producer && looked.initializer == before[i].initializer &&
+                           looked.uses == before[i].uses && looked.known == before[i].known,
+                       "after edit %zu the index says another thing of '%s'", edit, name);
+        }
+        lorac_index_mark_stale(model);
+    }
+}
+
+// Edits at random, some of which are refused, with and without look-ups between them.
+static void test_index_after_edits(void)
+{
+    static const float value[] = {1};
+    struct lorac_error error = {0};
+    struct lorac_rng rng;
+    struct fixture f;
+    setup(&f, 8);
+    lorac_rng_init(&rng, 1, "index", 0, 0);
+    for (size_t edit = 0; edit < 2000; edit++) {
+        Onnx__GraphProto *graph = f.model->proto->graph;
+        char name[16], other[16];
+        const char *const inputs[] = {name, other};
+        name_of(name, sizeof name, lorac_rng_below(&rng, INDEX_NAMES));
+        name_of(other, sizeof other, lorac_rng_below(&rng, INDEX_NAMES));
+        Onnx__NodeProto *node = graph->node[lorac_rng_below(&rng, (uint32_t)graph->n_node)];
+        const struct lorac_node_spec spec = {"Add", other, 2, {"x", other}, name};
+        switch (lorac_rng_below(&rng, 6)) {
+        case 0:
+            lorac_model_add_initializer(f.model, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, NULL, 0, value,
+                                        sizeof value, &error);
+            break;
+        case 1:
+            if (!lorac_model_producer(f.model, name) && !lorac_model_initializer(f.model, name))
+                CHECK_OK(lorac_model_insert_node(f.model, node, &spec, NULL, &error), error);
+            break;
+        case 2:
+            if (node->n_input > 0)
+                CHECK_OK(lorac_model_set_node_input(f.model, node, 0, name, &error), error);
+            break;
+        case 3:
+            CHECK_OK(lorac_model_set_node_inputs(f.model, node, inputs, lorac_rng_below(&rng, 3), &error), error);
+            break;
+        case 4:
+            lorac_model_erase_initializer(f.model, name);
+            break;
+        default:
+            if (graph->n_node > 4)
+                lorac_model_erase_node(f.model, node);
+        }
+        if (edit % 3 == 0)
+            check_index(f.model, edit);
+    }
+    lorac_model_free(f.model);
+}
+
 int main(void)
 {
+    test_index_after_edits();
     test_looking();
     test_fresh_names();
     test_edit_and_undo(3);
