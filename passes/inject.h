@@ -1,6 +1,8 @@
 // inject: gives each chosen convolution a LoRA-C adapter subgraph (see proto/adapter_meta.h for the picture of the
 // weight form, proto/adapter_branch.h for the branch form) and records it in the metadata. Adds adapters and metadata
-// and nothing else; the outputs stay the same, because B starts at zero.
+// and nothing else; the outputs stay the same, because B starts at zero. A base tensor that is trained, or whose
+// statistics move, and that another node reads too or other nodes compute, is copied first: only its own node reads the
+// copy.
 #ifndef LORAC_INJECT_H
 #define LORAC_INJECT_H
 
@@ -19,7 +21,7 @@ struct lorac_inject_options {
     bool train_last;               // true: the last layer's weight and bias become trainable
     bool train_all;                // false; true: no adapters, weights and biases of every Conv and of the last layer
     enum lorac_bn_mode bn;         // frozen; train is refused where the model has no BatchNormalization,
-                                   // or one whose statistics are shared or no constants
+                                   // or one whose statistics are no constants
     struct lorac_input_meta input; // recorded where given
     const char *output;            // the graph output that is trained, recorded as lorac.output; NULL: what the model's
                                    // lorac.output says, else the first
@@ -37,6 +39,7 @@ struct lorac_conv_row {
     const Onnx__NodeProto *node; // the model's own: an adapter's convolutions have no row
     const char *name;
     bool has_weight; // the weight is a constant of rank 4; else dims are 0
+    struct lorac_weight weight; // where has_weight
     int64_t dims[4]; // M, C/g, kh, kw
     int64_t group;
     bool first;                 // the first convolution
@@ -44,8 +47,21 @@ struct lorac_conv_row {
     bool adapted;               // gets (or, in an injected model, has) an adapter
     enum lorac_adapter_form form; // of its adapter
     const char *reason;         // why it gets none; NULL where adapted
+    const char *fault;          // what in the node contradicts what: inject refuses the model; NULL: nothing
     int64_t R;                  // inner dimension, where adapted
     int64_t adapter_parameters; // R*(C/g)*kw + M*kh*R, where adapted
+};
+
+// A tensor of the base model that training changes.
+enum lorac_base_role { LORAC_BASE_OTHER, LORAC_BASE_FIRST_WEIGHT, LORAC_BASE_LAST_WEIGHT, LORAC_BASE_LAST_BIAS };
+struct lorac_base_tensor {
+    enum lorac_base_role role;
+    int64_t count;              // elements
+    struct lorac_weight weight; // what it is before inject
+    const Onnx__NodeProto *node; // who reads it, as input [input]; NULL in an injected model
+    size_t input;
+    const char *copy_name;   // "weight", "bias", ...: of a copy's name
+    const char *copy_reason; // why the node gets a copy of its own: "'x' reads it too"; NULL where it gets none
 };
 
 struct lorac_inject_plan {
@@ -54,16 +70,24 @@ struct lorac_inject_plan {
     const Onnx__NodeProto *last_layer;   // Gemm, MatMul or Conv; NULL where there is none (see [last_reason])
     const char *last_weight, *last_bias; // value names; last_bias NULL where none
     const char *last_reason;
-    size_t trainable_count;
-    const char **trainable;       // names of base tensors that become trainable (adapters not included)
+    const char *output; // the trained graph output
+    size_t trained_count;
+    struct lorac_base_tensor *trained; // base tensors that become trainable (adapters not included)
+    size_t moved_count;
+    struct lorac_base_tensor *moved; // running statistics that training moves: with bn train, on plain models
     int64_t parameters;           // elements of all float initialisers and Constant tensors of the base model,
-                                  // biases and BatchNorm included (running statistics too)
+                                  // biases and BatchNorm included (running statistics too), and of quantised weights
     int64_t trainable_parameters; // adapters and base tensors
     size_t batch_norm_count;
 };
 
-// Errors: ARGUMENT (bad options, bad regex), MEMORY. Works on plain models; on injected ones rows say what is there.
+// Errors: ARGUMENT (bad options, bad regex, an output that is not there), MEMORY. Works on plain models; on injected ones rows say what is there.
 enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lorac_inject_options *options,
                                     struct lorac_inject_plan *out, struct lorac_error *error);
+
+// Whether inject may go on with this plan of a plain model: what it says before any work. Errors: ARGUMENT (an option
+// asks for what the model does not have), UNSUPPORTED (activations are quantised), NOT_FINITE (a weight), MEMORY.
+enum lorac_status lorac_inject_check(struct lorac_model *model, const struct lorac_inject_options *options,
+                                     const struct lorac_inject_plan *plan, struct lorac_error *error);
 
 #endif

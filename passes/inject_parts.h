@@ -20,6 +20,19 @@ enum lorac_status lorac_inject_add_scale(struct lorac_model *model, const char *
 enum lorac_status lorac_inject_add_int64(struct lorac_model *model, const char *name, const int64_t *values,
                                          size_t count, struct lorac_error *error);
 
+// Says which base tensors training changes, and which of them need a copy (inject_base.c). *plan has its rows, output and
+// last layer. Errors: MEMORY.
+struct lorac_last_layer;
+enum lorac_status lorac_inject_plan_base(struct lorac_model *model, const struct lorac_inject_options *options,
+                                         const struct lorac_last_layer *last, struct lorac_inject_plan *plan,
+                                         struct lorac_error *error);
+
+// Makes the copies of the plan, records them in *meta and notes them; the names that are trained, copies in place of
+// what they are copied from, are appended to meta->trainable, which has room for them.
+enum lorac_status lorac_inject_take_base(struct lorac_model *model, const struct lorac_inject_plan *plan,
+                                         struct lorac_meta *meta, struct lorac_pass_report *report,
+                                         struct lorac_error *error);
+
 // Inserts the node <conv>/<suffix> before [before] (NULL: at the end); its output is the node's name with "_output"
 // appended, both made fresh. [inputs]: [count] value names. *out lives in the model.
 enum lorac_status lorac_inject_add_node(struct lorac_model *model, const char *conv, const Onnx__NodeProto *before,

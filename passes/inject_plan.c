@@ -1,4 +1,5 @@
 // What inject would do: looks at every Conv and says what it gets, or why nothing. Edits nothing.
+#include "conv_check.h"
 #include "inject_parts.h"
 #include "match.h"
 
@@ -143,26 +144,25 @@ static enum lorac_status describe_weight(struct planner *planner, struct lorac_c
                                          struct lorac_error *error)
 {
     struct lorac_model *model = planner->model;
-    const char *name = lorac_node_input(row->node, 1);
-    const Onnx__TensorProto *weight = site ? site->w0 : lorac_model_constant(model, name);
+    struct lorac_weight weight = {0};
+    struct lorac_error why = {0};
     *reason = NULL;
-    if (!weight) {
-        const Onnx__NodeProto *producer = lorac_model_producer(model, name);
-        return give_reason(producer ? lorac_match_text(model, "weight is computed (produced by '%s', %s)",
-                                                       lorac_node_name(producer), producer->op_type)
-                                    : "weight is a graph input",
-                           reason, error);
-    }
-    if (weight->n_dims != 4)
-        return give_reason(lorac_match_text(model, "weight has rank %zu", weight->n_dims), reason, error);
-    size_t count = 0;
+    if (site)
+        weight = site->weight;
+    else if (lorac_weight_find(model, lorac_node_input(row->node, 1), &weight, &why) == LORAC_ERROR_MEMORY)
+        return out_of_memory(error);
+    else if (why.status != LORAC_OK)
+        return give_reason(lorac_match_text(model, "weight is not constant: %s", why.message), reason, error);
+    if (weight.rank != 4)
+        return give_reason(lorac_match_text(model, "weight has rank %zu", weight.rank), reason, error);
     row->has_weight = true;
-    memcpy(row->dims, weight->dims, sizeof row->dims);
-    if (weight->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
-        return give_reason(
-            lorac_match_text(model, "weight type %s is not supported yet", lorac_tensor_type_name(weight->data_type)),
-            reason, error);
-    if (lorac_tensor_count(weight, &count, NULL) != LORAC_OK || count == 0)
+    row->weight = weight;
+    memcpy(row->dims, weight.dims, sizeof row->dims);
+    if (!lorac_weight_is_floating(&weight))
+        return give_reason(lorac_match_text(model, "weight has type %s, which is not floating",
+                                            lorac_tensor_type_name(weight.data_type)),
+                           reason, error);
+    if (weight.count == 0)
         *reason = "weight is empty";
     return LORAC_OK;
 }
@@ -182,6 +182,15 @@ static bool shares_name(const struct planner *planner, const char *name)
     const char **found = bsearch(&name, planner->names, planner->plan.row_count, sizeof *planner->names, compare_names);
     return found && ((found > planner->names && strcmp(found[-1], name) == 0) ||
                      (found + 1 < end && strcmp(found[1], name) == 0));
+}
+
+// A convolution that no engine could run: said in its row, so that inspect can show it, and refused by inject.
+static enum lorac_status look_for_fault(struct planner *planner, struct lorac_conv_row *row, struct lorac_error *error)
+{
+    struct lorac_error fault = {0};
+    if (!row->has_weight || lorac_conv_check(planner->model, row->node, row->dims, &fault) == LORAC_OK)
+        return LORAC_OK;
+    return give_reason(lorac_match_text(planner->model, "contradicts itself: %s", fault.message), &row->fault, error);
 }
 
 // Why a convolution whose weight could be adapted gets no adapter; NULL where it gets one.
@@ -206,23 +215,13 @@ static const char *refuse_adapter(const struct planner *planner, const struct lo
     return NULL;
 }
 
-static bool same_value(const char *a, const char *b)
-{
-    return a && b && strcmp(a, b) == 0;
-}
-
-// Whether the weight itself is trained, for this convolution or for one that shares it.
+// Whether the weight itself is trained. (One that shares it is not: the trained layer gets a copy.)
 static bool is_trained_whole(const struct planner *planner, const struct lorac_conv_row *row)
 {
     const struct lorac_inject_options *options = planner->options;
-    const char *weight = lorac_node_input(row->node, 1);
     if (planner->meta.injected)
-        return is_trainable_in(&planner->meta, weight);
-    if (options->train_all || (row->last && options->train_last) || (row->first && options->train_first))
-        return true;
-    bool of_first = planner->first && same_value(weight, lorac_node_input(planner->first, 1));
-    bool of_last = same_value(weight, planner->last.weight) || same_value(weight, planner->last.bias);
-    return (options->train_first && of_first) || (options->train_last && of_last);
+        return is_trainable_in(&planner->meta, lorac_node_input(row->node, 1));
+    return options->train_all || (row->last && options->train_last) || (row->first && options->train_first);
 }
 
 static enum lorac_status size_adapter(struct lorac_conv_row *row, struct lorac_error *error)
@@ -273,7 +272,10 @@ static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto
         row->R = site->R;
         return size_adapter(row, error);
     }
-    if (weight_reason)
+    LORAC_TRY(look_for_fault(planner, row, error));
+    if (row->fault)
+        row->reason = row->fault;
+    else if (weight_reason)
         row->reason = row->first ? "first convolution" : weight_reason;
     else
         row->reason = refuse_adapter(planner, row, is_trained_whole(planner, row));
@@ -314,49 +316,30 @@ static enum lorac_status plan_rows(struct planner *planner, struct lorac_error *
 
 // ---- what is trained beside the adapters
 
-static void add_trainable(struct planner *planner, const char *value)
+static bool same_value(const char *a, const char *b)
 {
-    struct lorac_inject_plan *plan = &planner->plan;
-    const Onnx__TensorProto *tensor = value ? lorac_model_constant(planner->model, value) : NULL;
-    if (!tensor || tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
-        return;
-    for (size_t i = 0; i < plan->trainable_count; i++)
-        if (strcmp(plan->trainable[i], value) == 0)
-            return; // shared by two layers
-    plan->trainable[plan->trainable_count++] = value;
+    return a && b && strcmp(a, b) == 0;
 }
 
-static enum lorac_status plan_trainable(struct planner *planner, struct lorac_error *error)
+static enum lorac_base_role role_of(const struct planner *planner, const char *value)
 {
-    struct lorac_inject_plan *plan = &planner->plan;
-    const struct lorac_inject_options *options = planner->options;
-    plan->trainable = lorac_arena_alloc_array(planner->model->arena, plan->row_count + 1, 2 * sizeof *plan->trainable);
-    if (!plan->trainable)
-        return out_of_memory(error);
-    for (size_t i = 0; i < plan->row_count; i++) {
-        const struct lorac_conv_row *row = &plan->rows[i];
-        if (!row->has_weight || !(options->train_all || (row->first && options->train_first)))
-            continue;
-        add_trainable(planner, lorac_node_input(row->node, 1));
-        if (options->train_all)
-            add_trainable(planner, lorac_node_input(row->node, 2));
-    }
-    if (options->train_all || options->train_last) {
-        add_trainable(planner, planner->last.weight);
-        add_trainable(planner, planner->last.bias);
-    }
-    return LORAC_OK;
+    if (same_value(value, planner->last.weight))
+        return LORAC_BASE_LAST_WEIGHT;
+    if (same_value(value, planner->last.bias))
+        return LORAC_BASE_LAST_BIAS;
+    bool first = planner->first && same_value(value, lorac_node_input(planner->first, 1));
+    return first ? LORAC_BASE_FIRST_WEIGHT : LORAC_BASE_OTHER;
 }
 
 // In an injected model: what the record names beside the adapters' A and B.
-static enum lorac_status read_trainable(struct planner *planner, struct lorac_error *error)
+static enum lorac_status read_trained(struct planner *planner, struct lorac_error *error)
 {
     struct lorac_inject_plan *plan = &planner->plan;
     const struct lorac_meta *meta = &planner->meta;
     struct lorac_arena *arena = planner->model->arena;
     const char **own = lorac_arena_alloc_array(arena, meta->adapter_count, 2 * sizeof *own);
-    plan->trainable = lorac_arena_alloc_array(arena, meta->trainable_count, sizeof *plan->trainable);
-    if (!own || !plan->trainable)
+    plan->trained = lorac_arena_alloc_array(arena, meta->trainable_count, sizeof *plan->trained);
+    if (!own || !plan->trained)
         return out_of_memory(error);
     for (size_t i = 0; i < meta->adapter_count; i++) {
         own[2 * i] = meta->adapters[i].a;
@@ -365,9 +348,14 @@ static enum lorac_status read_trainable(struct planner *planner, struct lorac_er
     size_t own_count = 2 * meta->adapter_count;
     if (own_count > 0)
         qsort(own, own_count, sizeof *own, compare_names);
-    for (size_t i = 0; i < meta->trainable_count; i++)
-        if (own_count == 0 || !bsearch(&meta->trainable[i], own, own_count, sizeof *own, compare_names))
-            plan->trainable[plan->trainable_count++] = meta->trainable[i];
+    for (size_t i = 0; i < meta->trainable_count; i++) {
+        if (own_count > 0 && bsearch(&meta->trainable[i], own, own_count, sizeof *own, compare_names))
+            continue;
+        struct lorac_base_tensor *tensor = &plan->trained[plan->trained_count++];
+        LORAC_TRY(lorac_weight_find(planner->model, meta->trainable[i], &tensor->weight, error));
+        tensor->count = (int64_t)tensor->weight.count;
+        tensor->role = role_of(planner, meta->trainable[i]);
+    }
     return LORAC_OK;
 }
 
@@ -406,6 +394,11 @@ static int64_t count_parameters(const struct planner *planner)
         for (size_t t = 0; t < site->tensor_count; t++)
             total -= float_elements(site->tensors[t]);
     }
+    for (size_t i = 0; i < planner->meta.copy_count; i++)
+        total -= float_elements(lorac_model_initializer(planner->model, planner->meta.copies[i].copy));
+    for (size_t i = 0; i < planner->plan.row_count; i++) // stored as integers
+        if (planner->plan.rows[i].weight.quantised)
+            total += (int64_t)planner->plan.rows[i].weight.count;
     return total;
 }
 
@@ -421,8 +414,8 @@ static int64_t count_trainable(const struct planner *planner)
     }
     for (size_t i = 0; i < plan->row_count; i++)
         total += plan->rows[i].adapter_parameters;
-    for (size_t i = 0; i < plan->trainable_count; i++)
-        total += float_elements(lorac_model_constant(model, plan->trainable[i]));
+    for (size_t i = 0; i < plan->trained_count; i++)
+        total += plan->trained[i].count;
     return total;
 }
 
@@ -441,16 +434,18 @@ static enum lorac_status plan_all(struct planner *planner, struct lorac_error *e
     LORAC_TRY(lorac_meta_read(model, &planner->meta, error));
     LORAC_TRY(locate_sites(planner, error));
     LORAC_TRY(lorac_match_first_conv(model, &planner->first, error));
-    LORAC_TRY(lorac_match_last_layer(model, &planner->last, error));
+    if (model->proto->graph->n_output > 0)
+        LORAC_TRY(lorac_meta_output(model, &planner->meta, options->output, &plan->output, error));
+    LORAC_TRY(lorac_match_last_layer(model, plan->output, &planner->last, error));
     plan->last_layer = planner->last.node;
     plan->last_weight = planner->last.weight;
     plan->last_bias = planner->last.bias;
     plan->last_reason = planner->last.reason;
     LORAC_TRY(plan_rows(planner, error));
     if (planner->meta.injected)
-        LORAC_TRY(read_trainable(planner, error));
+        LORAC_TRY(read_trained(planner, error));
     else
-        LORAC_TRY(plan_trainable(planner, error));
+        LORAC_TRY(lorac_inject_plan_base(model, options, &planner->last, plan, error));
     plan->parameters = count_parameters(planner);
     plan->trainable_parameters = count_trainable(planner);
     return LORAC_OK;

@@ -1,6 +1,7 @@
 #include "match.h"
 
 #include "proto/tensor.h"
+#include "proto/weight.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,101 +104,173 @@ static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
     return false;
 }
 
+static bool is_constant(struct lorac_model *model, const char *value)
+{
+    return lorac_constant_follows(model, value, NULL) == LORAC_OK;
+}
+
 // The input of [node] that carries the data, where the node may stand between the last layer and the output; else
 // NULL.
 static const char *data_input(struct lorac_model *model, const Onnx__NodeProto *node)
 {
-    static const char *const through_first[] = {
-        "Softmax",       "LogSoftmax",  "Sigmoid", "Relu",       "Clip",      "Identity",  "Dropout",
-        "Cast",          "Flatten",     "Reshape", "Squeeze",    "Unsqueeze", "Transpose", "GlobalAveragePool",
-        "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", NULL};
-    static const char *const with_constant[] = {"Add", "Sub", "Mul", "Div", NULL};
+    static const char *const through_first[] = {"Softmax",
+                                                "LogSoftmax",
+                                                "Sigmoid",
+                                                "HardSigmoid",
+                                                "HardSwish",
+                                                "Relu",
+                                                "LeakyRelu",
+                                                "PRelu",
+                                                "Elu",
+                                                "Gelu",
+                                                "Tanh",
+                                                "Clip",
+                                                "Identity",
+                                                "Dropout",
+                                                "Cast",
+                                                "CastLike",
+                                                "Flatten",
+                                                "Reshape",
+                                                "Squeeze",
+                                                "Unsqueeze",
+                                                "Transpose",
+                                                "Slice",
+                                                "Pad",
+                                                "Expand",
+                                                "GlobalAveragePool",
+                                                "GlobalMaxPool",
+                                                "AveragePool",
+                                                "MaxPool",
+                                                "ReduceMean",
+                                                "ReduceSum",
+                                                "ReduceMax",
+                                                "BatchNormalization",
+                                                NULL};
+    static const char *const with_constant[] = {"Add", "Sub", "Mul", "Div", "Sum", NULL};
     if (is_one_of(node, through_first))
         return lorac_node_input(node, 0);
     if (!is_one_of(node, with_constant) || node->n_input != 2)
         return NULL;
-    if (lorac_model_constant(model, node->input[1]))
+    if (is_constant(model, node->input[1]))
         return node->input[0];
-    return lorac_model_constant(model, node->input[0]) ? node->input[1] : NULL;
+    return is_constant(model, node->input[0]) ? node->input[1] : NULL;
 }
 
-static bool is_float32_constant(struct lorac_model *model, const char *value)
+// Finds the weight of the candidate [node]. *reason is NULL where it can be trained, or where memory ran out.
+static bool find_weight(struct lorac_model *model, const Onnx__NodeProto *node, struct lorac_weight *weight,
+                        const char **reason)
 {
-    const Onnx__TensorProto *tensor = lorac_model_constant(model, value);
-    return tensor && tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-}
-
-// NULL where the weight of the candidate [node] can be trained, else the reason.
-static const char *refuse_weight(struct lorac_model *model, const Onnx__NodeProto *node)
-{
-    const char *name = lorac_node_name(node);
-    const char *weight = lorac_node_input(node, 1);
-    const Onnx__TensorProto *tensor = lorac_model_constant(model, weight);
-    if (!tensor)
-        return lorac_match_text(model, "the weight '%s' of '%s' (%s) is computed", weight, name, node->op_type);
-    if (tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
-        return lorac_match_text(model, "the weight type %s of '%s' (%s) is not supported yet",
-                                lorac_tensor_type_name(tensor->data_type), name, node->op_type);
-    if (lorac_node_is(node, "Conv") && (tensor->n_dims != 4 || tensor->dims[2] != 1 || tensor->dims[3] != 1))
-        return lorac_match_text(model, "'%s' (Conv) has no 1x1 kernel", name);
-    if (!lorac_node_is(node, "Conv") && tensor->n_dims != 2)
-        return lorac_match_text(model, "the weight '%s' of '%s' (%s) has rank %zu, not 2", weight, name, node->op_type,
-                                tensor->n_dims);
-    return NULL;
-}
-
-// [after] is the node that was passed last on the way back from the output, or NULL.
-static const char *find_bias(struct lorac_model *model, const Onnx__NodeProto *node, const Onnx__NodeProto *after)
-{
-    const char *bias = lorac_node_input(node, 2);
-    if (lorac_node_is(node, "MatMul")) {
-        if (!after || !lorac_node_is(after, "Add"))
-            return NULL;
-        bias = after->input[strcmp(after->input[0], node->output[0]) == 0 ? 1 : 0];
+    const char *name = lorac_node_name(node), *value = lorac_node_input(node, 1);
+    struct lorac_error why = {0};
+    *reason = NULL;
+    if (lorac_weight_find(model, value, weight, &why) != LORAC_OK) {
+        bool left = lorac_node_is(node, "MatMul") && is_constant(model, lorac_node_input(node, 0));
+        *reason = left ? lorac_match_text(model,
+                                          "'%s' (MatMul) has its constant on the left: only data times a weight "
+                                          "can be trained",
+                                          name)
+                       : lorac_match_text(model, "the weight '%s' of '%s' (%s) is not constant: %s", value, name,
+                                          node->op_type, why.message);
+        return false;
     }
-    return is_float32_constant(model, bias) ? bias : NULL;
+    if (!lorac_weight_is_floating(weight))
+        *reason = lorac_match_text(model, "the weight '%s' of '%s' (%s) has type %s, which is not floating", value,
+                                   name, node->op_type, lorac_tensor_type_name(weight->data_type));
+    else if (lorac_node_is(node, "Conv") && (weight->rank != 4 || weight->dims[2] != 1 || weight->dims[3] != 1))
+        *reason = lorac_match_text(model, "'%s' (Conv) has no 1x1 kernel", name);
+    else if (!lorac_node_is(node, "Conv") && weight->rank != 2)
+        *reason = lorac_match_text(model, "the weight '%s' of '%s' (%s) has rank %zu, not 2", value, name,
+                                   node->op_type, weight->rank);
+    else
+        return true;
+    return false;
+}
+
+// The dimension of the weight that counts the outputs.
+static int64_t output_count(const Onnx__NodeProto *node, const struct lorac_weight *weight)
+{
+    bool rows = lorac_node_is(node, "Conv") || (lorac_node_is(node, "Gemm") && lorac_node_int(node, "transB", 0) != 0);
+    return weight->dims[rows ? 0 : 1];
+}
+
+// [add] is the Add of a constant behind the layer with nothing but reshaping in between, or NULL.
+static void find_bias(struct lorac_model *model, const struct lorac_weight *weight, const Onnx__NodeProto *add,
+                      struct lorac_last_layer *layer)
+{
+    const Onnx__NodeProto *reader = layer->node;
+    size_t input = 2;
+    struct lorac_weight bias;
+    if (lorac_node_is(layer->node, "MatMul")) {
+        reader = add;
+        input = add && is_constant(model, lorac_node_input(add, 0)) ? 0 : 1;
+    }
+    if (!reader || !*lorac_node_input(reader, input) ||
+        lorac_weight_find(model, lorac_node_input(reader, input), &bias, NULL) != LORAC_OK)
+        return;
+    if (!lorac_weight_is_floating(&bias) || bias.count != (size_t)output_count(layer->node, weight))
+        return;
+    layer->bias = bias.value;
+    layer->bias_node = reader;
+    layer->bias_input = input;
+}
+
+static const char *refuse_way(struct lorac_model *model, const Onnx__NodeProto *node)
+{
+    static const char *const choices[] = {"ArgMax", "ArgMin", "TopK", NULL};
+    const char *name = lorac_node_name(node);
+    if (is_one_of(node, choices))
+        return lorac_match_text(model,
+                                "the output is a choice among the scores ('%s', %s), which has no gradient; name "
+                                "an output of scores with --output",
+                                name, node->op_type);
+    return lorac_match_text(model,
+                            "no Gemm, MatMul or 1x1 Conv is found before the output, since '%s' (%s) is in the "
+                            "way",
+                            name, node->op_type);
 }
 
 // One step back from [value]: the layer or the reason in *layer, or *next, the value to go on from.
-static void step_back(struct lorac_model *model, const Onnx__NodeProto *after, const char *value,
+static void step_back(struct lorac_model *model, const char *value, const Onnx__NodeProto **add,
                       struct lorac_last_layer *layer, const char **next)
 {
     static const char *const candidates[] = {"Gemm", "MatMul", "Conv", NULL};
+    static const char *const reshaping[] = {"Identity", "Dropout",   "Cast",    "CastLike", "Reshape",
+                                            "Squeeze",  "Unsqueeze", "Flatten", NULL};
     const Onnx__NodeProto *node = lorac_model_producer(model, value);
+    struct lorac_weight weight;
     *next = NULL;
     if (!node) {
         layer->reason = lorac_match_text(model, "no Gemm, MatMul or 1x1 Conv is before the output");
     } else if (is_one_of(node, candidates)) {
-        layer->reason = refuse_weight(model, node);
-        if (layer->reason || !is_float32_constant(model, lorac_node_input(node, 1)))
-            return; // without a reason, memory ran out
+        if (!find_weight(model, node, &weight, &layer->reason))
+            return;
         layer->node = node;
         layer->weight = node->input[1];
-        layer->bias = find_bias(model, node, after);
+        find_bias(model, &weight, *add, layer);
     } else {
         *next = strcmp(node->output[0], value) == 0 ? data_input(model, node) : NULL;
         if (!*next)
-            layer->reason = lorac_match_text(model,
-                                             "no Gemm, MatMul or 1x1 Conv is found before the output, since "
-                                             "'%s' (%s) is in the way",
-                                             lorac_node_name(node), node->op_type);
+            layer->reason = refuse_way(model, node);
+        if (lorac_node_is(node, "Add"))
+            *add = node;
+        else if (!is_one_of(node, reshaping))
+            *add = NULL;
     }
 }
 
-enum lorac_status lorac_match_last_layer(struct lorac_model *model, struct lorac_last_layer *out,
+enum lorac_status lorac_match_last_layer(struct lorac_model *model, const char *output, struct lorac_last_layer *out,
                                          struct lorac_error *error)
 {
     const Onnx__GraphProto *graph = model->proto->graph;
-    const char *value = graph->n_output > 0 ? graph->output[0]->name : NULL;
-    const Onnx__NodeProto *after = NULL;
+    const char *value = output ? output : graph->n_output > 0 ? graph->output[0]->name : NULL;
+    const Onnx__NodeProto *add = NULL;
     struct lorac_last_layer layer = {0};
     // Each step goes to an earlier node, so that their number bounds the walk.
     for (size_t steps = 0; steps <= graph->n_node; steps++) {
         const char *next;
-        step_back(model, after, value, &layer, &next);
+        step_back(model, value, &add, &layer, &next);
         if (!next)
             break;
-        after = lorac_model_producer(model, value);
         value = next;
     }
     if (!layer.node && !layer.reason)

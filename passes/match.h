@@ -12,18 +12,20 @@ const char *lorac_match_text(struct lorac_model *model, const char *format, ...)
 enum lorac_status lorac_match_first_conv(struct lorac_model *model, const Onnx__NodeProto **out,
                                          struct lorac_error *error);
 
-// The last layer: the Gemm, MatMul (with the Add of a constant behind it) or 1x1 Conv with a constant float32 weight
-// nearest before the trained output, which is the first graph output. Only operators with one stream of data may be
-// in between: activations, pooling, reshaping, arithmetic with a constant.
+// The last layer: the Gemm, MatMul (with the Add of a constant behind it) or 1x1 Conv with a constant weight nearest
+// before the trained output. Only operators with one stream of data may be in between: activations, pooling, reshaping,
+// arithmetic with a constant. Weight and bias are constants of a floating type, tensors or computed (proto/weight.h).
 struct lorac_last_layer {
     const Onnx__NodeProto *node; // NULL where there is none: see [reason]
-    const char *weight;          // value names, NULL without node
-    const char *bias;            // NULL where the layer has none that is a float32 constant
-    const char *reason;          // why there is none, one line; NULL with node
+    const char *weight;          // value names, NULL without node; the node's input 1
+    const char *bias;            // NULL where the layer has no constant with one value for each of its outputs
+    const Onnx__NodeProto *bias_node; // what reads the bias, at input [bias_input]: the node, or the Add behind a MatMul
+    size_t bias_input;
+    const char *reason; // why there is none, one line; NULL with node
 };
 
-// Errors: MEMORY.
-enum lorac_status lorac_match_last_layer(struct lorac_model *model, struct lorac_last_layer *out,
+// [output] is the trained graph output; NULL: the first. Errors: MEMORY.
+enum lorac_status lorac_match_last_layer(struct lorac_model *model, const char *output, struct lorac_last_layer *out,
                                          struct lorac_error *error);
 
 #endif

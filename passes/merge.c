@@ -4,11 +4,12 @@
 //          form branch: W0 ─▶ Conv input 1, and the Conv's users see the Add of its output and the branch's
 // after:   W ─▶ Conv input 1, and the Conv's users see its output
 //          W = W0 + s * view(B @ A, [M, C/g, kh, kw]),  s = alpha / rank
-//          computed in double, rounded once, stored in W0's own field
+//          computed in double, rounded once to W0's type, stored in W0's own field
 //
 // conditions: every adapter of the record is in the graph as the format says; all are found before the first edit.
-// A product that is zero everywhere leaves W0's bytes alone. Where W0 has another user, the convolution gets a copy.
-#include "merge.h"
+// A product that is zero everywhere leaves W0's bytes alone. Where W0 has another user or is computed by other nodes,
+// the convolution gets a tensor of its own, and nodes that nobody reads any more go. Copies are in merge_copies.c.
+#include "merge_parts.h"
 
 #include "proto/model_edit.h"
 #include "proto/size.h"
@@ -30,80 +31,90 @@ static enum lorac_status out_of_memory(const struct work *work, struct lorac_err
 
 // ---- the arithmetic
 
-// All elements of [tensor] in a malloc'ed array.
-static enum lorac_status read_doubles(const struct work *work, const Onnx__TensorProto *tensor, double **out,
-                                      size_t *out_count, struct lorac_error *error)
+static double *allocate(size_t count)
 {
-    size_t count, bytes;
-    LORAC_TRY(lorac_tensor_count(tensor, &count, error));
-    double *values = lorac_size_multiply(count, sizeof *values, &bytes) ? malloc(bytes) : NULL;
+    size_t bytes;
+    return lorac_size_multiply(count, sizeof(double), &bytes) ? malloc(bytes ? bytes : 1) : NULL;
+}
+
+// All elements of [weight] in a malloc'ed array.
+static enum lorac_status read_doubles(struct lorac_model *model, const struct lorac_weight *weight, double **out,
+                                      struct lorac_error *error)
+{
+    double *values = allocate(weight->count);
     if (!values)
-        return out_of_memory(work, error);
-    enum lorac_status status = lorac_tensor_to_double(tensor, values, count, error);
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "merge: out of memory for '%s'", weight->value);
+    enum lorac_status status = lorac_weight_to_double(model, weight, values, weight->count, error);
     if (status != LORAC_OK) {
         free(values);
         return status;
     }
     *out = values;
-    *out_count = count;
     return LORAC_OK;
 }
 
-// product [rows, columns] += b [rows, inner] @ a [inner, columns]; the innermost loop runs along rows of memory.
-static void multiply(const double *b, const double *a, size_t rows, size_t inner, size_t columns, double *product)
+static enum lorac_status read_matrix(struct lorac_model *model, Onnx__TensorProto *tensor, size_t count, double **out,
+                                     struct lorac_error *error)
 {
-    for (size_t i = 0; i < rows; i++)
-        for (size_t k = 0; k < inner; k++) {
-            double factor = b[i * inner + k];
-            const double *a_row = a + k * columns;
-            double *product_row = product + i * columns;
-            for (size_t j = 0; j < columns; j++)
-                product_row[j] += factor * a_row[j];
-        }
+    const struct lorac_weight matrix = {.value = tensor->name, .tensor = tensor, .count = count};
+    return read_doubles(model, &matrix, out, error);
 }
 
-// B @ A, whose row-major order is that of W0 (the view of the method); malloc'ed.
-static enum lorac_status compute_product(const struct work *work, double **out, struct lorac_error *error)
+// row [columns] = b [inner] @ a [inner, columns]; the innermost loop runs along rows of memory.
+static void multiply_row(const double *b, const double *a, size_t inner, size_t columns, double *row)
+{
+    for (size_t j = 0; j < columns; j++)
+        row[j] = 0;
+    for (size_t k = 0; k < inner; k++) {
+        const double factor = b[k], *a_row = a + k * columns;
+        for (size_t j = 0; j < columns; j++)
+            row[j] += factor * a_row[j];
+    }
+}
+
+// weight [rows, columns] += s * B @ A, row by row (W0's row-major order is that of the product: the view of the
+// method). *changed says whether the product has an element that is not zero.
+static enum lorac_status add_product(struct lorac_model *model, const struct work *work, double *weight, bool *changed,
+                                     struct lorac_error *error)
 {
     const struct lorac_adapter_site *site = &work->site;
-    double *a = NULL, *b = NULL, *product = NULL;
-    size_t a_count, b_count, w_count;
-    enum lorac_status status;
-    LORAC_TRY_GOTO(status, read_doubles(work, site->a, &a, &a_count, error), done);
-    LORAC_TRY_GOTO(status, read_doubles(work, site->b, &b, &b_count, error), done);
-    LORAC_TRY_GOTO(status, lorac_tensor_count(site->w0, &w_count, error), done);
-    product = calloc(w_count, sizeof *product);
-    if (!product) {
+    size_t rows = (size_t)(site->M * site->kh), columns = (size_t)(site->Cg * site->kw), inner = (size_t)site->R;
+    double *a = NULL, *b = NULL, *row = allocate(columns);
+    enum lorac_status status = LORAC_OK;
+    *changed = false;
+    if (!row) {
         status = out_of_memory(work, error);
         goto done;
     }
-    multiply(b, a, (size_t)(site->M * site->kh), (size_t)site->R, (size_t)(site->Cg * site->kw), product);
-    *out = product;
+    LORAC_TRY_GOTO(status, read_matrix(model, site->a, inner * columns, &a, error), done); // the sizes were checked
+    LORAC_TRY_GOTO(status, read_matrix(model, site->b, rows * inner, &b, error), done);
+    for (size_t i = 0; i < rows; i++) {
+        multiply_row(b + i * inner, a, inner, columns, row);
+        for (size_t j = 0; j < columns; j++) {
+            *changed |= row[j] != 0; // true for NaN
+            weight[i * columns + j] += site->s * row[j];
+        }
+    }
 done:
     free(a);
     free(b);
+    free(row);
     return status;
 }
 
-static bool is_zero(const double *values, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (values[i] != 0) // true for NaN
-            return false;
-    return true;
-}
-
-// weight = weight + s * product; refuses what float32 cannot hold.
-static enum lorac_status add_product(const struct work *work, const double *product, double *weight, size_t count,
+// What the weight's type cannot hold is refused.
+static enum lorac_status check_range(const struct work *work, const double *weight, size_t count,
                                      struct lorac_error *error)
 {
+    int32_t type = work->site.weight.data_type;
     for (size_t i = 0; i < count; i++) {
-        weight[i] += work->site.s * product[i];
-        if (!isfinite((float)weight[i]))
+        // Every type holds numbers up to 65504, the largest float16; the rest is rounded to see.
+        bool holds = fabs(weight[i]) <= 65504 || isfinite(lorac_constant_round(type, weight[i]));
+        if (!holds)
             return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
-                                   "merge '%s': element %zu of the merged weight is %g, which float32 cannot hold; the "
+                                   "merge '%s': element %zu of the merged weight is %g, which %s cannot hold; the "
                                    "training has diverged",
-                                   work->adapter.conv, i, weight[i]);
+                                   work->adapter.conv, i, weight[i], lorac_tensor_type_name(type));
     }
     return LORAC_OK;
 }
@@ -118,35 +129,45 @@ static bool is_shared(struct lorac_model *model, const struct work *work)
            lorac_model_uses(model, work->adapter.weight, &uses) > 1;
 }
 
-// A copy of W0 that only this convolution uses.
-static enum lorac_status copy_weight(struct lorac_model *model, const struct work *work, size_t count,
-                                     const char **name, Onnx__TensorProto **tensor, struct lorac_error *error)
+// Where to write: W0's own tensor, or, where others see it or nodes compute it, a new one under a fresh name.
+static enum lorac_status find_place(struct lorac_model *model, const struct work *work, const char **name,
+                                    Onnx__TensorProto **out, struct lorac_error *error)
 {
+    const struct lorac_weight *weight = &work->site.weight;
+    size_t bytes;
+    if (weight->tensor && !is_shared(model, work)) {
+        *out = weight->tensor;
+        return LORAC_OK;
+    }
     LORAC_TRY(lorac_model_fresh_name(model, work->adapter.weight, name, error));
-    void *zeros = calloc(count, sizeof(float));
+    bool fits = lorac_size_multiply(weight->count, lorac_tensor_type_bytes(weight->data_type), &bytes);
+    void *zeros = fits ? calloc(1, bytes + 1) : NULL;
     if (!zeros)
         return out_of_memory(work, error);
-    enum lorac_status status = lorac_model_add_initializer(model, *name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
-                                                           work->site.w0->dims, 4, zeros, count * sizeof(float), error);
+    enum lorac_status status =
+        lorac_model_add_initializer(model, *name, weight->data_type, weight->dims, 4, zeros, bytes, error);
     free(zeros);
     if (status == LORAC_OK)
-        *tensor = lorac_model_initializer(model, *name);
+        *out = lorac_model_initializer(model, *name);
     return status;
 }
 
-static enum lorac_status store_weight(struct lorac_model *model, const struct work *work, const double *product,
-                                      const char **name, struct lorac_error *error)
+// W in its place; *name is the value that the Conv is to read, and *changed whether it was anything but W0.
+static enum lorac_status store_weight(struct lorac_model *model, const struct work *work, const char **name,
+                                      bool *changed, struct lorac_error *error)
 {
-    Onnx__TensorProto *tensor = work->site.w0;
-    double *weight = NULL;
-    size_t count = 0;
-    LORAC_TRY(read_doubles(work, tensor, &weight, &count, error));
-    enum lorac_status status = add_product(work, product, weight, count, error);
-    if (status == LORAC_OK && is_shared(model, work))
-        status = copy_weight(model, work, count, name, &tensor, error);
-    if (status == LORAC_OK)
-        status = lorac_tensor_set_double(model, tensor, weight, count, error);
-    free(weight);
+    const struct lorac_weight *weight = &work->site.weight;
+    Onnx__TensorProto *tensor = NULL;
+    double *values = NULL;
+    LORAC_TRY(read_doubles(model, weight, &values, error));
+    enum lorac_status status = add_product(model, work, values, changed, error);
+    if (status == LORAC_OK && *changed)
+        status = check_range(work, values, weight->count, error);
+    if (status == LORAC_OK && *changed)
+        status = find_place(model, work, name, &tensor, error);
+    if (status == LORAC_OK && *changed)
+        status = lorac_tensor_set_double(model, tensor, values, weight->count, error);
+    free(values);
     return status;
 }
 
@@ -169,40 +190,34 @@ static enum lorac_status merge_one(struct lorac_model *model, const struct work 
                                    struct lorac_error *error)
 {
     const char *weight = work->adapter.weight;
-    double *product = NULL;
-    size_t count = 0;
-    LORAC_TRY(lorac_tensor_count(work->site.w0, &count, error));
-    enum lorac_status status = compute_product(work, &product, error);
-    if (status == LORAC_OK && is_zero(product, count))
-        report->skipped++;
-    else if (status == LORAC_OK)
-        status = store_weight(model, work, product, &weight, error);
-    free(product);
-    if (status == LORAC_OK)
-        status = take_out(model, work, weight, error);
+    bool changed;
+    LORAC_TRY(store_weight(model, work, &weight, &changed, error));
+    LORAC_TRY(take_out(model, work, weight, error));
     report->changed++;
-    return status;
+    report->skipped += !changed;
+    if (changed && work->site.weight.quantised)
+        LORAC_TRY(lorac_pass_note(model, report, error, "the weight of '%s' was quantised and is %s now",
+                                  work->adapter.conv, lorac_tensor_type_name(work->site.weight.data_type)));
+    return weight == work->adapter.weight ? LORAC_OK : lorac_prune(model, work->adapter.weight, error);
 }
 
 // ---- the pass
 
-static enum lorac_status find_work(struct lorac_model *model, struct work **out, size_t *count,
+static enum lorac_status find_work(struct lorac_model *model, struct lorac_meta *meta, struct work **out,
                                    struct lorac_error *error)
 {
-    struct lorac_meta meta;
-    LORAC_TRY(lorac_meta_read(model, &meta, error));
-    if (!meta.injected)
+    LORAC_TRY(lorac_meta_read(model, meta, error));
+    if (!meta->injected)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "nothing to merge: the model has no adapters (no metadata 'lorac.format')");
-    struct work *list = lorac_arena_alloc_array(model->arena, meta.adapter_count, sizeof *list);
+    struct work *list = lorac_arena_alloc_array(model->arena, meta->adapter_count, sizeof *list);
     if (!list)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "merge: out of memory");
-    for (size_t i = 0; i < meta.adapter_count; i++) {
-        list[i].adapter = meta.adapters[i];
-        LORAC_TRY(lorac_adapter_locate(model, &meta.adapters[i], &list[i].site, error));
+    for (size_t i = 0; i < meta->adapter_count; i++) {
+        list[i].adapter = meta->adapters[i];
+        LORAC_TRY(lorac_adapter_locate(model, &meta->adapters[i], &list[i].site, error));
     }
     *out = list;
-    *count = meta.adapter_count;
     return LORAC_OK;
 }
 
@@ -210,11 +225,13 @@ static enum lorac_status run(struct lorac_model *model, const void *options, str
                              struct lorac_error *error)
 {
     (void)options;
+    struct lorac_meta meta;
     struct work *list = NULL;
-    size_t count = 0;
     struct lorac_pass_report done = {0};
-    LORAC_TRY(find_work(model, &list, &count, error));
-    for (size_t i = 0; i < count; i++)
+    LORAC_TRY(find_work(model, &meta, &list, error));
+    // First, while what they are copied from is as it was.
+    LORAC_TRY(lorac_merge_copies(model, &meta, error));
+    for (size_t i = 0; i < meta.adapter_count; i++)
         LORAC_TRY(merge_one(model, &list[i], &done, error));
     lorac_meta_erase(model);
     *report = done;

@@ -9,7 +9,13 @@
 struct lorac_pass_report {
     size_t changed; // how many places changed
     size_t skipped;
+    size_t note_count; // what a user should know of single places, one line each, in the model's arena
+    const char **notes;
 };
+
+// Adds a note to a report. Errors: MEMORY.
+enum lorac_status lorac_pass_note(struct lorac_model *model, struct lorac_pass_report *report,
+                                  struct lorac_error *error, const char *format, ...) LORAC_PRINTF(4, 5);
 
 struct lorac_pass {
     const char *name;    // as on the command line

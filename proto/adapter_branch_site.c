@@ -272,7 +272,7 @@ static enum lorac_status describe(struct lorac_model *model, const struct lorac_
                                              .kw = site->kw,
                                              .R = site->R,
                                              .group = site->group,
-                                             .type = site->w0->data_type,
+                                             .type = site->weight.data_type,
                                              .opset = lorac_model_opset(model)};
     if (shape.group < 1)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "group is %" PRId64, shape.group);

@@ -5,7 +5,7 @@
 
 #include "adapter_meta.h"
 
-// The weight W0 of site->conv, which the graph calls [name]: its tensor, and M, Cg, kh, kw, R and group.
+// The weight W0 of site->conv, which the graph calls [name]: what it is, and M, Cg, kh, kw, R and group.
 enum lorac_status lorac_adapter_find_weight(struct lorac_model *model, const struct lorac_adapter *adapter,
                                             const char *name, struct lorac_adapter_site *site,
                                             struct lorac_error *error);
@@ -20,5 +20,10 @@ enum lorac_status lorac_adapter_check_scale(const struct lorac_adapter *adapter,
 // The branch form: all of *site but its form. Errors: MISMATCH, UNSUPPORTED (a kernel that has no branch form), MEMORY.
 enum lorac_status lorac_branch_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
                                       struct lorac_adapter_site *site, struct lorac_error *error);
+
+// meta->copies from and to lorac.copies (adapter_copies.c). Errors: FORMAT, MISMATCH, MEMORY.
+enum lorac_status lorac_copies_read(struct lorac_model *model, struct lorac_meta *meta, struct lorac_error *error);
+enum lorac_status lorac_copies_write(struct lorac_model *model, const struct lorac_meta *meta,
+                                     struct lorac_error *error);
 
 #endif

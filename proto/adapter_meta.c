@@ -1,5 +1,6 @@
 #include "adapter_meta.h"
 
+#include "adapter_internal.h"
 #include "adapter_json.h"
 #include "model_edit.h"
 #include "size.h"
@@ -21,6 +22,7 @@ static const char KEY_INPUT[] = "lorac.input";
 static const char KEY_CLASSES[] = "lorac.classes";
 static const char KEY_OUTPUT[] = "lorac.output";
 static const char KEY_TOOL[] = "lorac.tool";
+static const char KEY_COPIES[] = "lorac.copies";
 
 // Indexed by the enums of the header.
 static const char *const SETTING_NAMES[] = {"kernel", "plain"};
@@ -290,9 +292,9 @@ static enum lorac_status check_trainable(struct lorac_model *model, const struct
 {
     for (size_t i = 0; i < meta->trainable_count; i++) {
         const Onnx__TensorProto *tensor = lorac_model_constant(model, meta->trainable[i]);
-        if (!tensor || tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        if (!tensor || !lorac_constant_type_is_floating(tensor->data_type))
             return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                                   "metadata '%s' names '%s', which is no float32 initialiser or Constant of the model",
+                                   "metadata '%s' names '%s', which is no floating initialiser or Constant of the model",
                                    KEY_TRAINABLE, meta->trainable[i]);
     }
     return LORAC_OK;
@@ -335,13 +337,14 @@ static enum lorac_status read_injected(struct lorac_model *model, struct lorac_m
                                "metadata '%s' is '%s'; it must be a decimal number of 0 to 18446744073709551615",
                                KEY_SEED, text);
     LORAC_TRY(required(model, KEY_TOOL, &meta->tool, error));
+    LORAC_TRY(lorac_copies_read(model, meta, error));
     return check_agreement(model, meta, error);
 }
 
 // Half a record would be lost at the next merge without anyone noticing.
 static enum lorac_status refuse_leftovers(const struct lorac_model *model, struct lorac_error *error)
 {
-    const char *const keys[] = {KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN, KEY_SEED, KEY_TOOL};
+    const char *const keys[] = {KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN, KEY_SEED, KEY_TOOL, KEY_COPIES};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (lorac_model_metadata(model, keys[i]))
             return lorac_error_set(error, LORAC_ERROR_FORMAT,
@@ -354,7 +357,8 @@ static enum lorac_status refuse_leftovers(const struct lorac_model *model, struc
 static enum lorac_status refuse_repeated_keys(const struct lorac_model *model, struct lorac_error *error)
 {
     const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN,
-                                KEY_SEED,   KEY_TOOL, KEY_INPUT,    KEY_CLASSES,   KEY_OUTPUT};
+                                KEY_SEED,   KEY_TOOL, KEY_INPUT,    KEY_CLASSES,   KEY_OUTPUT,
+                                KEY_COPIES};
     const Onnx__ModelProto *proto = model->proto;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         size_t count = 0;
@@ -505,6 +509,7 @@ enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac
         LORAC_TRY(write_names(model, KEY_CLASSES, meta->class_count, meta->classes, error));
     if (meta->output)
         LORAC_TRY(lorac_model_set_metadata(model, KEY_OUTPUT, meta->output, error));
+    LORAC_TRY(lorac_copies_write(model, meta, error));
     return lorac_model_set_metadata(model, KEY_TOOL, meta->tool, error);
 }
 
@@ -519,7 +524,8 @@ enum lorac_status lorac_meta_set_classes(struct lorac_model *model, size_t count
 
 void lorac_meta_erase(struct lorac_model *model)
 {
-    const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN, KEY_SEED, KEY_TOOL};
+    const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE,
+                                KEY_BN,     KEY_SEED, KEY_TOOL,     KEY_COPIES};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         lorac_model_erase_metadata(model, keys[i]);
 }

@@ -18,6 +18,7 @@
 #define LORAC_ADAPTER_META_H
 
 #include "model.h"
+#include "weight.h"
 
 // The newest version of the format that this code reads. Version 2 came with the branch form; a model without one is
 // written as version 1.
@@ -53,6 +54,13 @@ struct lorac_input_meta {
     bool bgr;
 };
 
+// One entry of lorac.copies: an initialiser that inject made, because what a node read and trains is used elsewhere too
+// or computed by other nodes.
+struct lorac_meta_copy {
+    const char *copy; // the initialiser's name
+    const char *of;   // the value that the node read before
+};
+
 // All that the lorac.* entries of metadata_props say. Strings live in the model's arena.
 struct lorac_meta {
     bool injected;         // lorac.format is there
@@ -61,6 +69,8 @@ struct lorac_meta {
     struct lorac_adapter *adapters;
     size_t trainable_count;
     const char **trainable; // initialiser (or Constant output) names, adapters' A and B included
+    size_t copy_count;      // 0: no lorac.copies
+    struct lorac_meta_copy *copies;
     enum lorac_bn_mode bn;
     uint64_t seed; // stored as a decimal string: JSON numbers end at 2^53
     struct lorac_input_meta input;
@@ -72,8 +82,8 @@ struct lorac_meta {
 
 // Reads and checks the entries; a plain model gives injected == false (lorac.input, lorac.classes and lorac.output are
 // read all the same). Errors: FORMAT (bad JSON, missing or repeated keys, wrong types, entries that contradict each other),
-// UNSUPPORTED (a newer lorac.format, an unknown form), MISMATCH (a trainable name that is no float32 constant of the
-// model, an adapter's convolution or an output that the model does not have), naming the key.
+// UNSUPPORTED (a newer lorac.format, an unknown form), MISMATCH (a trainable name that is no floating constant of the
+// model, a copy that is no initialiser, an adapter's convolution or an output that the model does not have), naming the key.
 enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error);
 
 // Writes every entry of [meta], which must say injected (lorac.input only where given, lorac.classes only where
@@ -103,7 +113,7 @@ int64_t lorac_adapter_inner(int64_t rank, enum lorac_rank_setting setting, int64
 struct lorac_adapter_site {
     enum lorac_adapter_form form;
     Onnx__NodeProto *conv;
-    Onnx__TensorProto *w0;           // initialiser or Constant's tensor
+    struct lorac_weight weight;      // W0: a constant of a floating type, a tensor or computed
     Onnx__TensorProto *a, *b;        // initialisers
     int64_t M, Cg, kh, kw, R, group; // W0 [M, Cg, kh, kw], A [R, Cg*kw], B [M*kh, R]
     double s; // alpha / rank, computed in double; the scale initialiser holds it rounded to float

@@ -9,16 +9,14 @@ enum { FLOAT32 = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT };
 
 // ---- the weight
 
-static enum lorac_status check_weight(const struct lorac_adapter *adapter, const Onnx__TensorProto *weight,
+static enum lorac_status check_weight(const struct lorac_adapter *adapter, const struct lorac_weight *weight,
                                       struct lorac_error *error)
 {
-    size_t count;
-    if (weight->data_type != FLOAT32 || weight->n_dims != 4)
+    if (!lorac_weight_is_floating(weight) || weight->rank != 4)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                               "the weight '%s' is %s of %zu dimensions; it must be FLOAT of 4", adapter->weight,
-                               lorac_tensor_type_name(weight->data_type), weight->n_dims);
-    LORAC_TRY(lorac_tensor_count(weight, &count, error));
-    if (count == 0)
+                               "the weight '%s' is %s of %zu dimensions; it must be floating, of 4", adapter->weight,
+                               lorac_tensor_type_name(weight->data_type), weight->rank);
+    if (weight->count == 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is empty", adapter->weight);
     return LORAC_OK;
 }
@@ -30,14 +28,16 @@ enum lorac_status lorac_adapter_find_weight(struct lorac_model *model, const str
     if (strcmp(name, adapter->weight) != 0)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight is '%s' in the graph and '%s' in the metadata",
                                name, adapter->weight);
-    site->w0 = lorac_model_constant(model, name);
-    if (!site->w0)
-        return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the weight '%s' is no initialiser or Constant", name);
-    LORAC_TRY(check_weight(adapter, site->w0, error));
-    site->M = site->w0->dims[0];
-    site->Cg = site->w0->dims[1];
-    site->kh = site->w0->dims[2];
-    site->kw = site->w0->dims[3];
+    struct lorac_error why = {0};
+    enum lorac_status status = lorac_weight_find(model, adapter->weight, &site->weight, &why);
+    if (status != LORAC_OK)
+        return lorac_error_set(error, status == LORAC_ERROR_MEMORY ? status : LORAC_ERROR_MISMATCH,
+                               "the weight '%s' is not constant: %s", name, why.message);
+    LORAC_TRY(check_weight(adapter, &site->weight, error));
+    site->M = site->weight.dims[0];
+    site->Cg = site->weight.dims[1];
+    site->kh = site->weight.dims[2];
+    site->kw = site->weight.dims[3];
     site->group = lorac_node_int(site->conv, "group", 1);
     site->R = lorac_adapter_inner(adapter->rank, adapter->setting, site->kh, site->kw);
     if (site->R == 0 || site->Cg > INT64_MAX / site->kw || site->M > INT64_MAX / site->kh)

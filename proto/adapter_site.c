@@ -8,11 +8,11 @@
 
 // The weight form's own parts.
 struct chain {
-    Onnx__NodeProto *matmul, *reshape, *mul, *add;
+    Onnx__NodeProto *matmul, *reshape, *mul, *cast, *add; // cast: NULL where the weight is float32
     Onnx__TensorProto *shape, *scale;
 };
 
-enum { INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
+enum { FLOAT32 = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64 };
 
 // The only use of [value] in the whole model is as input [input] of an [op_type] node with [input_count] inputs and
 // one output: that node. NULL else.
@@ -29,21 +29,19 @@ static Onnx__NodeProto *only_user(struct lorac_model *model, const char *value, 
 }
 
 static enum lorac_status follow_chain(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                      struct lorac_adapter_site *site, struct chain *chain,
-                                      struct lorac_error *error)
+                                      struct lorac_adapter_site *site, struct chain *chain, struct lorac_error *error)
 {
     const struct {
         const char *op_type;
         size_t input, input_count; // 0: any
         Onnx__NodeProto **node;
-    } steps[] = {{"MatMul", 1, 2, &chain->matmul},
-                 {"Reshape", 0, 2, &chain->reshape},
-                 {"Mul", 0, 2, &chain->mul},
-                 {"Add", 1, 2, &chain->add},
-                 {"Conv", 1, 0, &site->conv}};
+    } steps[] = {{"MatMul", 1, 2, &chain->matmul}, {"Reshape", 0, 2, &chain->reshape}, {"Mul", 0, 2, &chain->mul},
+                 {"Cast", 0, 1, &chain->cast},     {"Add", 1, 2, &chain->add},         {"Conv", 1, 0, &site->conv}};
     const char *value = adapter->a;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         Onnx__NodeProto *node = only_user(model, value, steps[i].op_type, steps[i].input, steps[i].input_count);
+        if (!node && steps[i].node == &chain->cast)
+            continue; // check_cast says whether it must be there
         if (!node)
             return lorac_error_set(error, LORAC_ERROR_MISMATCH, "'%s' must be used once, as input %zu of a %s", value,
                                    steps[i].input, steps[i].op_type);
@@ -83,6 +81,19 @@ static enum lorac_status find_tensors(struct lorac_model *model, const struct lo
     return LORAC_OK;
 }
 
+// The sum has the weight's type.
+static enum lorac_status check_cast(const struct lorac_adapter_site *site, const struct chain *chain,
+                                    struct lorac_error *error)
+{
+    int32_t type = site->weight.data_type;
+    if (type == FLOAT32 ? !chain->cast : chain->cast && lorac_node_int(chain->cast, "to", 0) == type)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                           "the weight is %s: between its Mul and its Add there must be %s%s",
+                           lorac_tensor_type_name(type), type == FLOAT32 ? "nothing" : "a Cast to ",
+                           type == FLOAT32 ? "" : lorac_tensor_type_name(type));
+}
+
 // The shape [M, Cg, kh, kw] in the graph.
 static enum lorac_status check_shape(const struct lorac_adapter *adapter, const struct lorac_adapter_site *site,
                                      const Onnx__TensorProto *shape, struct lorac_error *error)
@@ -104,15 +115,16 @@ static enum lorac_status check_shape(const struct lorac_adapter *adapter, const 
 static enum lorac_status list_parts(struct lorac_model *model, const struct chain *chain,
                                     struct lorac_adapter_site *site, struct lorac_error *error)
 {
-    Onnx__NodeProto *const nodes[] = {chain->matmul, chain->reshape, chain->mul, chain->add};
+    Onnx__NodeProto *const nodes[] = {chain->matmul, chain->reshape, chain->mul, chain->cast, chain->add};
     Onnx__TensorProto *const tensors[] = {site->a, site->b, chain->shape, chain->scale};
     site->nodes = lorac_arena_alloc(model->arena, sizeof nodes);
     site->tensors = lorac_arena_alloc(model->arena, sizeof tensors);
     if (!site->nodes || !site->tensors)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory");
-    memcpy(site->nodes, nodes, sizeof nodes);
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
+        if (nodes[i])
+            site->nodes[site->node_count++] = nodes[i];
     memcpy(site->tensors, tensors, sizeof tensors);
-    site->node_count = sizeof nodes / sizeof *nodes;
     site->tensor_count = sizeof tensors / sizeof *tensors;
     return LORAC_OK;
 }
@@ -124,6 +136,7 @@ static enum lorac_status locate_weight_form(struct lorac_model *model, const str
     LORAC_TRY(follow_chain(model, adapter, site, &chain, error));
     LORAC_TRY(find_tensors(model, adapter, site, &chain, error));
     LORAC_TRY(lorac_adapter_find_weight(model, adapter, lorac_node_input(chain.add, 0), site, error));
+    LORAC_TRY(check_cast(site, &chain, error));
     LORAC_TRY(lorac_adapter_check_matrices(site, error));
     LORAC_TRY(check_shape(adapter, site, chain.shape, error));
     LORAC_TRY(lorac_adapter_check_scale(adapter, chain.scale, site, error));

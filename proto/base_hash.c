@@ -29,8 +29,10 @@ static enum lorac_status list_adapter_tensors(struct lorac_model *model, const s
                                               struct entry **out, size_t *count, struct lorac_error *error)
 {
     size_t adapters = meta && meta->injected ? meta->adapter_count : 0;
+    size_t copies = meta && meta->injected ? meta->copy_count : 0;
     // The adapters' own tensors are initialisers, each of one adapter only.
-    struct entry *list = lorac_arena_alloc_array(model->arena, model->proto->graph->n_initializer, sizeof *list);
+    struct entry *list =
+        lorac_arena_alloc_array(model->arena, model->proto->graph->n_initializer + copies, sizeof *list);
     size_t own = 0;
     if (!list)
         return out_of_memory(error);
@@ -40,6 +42,8 @@ static enum lorac_status list_adapter_tensors(struct lorac_model *model, const s
         for (size_t t = 0; t < site.tensor_count; t++)
             list[own++] = (struct entry){site.tensors[t]->name, site.tensors[t]};
     }
+    for (size_t i = 0; i < copies; i++)
+        list[own++] = (struct entry){meta->copies[i].copy, NULL};
     if (own > 0)
         qsort(list, own, sizeof *list, compare_entries);
     *out = list;

@@ -111,7 +111,7 @@ enum kind {
 struct rule {
     const char *op_type;
     enum kind kind;
-    double (*of_floats)(const double *v);              // NULL: not for floats
+    double (*of_floats)(const double *v);            // NULL: not for floats
     bool (*of_ints)(const int64_t *v, int64_t *out); // NULL: not for integers
 };
 
@@ -253,8 +253,8 @@ static enum lorac_status apply(const struct evaluation *e, const struct lorac_co
         return lorac_constant_refuse(e, "inputs that do not broadcast");
     int32_t type = rule.kind == KIND_COMPARE ? BOOL_TYPE : typed->data_type;
     LORAC_TRY(lorac_constant_result(e, type, dims, walk.rank, out));
-    bool done = typed->floating ? apply_to_floats(&rule, x, count, &walk, out)
-                                : apply_to_ints(&rule, x, count, &walk, out);
+    bool done =
+        typed->floating ? apply_to_floats(&rule, x, count, &walk, out) : apply_to_ints(&rule, x, count, &walk, out);
     return done ? LORAC_OK : lorac_constant_refuse(e, "a division by zero, or a power that is too large");
 }
 
@@ -312,19 +312,33 @@ static enum lorac_status eval_mat_mul(const struct evaluation *e, struct lorac_c
 }
 
 const struct lorac_constant_op lorac_constant_arithmetic_ops[] = {
-    {"Add", 2, eval_element_wise},         {"Sub", 2, eval_element_wise},
-    {"Mul", 2, eval_element_wise},         {"Div", 2, eval_element_wise},
-    {"Mod", 2, eval_element_wise},         {"Pow", 2, eval_element_wise},
-    {"Min", 1, eval_fold},                 {"Max", 1, eval_fold},
-    {"Sum", 1, eval_fold},                 {"Neg", 1, eval_element_wise},
-    {"Abs", 1, eval_element_wise},         {"Sqrt", 1, eval_element_wise},
-    {"Exp", 1, eval_element_wise},         {"Log", 1, eval_element_wise},
-    {"Reciprocal", 1, eval_element_wise},  {"Floor", 1, eval_element_wise},
-    {"Ceil", 1, eval_element_wise},        {"Equal", 2, eval_element_wise},
-    {"Greater", 2, eval_element_wise},     {"Less", 2, eval_element_wise},
-    {"GreaterOrEqual", 2, eval_element_wise}, {"LessOrEqual", 2, eval_element_wise},
-    {"Not", 1, eval_element_wise},         {"And", 2, eval_element_wise},
-    {"Or", 2, eval_element_wise},          {"Xor", 2, eval_element_wise},
-    {"Where", 3, eval_element_wise},       {"MatMul", 2, eval_mat_mul},
+    {"Add", 2, eval_element_wise},
+    {"Sub", 2, eval_element_wise},
+    {"Mul", 2, eval_element_wise},
+    {"Div", 2, eval_element_wise},
+    {"Mod", 2, eval_element_wise},
+    {"Pow", 2, eval_element_wise},
+    {"Min", 1, eval_fold},
+    {"Max", 1, eval_fold},
+    {"Sum", 1, eval_fold},
+    {"Neg", 1, eval_element_wise},
+    {"Abs", 1, eval_element_wise},
+    {"Sqrt", 1, eval_element_wise},
+    {"Exp", 1, eval_element_wise},
+    {"Log", 1, eval_element_wise},
+    {"Reciprocal", 1, eval_element_wise},
+    {"Floor", 1, eval_element_wise},
+    {"Ceil", 1, eval_element_wise},
+    {"Equal", 2, eval_element_wise},
+    {"Greater", 2, eval_element_wise},
+    {"Less", 2, eval_element_wise},
+    {"GreaterOrEqual", 2, eval_element_wise},
+    {"LessOrEqual", 2, eval_element_wise},
+    {"Not", 1, eval_element_wise},
+    {"And", 2, eval_element_wise},
+    {"Or", 2, eval_element_wise},
+    {"Xor", 2, eval_element_wise},
+    {"Where", 3, eval_element_wise},
+    {"MatMul", 2, eval_mat_mul},
     {NULL, 0, NULL},
 };

@@ -483,10 +483,21 @@ static enum lorac_status eval_pad(const struct evaluation *e, struct lorac_const
 }
 
 const struct lorac_constant_op lorac_constant_layout_ops[] = {
-    {"Identity", 1, eval_identity}, {"Dropout", 1, eval_dropout},     {"Shape", 1, eval_shape},
-    {"Size", 1, eval_size},         {"Unsqueeze", 1, eval_unsqueeze}, {"Squeeze", 1, eval_squeeze},
-    {"Reshape", 2, eval_reshape},   {"Flatten", 1, eval_flatten},     {"Transpose", 1, eval_transpose},
-    {"Slice", 1, eval_slice},       {"Split", 1, eval_split},         {"Expand", 2, eval_expand},
-    {"Tile", 2, eval_tile},         {"Gather", 2, eval_gather},       {"Concat", 1, eval_concat},
-    {"Pad", 1, eval_pad},           {NULL, 0, NULL},
+    {"Identity", 1, eval_identity},
+    {"Dropout", 1, eval_dropout},
+    {"Shape", 1, eval_shape},
+    {"Size", 1, eval_size},
+    {"Unsqueeze", 1, eval_unsqueeze},
+    {"Squeeze", 1, eval_squeeze},
+    {"Reshape", 2, eval_reshape},
+    {"Flatten", 1, eval_flatten},
+    {"Transpose", 1, eval_transpose},
+    {"Slice", 1, eval_slice},
+    {"Split", 1, eval_split},
+    {"Expand", 2, eval_expand},
+    {"Tile", 2, eval_tile},
+    {"Gather", 2, eval_gather},
+    {"Concat", 1, eval_concat},
+    {"Pad", 1, eval_pad},
+    {NULL, 0, NULL},
 };

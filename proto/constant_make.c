@@ -108,8 +108,7 @@ static enum lorac_status eval_range(const struct evaluation *e, struct lorac_con
     LORAC_TRY(lorac_constant_result(e, start->data_type, &count, 1, out));
     for (size_t i = 0; i < out->count; i++)
         if (out->floating)
-            out->floats[i] =
-                lorac_constant_round(out->data_type, start->floats[0] + (double)i * delta->floats[0]);
+            out->floats[i] = lorac_constant_round(out->data_type, start->floats[0] + (double)i * delta->floats[0]);
         else
             out->ints[i] = (int64_t)((uint64_t)start->ints[0] + (uint64_t)i * (uint64_t)delta->ints[0]);
     return LORAC_OK;

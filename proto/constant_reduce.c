@@ -77,7 +77,10 @@ static void accumulate(enum reduction kind, const struct lorac_constant *x, stru
         if (out->floating)
             out->floats[i] = start_of(kind);
         else
-            out->ints[i] = kind == REDUCE_PROD ? 1 : kind == REDUCE_MAX ? INT64_MIN : kind == REDUCE_MIN ? INT64_MAX : 0;
+            out->ints[i] = kind == REDUCE_PROD  ? 1
+                           : kind == REDUCE_MAX ? INT64_MIN
+                           : kind == REDUCE_MIN ? INT64_MAX
+                                                : 0;
     for (size_t i = 0; i < x->count; i++, lorac_walk_next(walk)) {
         int64_t at = walk->position[0];
         if (out->floating)
@@ -141,7 +144,8 @@ REDUCTION(eval_sum_square, REDUCE_SUM_SQUARE)
 REDUCTION(eval_l2, REDUCE_L2)
 
 const struct lorac_constant_op lorac_constant_reduce_ops[] = {
-    {"ReduceSum", 1, eval_sum}, {"ReduceMean", 1, eval_mean}, {"ReduceProd", 1, eval_prod},
-    {"ReduceMax", 1, eval_max}, {"ReduceMin", 1, eval_min},   {"ReduceSumSquare", 1, eval_sum_square},
-    {"ReduceL2", 1, eval_l2},   {NULL, 0, NULL},
+    {"ReduceSum", 1, eval_sum},   {"ReduceMean", 1, eval_mean},
+    {"ReduceProd", 1, eval_prod}, {"ReduceMax", 1, eval_max},
+    {"ReduceMin", 1, eval_min},   {"ReduceSumSquare", 1, eval_sum_square},
+    {"ReduceL2", 1, eval_l2},     {NULL, 0, NULL},
 };

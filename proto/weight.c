@@ -188,8 +188,9 @@ enum lorac_status lorac_weight_check_finite(struct lorac_model *model, const str
         return out_of_memory(weight->value, error);
     enum lorac_status status = lorac_weight_to_float(model, weight, values, weight->count, error);
     if (status == LORAC_OK && !lorac_values_finite(values, weight->count))
-        status = lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
-                                 "weight '%s' has a value that is NaN or infinite; export the model again", weight->value);
+        status =
+            lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
+                            "weight '%s' has a value that is NaN or infinite; export the model again", weight->value);
     free(values);
     return status;
 }
@@ -217,10 +218,10 @@ enum lorac_status lorac_weight_add_copy(struct lorac_model *model, const struct 
         }
         LORAC_TRY_GOTO(status, lorac_weight_to_double(model, weight, values, weight->count, error), done);
     }
-    LORAC_TRY_GOTO(status,
-                   lorac_model_add_initializer(model, name, weight->data_type, weight->dims, weight->rank, bytes, size,
-                                               error),
-                   done);
+    LORAC_TRY_GOTO(
+        status,
+        lorac_model_add_initializer(model, name, weight->data_type, weight->dims, weight->rank, bytes, size, error),
+        done);
     if (values)
         status = lorac_tensor_set_double(model, lorac_model_initializer(model, name), values, weight->count, error);
 done:

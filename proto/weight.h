@@ -1,5 +1,6 @@
 // What a Conv, Gemm, MatMul or BatchNormalization reads as weight, bias or statistics, from the model alone: a tensor
-// (an initialiser or a Constant), or what nodes compute from tensors (Identity, Cast, DequantizeLinear, Transpose, ...).
+// (an initialiser or a Constant), or what nodes compute from tensors (Identity, Cast, DequantizeLinear, Transpose,
+// ...).
 #ifndef LORAC_WEIGHT_H
 #define LORAC_WEIGHT_H
 

@@ -106,8 +106,8 @@ static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *n
         if (entry->tensor)
             LORAC_TRY(lorac_constant_from_tensor(entry->tensor, lowering->program->arena, constant, error));
         else
-            LORAC_TRY(evaluate_node(lowering, entry->node, lorac_constant_output(entry->node, name), depth, constant,
-                                    error));
+            LORAC_TRY(
+                evaluate_node(lowering, entry->node, lorac_constant_output(entry->node, name), depth, constant, error));
         size_t total;
         if (!lorac_size_add(lowering->constant_elements, constant->count, &total) ||
             !lorac_constant_total_fits(lowering->model, total))

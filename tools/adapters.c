@@ -1,42 +1,22 @@
 #include "adapters.h"
 
-#include "proto/tensor.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-static bool same(const char *a, const char *b)
-{
-    return a && b && strcmp(a, b) == 0;
-}
-
-void lorac_adapters_split(struct lorac_model *model, const struct lorac_inject_plan *plan,
-                          struct lorac_trainable_split *out)
+void lorac_adapters_split(const struct lorac_inject_plan *plan, struct lorac_trainable_split *out)
 {
     struct lorac_trainable_split split = {.total = plan->trainable_parameters};
-    const char *first = NULL;
-    for (size_t i = 0; i < plan->row_count; i++) {
+    int64_t *const places[] = {[LORAC_BASE_OTHER] = &split.others,
+                               [LORAC_BASE_FIRST_WEIGHT] = &split.first_weight,
+                               [LORAC_BASE_LAST_WEIGHT] = &split.last_weight,
+                               [LORAC_BASE_LAST_BIAS] = &split.last_bias};
+    for (size_t i = 0; i < plan->row_count; i++)
         split.adapters += plan->rows[i].adapter_parameters;
-        if (plan->rows[i].first)
-            first = lorac_node_input(plan->rows[i].node, 1);
-    }
-    for (size_t i = 0; i < plan->trainable_count; i++) {
-        const Onnx__TensorProto *tensor = lorac_model_constant(model, plan->trainable[i]);
-        size_t count = 0;
-        if (!tensor || lorac_tensor_count(tensor, &count, NULL) != LORAC_OK)
-            continue;
-        if (same(plan->trainable[i], plan->last_weight)) {
-            split.last_weight += (int64_t)count;
-            split.has_last = true;
-        } else if (same(plan->trainable[i], plan->last_bias)) {
-            split.last_bias += (int64_t)count;
-        } else if (same(plan->trainable[i], first)) {
-            split.first_weight += (int64_t)count;
-            split.has_first = true;
-        } else {
-            split.others += (int64_t)count;
-        }
+    for (size_t i = 0; i < plan->trained_count; i++) {
+        *places[plan->trained[i].role] += plan->trained[i].count;
+        split.has_first |= plan->trained[i].role == LORAC_BASE_FIRST_WEIGHT;
+        split.has_last |= plan->trained[i].role == LORAC_BASE_LAST_WEIGHT;
     }
     *out = split;
 }

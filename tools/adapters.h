@@ -39,8 +39,7 @@ struct lorac_trainable_split {
     int64_t adapters, first_weight, last_weight, last_bias, others, total;
     bool has_first, has_last; // the first convolution's / the last layer's weight is trainable
 };
-void lorac_adapters_split(struct lorac_model *model, const struct lorac_inject_plan *plan,
-                          struct lorac_trainable_split *out);
+void lorac_adapters_split(const struct lorac_inject_plan *plan, struct lorac_trainable_split *out);
 
 // "adapters 46656, last weight 640, last bias 10" in [text]; returns text.
 enum { LORAC_SPLIT_TEXT = 192 };

@@ -31,13 +31,15 @@ static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_
                                   struct lorac_conv_row *row, struct lorac_error *error)
 {
     const struct lorac_adapter *adapter = find_adapter(meta, node);
-    const Onnx__TensorProto *weight = lorac_model_constant(model, lorac_node_input(node, 1));
+    struct lorac_weight weight = {0};
+    if (!adapter && lorac_weight_find(model, lorac_node_input(node, 1), &weight, NULL) != LORAC_OK)
+        weight.rank = 0;
     *row =
         (struct lorac_conv_row){.node = node, .name = lorac_node_name(node), .group = lorac_node_int(node, "group", 1)};
     if (adapter) {
         struct lorac_adapter_site site;
         LORAC_TRY(lorac_adapter_locate(model, adapter, &site, error));
-        weight = site.w0;
+        weight = site.weight;
         row->adapted = true;
         row->form = site.form;
         row->R = site.R;
@@ -45,9 +47,10 @@ static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_
     } else {
         row->reason = meta->injected ? "no adapter was injected" : "the model is not injected";
     }
-    row->has_weight = weight && weight->n_dims == 4;
+    row->has_weight = weight.rank == 4;
+    row->weight = weight;
     if (row->has_weight)
-        memcpy(row->dims, weight->dims, sizeof row->dims);
+        memcpy(row->dims, weight.dims, sizeof row->dims);
     return LORAC_OK;
 }
 
@@ -63,16 +66,24 @@ static int64_t count_parameters(struct lorac_model *model, int64_t in_adapters)
     const Onnx__GraphProto *graph = model->proto->graph;
     int64_t total = -in_adapters;
     for (size_t i = 0; i < graph->n_initializer; i++)
-        if (graph->initializer[i]->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        if (lorac_constant_type_is_floating(graph->initializer[i]->data_type))
             total += count_of(graph->initializer[i]);
     for (size_t i = 0; i < graph->n_node; i++) {
         const Onnx__TensorProto *tensor = NULL;
         if (lorac_node_is(graph->node[i], "Constant") && graph->node[i]->n_output > 0)
             tensor = lorac_model_constant(model, graph->node[i]->output[0]);
-        if (tensor && tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        if (tensor && lorac_constant_type_is_floating(tensor->data_type))
             total += count_of(tensor);
     }
     return total;
+}
+
+static bool is_of_adapter(const struct lorac_meta *meta, const char *value)
+{
+    for (size_t i = 0; i < meta->adapter_count; i++)
+        if (strcmp(value, meta->adapters[i].a) == 0 || strcmp(value, meta->adapters[i].b) == 0)
+            return true;
+    return false;
 }
 
 enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lorac_adapter_settings *settings,
@@ -87,8 +98,8 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
     LORAC_TRY(lorac_meta_read(model, &meta, error));
     LORAC_TRY(lorac_branch_nodes_list(model, &meta, &branches, error));
     plan.rows = lorac_arena_alloc_array(model->arena, graph->n_node + 1, sizeof *plan.rows);
-    plan.trainable = lorac_arena_alloc_array(model->arena, meta.trainable_count + 1, sizeof *plan.trainable);
-    if (!plan.rows || !plan.trainable)
+    plan.trained = lorac_arena_alloc_array(model->arena, meta.trainable_count + 1, sizeof *plan.trained);
+    if (!plan.rows || !plan.trained)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the list of convolutions");
     for (size_t i = 0; i < graph->n_node; i++) {
         plan.batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
@@ -99,13 +110,10 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
         in_adapters += row->adapted ? row->adapter_parameters + 1 : 0;
     }
     for (size_t i = 0; i < meta.trainable_count; i++) {
-        bool own = false;
-        for (size_t j = 0; j < meta.adapter_count; j++)
-            own = own || strcmp(meta.trainable[i], meta.adapters[j].a) == 0 ||
-                  strcmp(meta.trainable[i], meta.adapters[j].b) == 0;
-        if (!own)
-            plan.trainable[plan.trainable_count++] = meta.trainable[i];
-        plan.trainable_parameters += count_of(lorac_model_constant(model, meta.trainable[i]));
+        int64_t count = count_of(lorac_model_constant(model, meta.trainable[i]));
+        if (!is_of_adapter(&meta, meta.trainable[i]))
+            plan.trained[plan.trained_count++] = (struct lorac_base_tensor){.count = count};
+        plan.trainable_parameters += count;
     }
     plan.parameters = count_parameters(model, in_adapters);
     *out = plan;

@@ -68,7 +68,7 @@ static enum lorac_status print_skipped(const struct lorac_inject_plan *plan, str
     return status;
 }
 
-static enum lorac_status print_report(struct lorac_model *model, const struct lorac_inject_plan *plan,
+static enum lorac_status print_report(const struct lorac_pass_report *report, const struct lorac_inject_plan *plan,
                                       const struct inject_settings *settings, struct lorac_error *error)
 {
     struct lorac_trainable_split split;
@@ -78,7 +78,7 @@ static enum lorac_status print_report(struct lorac_model *model, const struct lo
         adapted += plan->rows[i].adapted;
         branches += plan->rows[i].adapted && plan->rows[i].form == LORAC_FORM_BRANCH;
     }
-    lorac_adapters_split(model, plan, &split);
+    lorac_adapters_split(plan, &split);
     printf("adapters on %zu of %zu convolutions", adapted, plan->row_count);
     if (branches > 0)
         printf(", %zu of them as branches", branches);
@@ -87,6 +87,8 @@ static enum lorac_status print_report(struct lorac_model *model, const struct lo
         LORAC_TRY(print_skipped(plan, error));
     if (!plan->last_layer)
         printf("no last layer: %s\n", plan->last_reason ? plan->last_reason : "not found");
+    for (size_t i = 0; i < report->note_count; i++)
+        printf("%s\n", report->notes[i]);
     printf("trainable %" PRId64 " of %" PRId64 " parameters (%.2f %%): %s\nwrote %s\n", plan->trainable_parameters,
            plan->parameters,
            plan->parameters > 0 ? 100 * (double)plan->trainable_parameters / (double)plan->parameters : 0,
@@ -198,7 +200,7 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     lorac_signals_release();
     LORAC_TRY(saved);
     lorac_new_job_print(job, &settings->new_job);
-    LORAC_TRY(print_report(model, &plan, settings, error));
+    LORAC_TRY(print_report(&report, &plan, settings, error));
     note_training(call, model);
     return LORAC_OK;
 }

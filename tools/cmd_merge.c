@@ -43,7 +43,7 @@ static const struct lorac_option_group groups[] = {
 struct merged {
     struct lorac_model *model; // owned by the net where there is one
     struct lorac_net *net;
-    size_t changed;
+    struct lorac_pass_report report; // its notes are the model's
 };
 
 static void clear_merged(struct merged *merged)
@@ -96,15 +96,12 @@ static enum lorac_status merge(const struct lorac_call *call, struct merged *mer
     const struct merge_settings *settings = call->options.settings;
     const char *path = call->operands[0];
     struct lorac_meta meta;
-    struct lorac_pass_report report = {0};
     LORAC_TRY(lorac_model_load(path, &merged->model, error));
     LORAC_TRY(lorac_model_save_check(merged->model, settings->output, lorac_write_place(&settings->write), error));
     LORAC_TRY(lorac_model_inline(merged->model, NULL, error)); // as running it would
     LORAC_TRY(lorac_meta_read(merged->model, &meta, error));
     LORAC_TRY(check_injected(&meta, path, error));
-    LORAC_TRY(lorac_pass_merge.run(merged->model, NULL, &report, error));
-    merged->changed = report.changed;
-    return LORAC_OK;
+    return lorac_pass_merge.run(merged->model, NULL, &merged->report, error);
 }
 
 static enum lorac_status run_merged(struct merged *merged, struct lorac_comparison *comparison,
@@ -132,7 +129,10 @@ static enum lorac_status merge_checked(const struct lorac_call *call, struct lor
         lorac_model_save_as(merged->model, settings->output, lorac_write_place(&settings->write), error);
     lorac_signals_release();
     LORAC_TRY(written);
-    printf("merged %zu adapter%s\nwrote %s\n", merged->changed, merged->changed == 1 ? "" : "s", settings->output);
+    printf("merged %zu adapter%s\n", merged->report.changed, merged->report.changed == 1 ? "" : "s");
+    for (size_t i = 0; i < merged->report.note_count; i++)
+        printf("%s\n", merged->report.notes[i]);
+    printf("wrote %s\n", settings->output);
     return LORAC_OK;
 }
 

@@ -4,12 +4,12 @@
 #include "runtime/session.h"
 #include "runtime/train/optimizer.h"
 
+#include "proto/external.h"
 #include "proto/model_inline.h"
 #include "proto/size.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 // Totals that overflow are as good as infinite.
 static void add(size_t *total, size_t value)
@@ -166,13 +166,12 @@ static enum lorac_status find_refusals(struct lorac_inspection *inspection, cons
 static enum lorac_status look(struct lorac_inspection *inspection, const struct lorac_inspect_settings *settings,
                               struct lorac_error *error)
 {
-    struct stat info;
     LORAC_TRY(lorac_model_load(inspection->path, &inspection->model, error));
     LORAC_TRY(lorac_model_inline(inspection->model, NULL, error));
-    inspection->file_bytes = stat(inspection->path, &info) == 0 && info.st_size > 0 ? (size_t)info.st_size : 0;
+    inspection->file_bytes = (size_t)lorac_storage_bytes(inspection->model->storage);
     LORAC_TRY(lorac_meta_read(inspection->model, &inspection->meta, error));
     LORAC_TRY(lorac_adapters_plan(inspection->model, &settings->adapters, &inspection->plan, error));
-    lorac_adapters_split(inspection->model, &inspection->plan, &inspection->split);
+    lorac_adapters_split(&inspection->plan, &inspection->split);
     inspection->costs = calloc(inspection->plan.row_count + 1, sizeof *inspection->costs);
     if (!inspection->costs)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu convolutions",

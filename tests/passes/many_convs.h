@@ -45,7 +45,7 @@ static inline void build_many_convs(struct small_model *small, int64_t ir, const
         small_node(small, "Conv", "head", "pool.y head.w head.b", "head.y");
         small_node(small, "Flatten", "flat", "head.y", "logits");
     } else if (strcmp(head, "Gemm") == 0) {
-        small_tensor(small, "head.w", DIMS(5, 6));
+        small_tensor(small, "head.w", DIMS(6, 5));
         small_node(small, "Flatten", "flat", "pool.y", "flat.y");
         small_node(small, "Gemm", "head", "flat.y head.w head.b", "logits");
     } else {

@@ -74,7 +74,7 @@ static void test_found(void)
         struct lorac_error error = {0};
         struct lorac_meta meta;
         setup(&f, i);
-        CHECK(f.site.form == LORAC_FORM_BRANCH && f.site.a && f.site.b && f.site.w0 && f.site.s == 2);
+        CHECK(f.site.form == LORAC_FORM_BRANCH && f.site.a && f.site.b && f.site.weight.tensor && f.site.s == 2);
         CHECKF(f.site.node_count == cases[i].nodes && f.site.tensor_count == cases[i].tensors,
                "case %zu: %zu nodes, %zu tensors", i, f.site.node_count, f.site.tensor_count);
         CHECK_STRING(lorac_node_name(f.site.conv), cases[i].conv);

@@ -34,8 +34,8 @@ static void print_trainable(const struct lorac_inject_plan *plan, char *text, si
 {
     size_t used = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < plan->trainable_count; i++) {
-        used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? " " : "", plan->trainable[i]);
+    for (size_t i = 0; i < plan->trained_count; i++) {
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? " " : "", plan->trained[i].weight.value);
         REQUIRE(used < bytes);
     }
 }
@@ -43,8 +43,9 @@ static void print_trainable(const struct lorac_inject_plan *plan, char *text, si
 // ---- the plan
 
 #define DEPTHWISE "dw=depthwise: the adapter would be larger than the layer; "
-#define HALF "half=weight type FLOAT16 is not supported yet; "
-#define COMPUTED "computed=weight is computed (produced by 'copy', Identity); "
+#define HALF "half=R4 48; "
+#define COMPUTED "computed=R4 48; "
+#define NOT_LISTED "half=not in --layers; computed=not in --layers; "
 
 static void test_rows(void)
 {
@@ -76,17 +77,17 @@ static void test_rows(void)
          "inside=R12 432; s1=R12 324; s2=R12 324; head=last layer; ", ""},
         {"Gemm", &all,
          "stem=first convolution, trained whole; c1=trained whole; dw=trained whole; pw=trained whole; row.y=trained "
-         "whole; " HALF COMPUTED "inside=trained whole; s1=trained whole; s2=trained whole; ",
-         "stem.w stem.b c1.w c1.b dw.w pw.w row.w inside.w shared.w head.w head.b"},
+         "whole; half=trained whole; computed=trained whole; inside=trained whole; s1=trained whole; s2=trained whole; ",
+         "stem.w stem.b c1.w c1.b dw.w pw.w row.w half.w early.copy inside.w shared.w shared.w head.w head.b"},
         {"Gemm", &layers,
-         "stem=first convolution; c1=R12 288; " DEPTHWISE "pw=R4 40; row.y=R12 288; " HALF COMPUTED
+         "stem=first convolution; c1=R12 288; " DEPTHWISE "pw=R4 40; row.y=R12 288; " NOT_LISTED
          "inside=not in --layers; s1=not in --layers; s2=not in --layers; ", "head.w head.b"},
         {"Gemm", &exclude,
          "stem=first convolution; c1=R12 288; " DEPTHWISE "pw=R4 40; row.y=excluded by --exclude; " HALF COMPUTED
          "inside=R12 432; s1=excluded by --exclude; s2=excluded by --exclude; ", "head.w head.b"},
         {"Gemm", &both,
-         "stem=first convolution; c1=not in --layers; " DEPTHWISE "pw=not in --layers; row.y=not in --layers; " HALF
-         COMPUTED "inside=R12 432; s1=R12 324; s2=excluded by --exclude; ", "head.w head.b"},
+         "stem=first convolution; c1=not in --layers; " DEPTHWISE "pw=not in --layers; row.y=not in --layers; "
+         NOT_LISTED "inside=R12 432; s1=R12 324; s2=excluded by --exclude; ", "head.w head.b"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct lorac_error error = {0};
@@ -105,8 +106,8 @@ static void test_rows(void)
 }
 
 // The metadata tells convolutions by their names: two of one name get no adapter, also where an unnamed one's output has
-// the other's name; another operator of that name does not matter. A weight that is trained for one convolution is not
-// adapted for another.
+// the other's name; another operator of that name does not matter. A weight that is trained for one convolution is copied,
+// so that another that shares it gets an adapter.
 static void test_rows_of_odd_models(void)
 {
     struct lorac_error error = {0};
@@ -133,7 +134,7 @@ static void test_rows_of_odd_models(void)
     struct lorac_model *model = small_load(&small);
     if (CHECK_OK(lorac_inject_plan(model, &options, &plan, &error), error)) {
         print_rows(&plan, text, sizeof text);
-        CHECK_STRING(text, "first=first convolution, trained whole; again=trained whole; "
+        CHECK_STRING(text, "first=first convolution, trained whole; again=R12 216; "
                            "twin=another node has the same name; twin=another node has the same name; "
                            "named=another node has the same name; named=another node has the same name; "
                            "own=R12 216; ");
@@ -141,7 +142,7 @@ static void test_rows_of_odd_models(void)
     CHECK_OK(lorac_pass_inject.run(model, &options, &report, &error), error);
     struct lorac_meta meta;
     if (CHECK_OK(lorac_meta_read(model, &meta, &error), error))
-        CHECK(meta.adapter_count == 1 && meta.trainable_count == 3);
+        CHECK(meta.adapter_count == 2 && meta.trainable_count == 5 && meta.copy_count == 1);
     lorac_model_free(model);
 }
 
@@ -159,7 +160,7 @@ static void test_rows_of_injected(void)
     CHECK_OK(lorac_inject_plan(model, &options, &before, &error), error);
     print_rows(&before, expected, sizeof expected);
     CHECK_OK(lorac_pass_inject.run(model, &options, &report, &error), error);
-    CHECK(report.changed == 5 && report.skipped == before.row_count - 5);
+    CHECK(report.changed == 7 && report.skipped == before.row_count - 7);
     if (CHECK_OK(lorac_inject_plan(model, NULL, &after, &error), error)) {
         print_rows(&after, text, sizeof text);
         char *excluded = strstr(expected, "excluded by --exclude");
@@ -184,7 +185,7 @@ static void test_totals(void)
     CHECK_OK(lorac_inject_plan(model, &options, &plan, &error), error);
     // stem 108+4, c1 144+4, dw 36, pw 24, row 108, half 36, early 36, inside 324, shared 162, head 30+5
     CHECKF(plan.parameters == 1021, "parameters %d", (int)plan.parameters);
-    CHECKF(plan.trainable_parameters == 288 + 40 + 288 + 432 + 324 + 324 + 35, "trainable %d",
+    CHECKF(plan.trainable_parameters == 288 + 40 + 288 + 48 + 48 + 432 + 324 + 324 + 35, "trainable %d",
            (int)plan.trainable_parameters);
     CHECK(plan.batch_norm_count == 0);
     lorac_model_free(model);
@@ -327,15 +328,15 @@ static void test_meta(void)
     CHECK_OK(lorac_base_hash(model, NULL, plain_hash, &error), error);
     CHECK_OK(lorac_pass_inject.run(model, &options, &report, &error), error);
     if (CHECK_OK(lorac_meta_read(model, &meta, &error), error)) {
-        CHECK(meta.injected && meta.adapter_count == 6 && meta.trainable_count == 14);
+        CHECK(meta.injected && meta.adapter_count == 8 && meta.trainable_count == 18);
         CHECK_STRING(meta.base_hash, plain_hash);
         CHECK_OK(lorac_base_hash(model, &meta, injected_hash, &error), error);
         CHECK_STRING(injected_hash, plain_hash);
         CHECK_STRING(meta.trainable[0], "c1/lora_A");
         CHECK_STRING(meta.trainable[1], "c1/lora_B");
-        CHECK_STRING(meta.trainable[12], "head.w");
+        CHECK_STRING(meta.trainable[16], "head.w");
         CHECK_STRING(meta.adapters[2].conv, "row.y");
-        CHECK_STRING(meta.adapters[3].weight, "inside.w");
+        CHECK_STRING(meta.adapters[5].weight, "inside.w");
         CHECK_STRING(meta.tool, "a test");
         CHECK(meta.seed == UINT64_MAX && meta.adapters[0].alpha == 0.1 && meta.input.mean[0] == 0.485);
     }
@@ -418,16 +419,18 @@ static void test_statistics(void)
     const struct {
         const char *statistics, *use, *output;
         const char *message; // NULL: trained
+        size_t copies;       // of the statistics that others use or compute
     } table[] = {
-        {"m2 v2", NULL, NULL, NULL},
-        {"inside v2", NULL, NULL, NULL},
-        {"m2 v1", NULL, NULL, "node 'n1' (BatchNormalization): its statistics 'v1' are shared; use --bn frozen"},
-        {"m2 m2", NULL, NULL, "node 'n2' (BatchNormalization): its statistics 'm2' are shared; use --bn frozen"},
-        {"s v2", NULL, NULL, "its statistics 's' are shared"},
-        {"m2 v2", "v2", NULL, "its statistics 'v2' are shared"},
-        {"inside v2", "inside", NULL, "its statistics 'inside' are shared"},
-        {"m2 v2", NULL, "m2", "its statistics 'm2' are shared"},
-        {"m2 computed", NULL, NULL, "its statistics 'computed' are no initialiser or Constant; use --bn frozen"},
+        {"m2 v2", NULL, NULL, NULL, 0},
+        {"inside v2", NULL, NULL, NULL, 0},
+        {"m2 v1", NULL, NULL, NULL, 2}, // of both nodes
+        {"m2 m2", NULL, NULL, NULL, 2},
+        {"s v2", NULL, NULL, NULL, 1},
+        {"m2 v2", "v2", NULL, NULL, 1},
+        {"inside v2", "inside", NULL, NULL, 1},
+        {"m2 v2", NULL, "m2", NULL, 1},
+        {"m2 computed", NULL, NULL, NULL, 1},
+        {"m2 x", NULL, NULL, "node 'n2' (BatchNormalization): its statistics 'x' are no floating constant", 0},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct lorac_error error = {0};
@@ -441,6 +444,10 @@ static void test_statistics(void)
         enum lorac_status status = lorac_pass_inject.run(model, &options, &report, &error);
         CHECKF(status == (table[i].message ? LORAC_ERROR_ARGUMENT : LORAC_OK), "row %zu: %s", i, error.message);
         CHECKF(!table[i].message || strstr(error.message, table[i].message), "row %zu: %s", i, error.message);
+        struct lorac_meta meta;
+        if (!table[i].message && CHECK_OK(lorac_meta_read(model, &meta, &error), error))
+            CHECKF(meta.copy_count == table[i].copies && report.note_count == table[i].copies, "row %zu: %zu copies", i,
+                   meta.copy_count);
         lorac_model_free(model);
     }
 }

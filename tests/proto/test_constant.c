@@ -131,7 +131,8 @@ static const struct row rows[] = {
     {"y=MatMul(a<1.,2.>[1,2], b<1.,2.,3.>[3,1])", "refused: n_y"},
     {"s=Shape(d[3,5,4,4]); b=Gather(s, i{0}[]); u=Unsqueeze(b, a{0}); y=Concat(u, m{-1}) axis=0", "int64[2] 3 -1"},
     {"s=Shape(d[1,2,1,1]); t=Slice(s, b{1}, e{2}); h=Div(t, two{2}); z=ConstantOfShape(h) value={9}; "
-     "y=Concat(z, t) axis=0", "int64[2] 9 2"},
+     "y=Concat(z, t) axis=0",
+     "int64[2] 9 2"},
     {"y=Relu(d<-1.0>)", "refused: n_y"},
 
     // types as numbers: 1 float, 2 uint8, 3 int8, 5 int16, 6 int32, 7 int64, 9 bool, 10 float16, 11 double, 16 bfloat16
@@ -203,7 +204,6 @@ static const struct row rows[] = {
     {"y=Range(a{0}[], b{5}[], c{0}[])", "refused: n_y"},
     {"y=Range(a<0.>, b<1.>, c<0.5>)", "float[2] 0 0.5"},
     {"y=Range(a<0.>, b<1.>, c<0.>)", "refused: too many"},
-
 
     {"y=Flatten(d{1,2,3,4}[2,1,2])", "int64[2,2] 1 2 3 4"},
     {"y=Flatten(d{1,2,3,4}[2,1,2]) axis=0", "int64[1,4] 1 2 3 4"},
@@ -361,7 +361,7 @@ static enum lorac_status evaluate(struct graph *graph, size_t output, struct lor
         struct known *next = &known[count++];
         next->name = node->output[0];
         const struct lorac_constant_node what = {graph->model, node, inputs, node->n_input,
-                                                   i + 1 == proto->n_node ? output : 0};
+                                                 i + 1 == proto->n_node ? output : 0};
         LORAC_TRY(lorac_constant_evaluate(&what, arena, &next->value, error));
     }
     *out = known[count - 1].value;
@@ -409,8 +409,7 @@ static void run(const struct row *row, size_t outputs, size_t output)
     enum lorac_status status = evaluate(&graph, output, &value, &error);
     check_value(row->text, "evaluate", status, &value, error.message, row->expect);
     for (size_t i = 0; status == LORAC_OK && i < value.count && i < 16; i++)
-        CHECK(!value.floating || isinf(value.floats[i]) ||
-              lorac_constant_int(&value, i) == (int64_t)value.floats[i]);
+        CHECK(!value.floating || isinf(value.floats[i]) || lorac_constant_int(&value, i) == (int64_t)value.floats[i]);
     const char *last = proto->node[proto->n_node - 1]->output[0];
     if (output == 0) { // the index does not know the names that were added
         status = lorac_constant_resolve(graph.model, last, graph.model->arena, &resolved, &resolve_error);
@@ -425,9 +424,8 @@ static void run(const struct row *row, size_t outputs, size_t output)
 
 static void test_dependence(void)
 {
-    struct graph graph = graph_build(
-        &(struct graph_spec){.text = "s=Shape(x); t=Add(s, one{1}); u=Add(two{2}, three{3}); r=Relu(x); y=Add(r, u)",
-                             .dims = {1, 1, 1, 1}});
+    struct graph graph = graph_build(&(struct graph_spec){
+        .text = "s=Shape(x); t=Add(s, one{1}); u=Add(two{2}, three{3}); r=Relu(x); y=Add(r, u)", .dims = {1, 1, 1, 1}});
     const struct {
         const char *value, *refusal;
     } table[] = {{"u", NULL},

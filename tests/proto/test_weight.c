@@ -37,15 +37,15 @@ static void describe(struct lorac_model *model, const struct lorac_weight *weigh
     struct lorac_error error = {0};
     double values[16];
     float floats[16];
-    int at = snprintf(out, bytes, "%s%s %s[", weight->tensor ? "tensor" : "computed", weight->quantised ? " quantised" : "",
-                      lorac_tensor_type_name(weight->data_type));
+    int at = snprintf(out, bytes, "%s%s %s[", weight->tensor ? "tensor" : "computed",
+                      weight->quantised ? " quantised" : "", lorac_tensor_type_name(weight->data_type));
     for (size_t i = 0; i < weight->rank; i++)
         at += snprintf(out + at, bytes - (size_t)at, "%s%" PRId64, i ? "," : "", weight->dims[i]);
     at += snprintf(out + at, bytes - (size_t)at, "]");
     if (!lorac_weight_is_floating(weight)) {
         snprintf(out + at, bytes - (size_t)at, " not floating");
-        CHECK(weight->tensor || lorac_weight_to_double(model, weight, values, weight->count, &error) ==
-                                    LORAC_ERROR_UNSUPPORTED);
+        CHECK(weight->tensor ||
+              lorac_weight_to_double(model, weight, values, weight->count, &error) == LORAC_ERROR_UNSUPPORTED);
         return;
     }
     REQUIRE(weight->count <= 16);

@@ -1,0 +1,16 @@
+// Private to merge*.c.
+#ifndef LORAC_MERGE_PARTS_H
+#define LORAC_MERGE_PARTS_H
+
+#include "merge.h"
+
+// Puts back what inject copied (lorac.copies) where training left the copy as it was: the node reads the value again
+// that it read before, and the copy goes. Other copies stay, and what only they were copied from goes. Errors: MEMORY.
+enum lorac_status lorac_merge_copies(struct lorac_model *model, const struct lorac_meta *meta,
+                                     struct lorac_error *error);
+
+// Takes [value], a constant, out where nobody reads it any more: the initialiser, or the node that computes it and then
+// what only that node read, and so on. Errors: MEMORY.
+enum lorac_status lorac_prune(struct lorac_model *model, const char *value, struct lorac_error *error);
+
+#endif
