@@ -380,7 +380,7 @@ def dropouts(g):
 
 @model(opset=13)
 def transposes(g):
-    """A stretch of the network is channels last, with a per-channel Mul, a Softmax gate and a BatchNorm as Mul + Add."""
+    """A stretch of the network is channels last, with a BatchNorm as Mul and Add and a Sigmoid gate."""
     x = g.node("Transpose", g.conv("input", 3, 4), perm=[0, 2, 3, 1])
     x = g.node("Add", g.node("Mul", x, g.floats(g.vector(4, 0.6, 1.2))), g.floats(g.vector(4)))
     x = g.relu(x)
