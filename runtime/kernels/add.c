@@ -1,9 +1,11 @@
-// Add and Sum of activations of one size, and Add of a constant row (a MatMul's bias).
+// Add and Sum. Activations of one size are added by XNNPACK, a constant row that is trained (a MatMul's bias) here, and
+// all that is broadcast by binary.c.
 //
 // The gradient of each summand is the gradient of the sum: differentiation shares the buffer, so that no code runs here
 // on the way back, but for the constant row's own gradient.
 #include "kernel_list.h"
 
+#include "binary.h"
 #include "conv_algorithm.h"
 #include "elementwise.h"
 #include "simd.h"
@@ -20,31 +22,39 @@ struct sum_state {
     struct lorac_xnn *ops[]; // first x0 + x1 -> y, then y + x2 -> y, ...
 };
 
-static enum lorac_status lower_activations(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                           struct lorac_step *step, struct lorac_error *error)
+// True where all inputs are activations of one size as the graph sees them.
+static bool same_size(struct lorac_lowering *lowering, const Onnx__NodeProto *node)
 {
-    if (node->n_input == 0)
-        return lorac_refuse(node, error, "it has no inputs; 1 or more are needed");
-    uint32_t first,
-        *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
+    const struct lorac_value *values = lorac_lowering_program(lowering)->values;
+    int64_t first[LORAC_VIEW_MAX_RANK] = {0}, dims[LORAC_VIEW_MAX_RANK] = {0};
+    size_t rank = 0;
+    for (size_t i = 0; i < node->n_input; i++) {
+        uint32_t x;
+        if (lorac_lowering_input(lowering, node, i, &x, NULL) != LORAC_OK)
+            return false;
+        struct lorac_view view = lorac_lowering_view(lowering, node, i);
+        size_t own = lorac_view_dims(&view, &values[x], i ? dims : first);
+        if (i == 0)
+            rank = own;
+        else if (own != rank || memcmp(first, dims, rank * sizeof(*dims)) != 0)
+            return false;
+    }
+    return true;
+}
+
+static enum lorac_status lower_sum(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                   struct lorac_step *step, struct lorac_error *error)
+{
+    if (node->n_input < 2 || !same_size(lowering, node))
+        return lorac_binary_lower(lowering, node, step, LORAC_BINARY_ADD, error);
+    uint32_t *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
     if (!inputs)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     struct lorac_view view = lorac_lowering_view(lowering, node, 0);
-    for (size_t i = 0; i < node->n_input; i++) {
+    for (size_t i = 0; i < node->n_input; i++) // one that is a Transpose of the first is brought to its order
         LORAC_TRY(lorac_lowering_input_as(lowering, node, i, &view, &inputs[i], error));
-        const struct lorac_value *values = lorac_lowering_program(lowering)->values;
-        const struct lorac_value *a = &values[inputs[0]], *b = &values[inputs[i]];
-        if (a->n != b->n || a->h != b->h || a->w != b->w || a->c != b->c)
-            return lorac_refuse(node, error,
-                                "inputs of different size (C, H, W: %zu, %zu, %zu and %zu, %zu, %zu); broadcasting of "
-                                "activations is not supported",
-                                a->c, a->h, a->w, b->c, b->h, b->w);
-    }
-    first = inputs[0];
-    if (node->n_input == 1)
-        return lorac_lowering_alias(lowering, node, step, first, &view, error);
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, inputs, node->n_input, error));
-    return lorac_lowering_output_like(lowering, node, step, 0, first, error);
+    return lorac_lowering_output_like(lowering, node, step, 0, inputs[0], error);
 }
 
 static void destroy_sum(struct lorac_step *step)
@@ -59,7 +69,7 @@ static void destroy_sum(struct lorac_step *step)
 static enum lorac_status create_sum(struct lorac_step *step, const struct lorac_kernel_env *env,
                                     struct lorac_error *error)
 {
-    assert(step->input_count > 1); // one summand is an alias, none is refused
+    assert(step->input_count > 1); // one is an alias
     size_t ops = step->input_count - 1;
     struct sum_state *state = calloc(1, sizeof(*state) + ops * sizeof(*state->ops));
     if (!state)
@@ -80,7 +90,7 @@ static void forward_sum(struct lorac_step *step, const struct lorac_kernel_env *
         lorac_xnn_run(state->ops[i], env->pool);
 }
 
-// ---- a constant row
+// ---- a constant row that is trained
 
 struct row {
     size_t rows, C;
@@ -94,16 +104,16 @@ static enum lorac_status lower_row(struct lorac_lowering *lowering, const Onnx__
     LORAC_TRY(lorac_lowering_param(lowering, node, 1 - activation, &step->params[0], error));
     step->param_count = 1;
     struct lorac_view view = lorac_lowering_view(lowering, node, activation);
-    bool matrix = view.rank == 2;
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     const struct lorac_param *row = lorac_step_param(lorac_lowering_program(lowering), step, 0);
     // ONNX aligns dimensions at the end: a row of C for [N, C], C x 1 x 1 for [N, C, H, W].
-    size_t trailing = matrix ? 0 : 2, channel = row->rank > trailing ? row->rank - 1 - trailing : 0;
-    bool fits = row->rank > trailing && row->rank <= (matrix ? 2u : 4u) && row->dims[channel] == (int64_t)value.c &&
-                row->count == value.c;
+    int channel = lorac_view_find(&view, LORAC_AXIS_C);
+    size_t behind = view.rank - 1 - (size_t)channel;
+    bool fits = channel >= 0 && row->rank > behind && row->rank <= view.rank && row->count == value.c &&
+                row->dims[row->rank - 1 - behind] == (int64_t)value.c;
     if (!fits)
         return lorac_refuse(node, error,
-                            "a constant of %zu elements does not fit %zu channels; one value per channel is "
+                            "a trained constant of %zu elements does not fit %zu channels; one value per channel is "
                             "supported",
                             row->count, value.c);
     struct row *config = lorac_lowering_config(lowering, step, sizeof(*config));
@@ -150,17 +160,27 @@ static const struct lorac_kernel lorac_kernel_add_row = {
     .backward = backward_row,
 };
 
+// Also of a program that does not train: what was trained is loaded into the parameter there.
+static bool listed_as_trainable(struct lorac_lowering *lowering, const char *name)
+{
+    const struct lorac_meta *meta = lorac_lowering_program(lowering)->meta;
+    for (size_t i = 0; meta->injected && i < meta->trainable_count; i++)
+        if (strcmp(meta->trainable[i], name) == 0)
+            return true;
+    return false;
+}
+
 static enum lorac_status lower_add(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                    struct lorac_step *step, struct lorac_error *error)
 {
     if (node->n_input != 2)
         return lorac_refuse(node, error, "it has %zu inputs; Add has 2", node->n_input);
     for (size_t i = 0; i < 2; i++)
-        if (lorac_lowering_is_constant(lowering, lorac_node_input(node, 1 - i))) {
+        if (listed_as_trainable(lowering, lorac_node_input(node, 1 - i))) {
             step->kernel = &lorac_kernel_add_row;
             return lower_row(lowering, node, step, i, error);
         }
-    return lower_activations(lowering, node, step, error);
+    return lower_sum(lowering, node, step, error);
 }
 
 const struct lorac_kernel lorac_kernel_add = {
@@ -174,7 +194,7 @@ const struct lorac_kernel lorac_kernel_add = {
 
 const struct lorac_kernel lorac_kernel_sum = {
     .op_type = "Sum",
-    .lower = lower_activations,
+    .lower = lower_sum,
     .create = create_sum,
     .forward = forward_sum,
     .destroy = destroy_sum,

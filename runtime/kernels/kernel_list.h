@@ -11,6 +11,33 @@
     X(lorac_kernel_clip)                                                                                               \
     X(lorac_kernel_add)                                                                                                \
     X(lorac_kernel_sum)                                                                                                \
+    X(lorac_kernel_sub)                                                                                                \
+    X(lorac_kernel_mul)                                                                                                \
+    X(lorac_kernel_div)                                                                                                \
+    X(lorac_kernel_pow)                                                                                                \
+    X(lorac_kernel_prelu)                                                                                              \
+    X(lorac_kernel_min)                                                                                                \
+    X(lorac_kernel_max)                                                                                                \
+    X(lorac_kernel_sigmoid)                                                                                            \
+    X(lorac_kernel_hard_sigmoid)                                                                                       \
+    X(lorac_kernel_hard_swish)                                                                                         \
+    X(lorac_kernel_swish)                                                                                              \
+    X(lorac_kernel_leaky_relu)                                                                                         \
+    X(lorac_kernel_thresholded_relu)                                                                                   \
+    X(lorac_kernel_elu)                                                                                                \
+    X(lorac_kernel_selu)                                                                                               \
+    X(lorac_kernel_celu)                                                                                               \
+    X(lorac_kernel_gelu)                                                                                               \
+    X(lorac_kernel_mish)                                                                                               \
+    X(lorac_kernel_softplus)                                                                                           \
+    X(lorac_kernel_erf)                                                                                                \
+    X(lorac_kernel_tanh)                                                                                               \
+    X(lorac_kernel_exp)                                                                                                \
+    X(lorac_kernel_log)                                                                                                \
+    X(lorac_kernel_sqrt)                                                                                               \
+    X(lorac_kernel_reciprocal)                                                                                         \
+    X(lorac_kernel_neg)                                                                                                \
+    X(lorac_kernel_abs)                                                                                                \
     X(lorac_kernel_max_pool)                                                                                           \
     X(lorac_kernel_average_pool)                                                                                       \
     X(lorac_kernel_global_average_pool)                                                                                \
