@@ -25,6 +25,7 @@ struct lorac_comparison {
     // Filled by the first run:
     struct lorac_input_shape shape;
     size_t classes;
+    bool has_half; // one of the models has weights of type FLOAT16 or BFLOAT16
     struct lorac_dataset noise, dataset;
     float *noise_outputs, *data_outputs; // [images, classes]
 };
