@@ -56,6 +56,14 @@ bool lorac_storage_has(const struct lorac_storage *storage, const struct stat *i
     return false;
 }
 
+uint64_t lorac_storage_bytes(const struct lorac_storage *storage)
+{
+    uint64_t bytes = storage->model_file.byte_count;
+    for (size_t i = 0; i < storage->locations.count && i < storage->capacity; i++)
+        bytes += storage->files[i].byte_count;
+    return bytes;
+}
+
 // ---- looking
 
 bool lorac_tensor_is_external(const Onnx__TensorProto *tensor)

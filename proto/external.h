@@ -28,6 +28,9 @@ void lorac_storage_free(struct lorac_storage *storage);
 // Is [info] that of one of the data files?
 bool lorac_storage_has(const struct lorac_storage *storage, const struct stat *info);
 
+// The bytes of all the model's files; 0 where it came from memory.
+uint64_t lorac_storage_bytes(const struct lorac_storage *storage);
+
 // Gives every external tensor of a model just read its bytes. [path] is the model's file, NULL where it has none: then
 // external data are UNSUPPORTED. A location must stay below the model's folder: it is refused where it is absolute,
 // contains "..", or leads through a symbolic link. Tensors that overlap in a data file (tied weights) get bytes of
