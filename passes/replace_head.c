@@ -6,7 +6,6 @@
 // Element (class n, feature k) of the weight is number n*K + k of the stream (seed, "head_weight", node name), however
 // the layer stores it: the same head for the same network, whatever its exporter.
 #include "edit.h"
-#include "inject.h"
 #include "match.h"
 #include "new_job.h"
 
@@ -14,7 +13,7 @@
 #include "proto/name_table.h"
 #include "proto/rng.h"
 #include "proto/size.h"
-#include "proto/tensor.h"
+#include "proto/weight.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -26,8 +25,9 @@ struct head {
     Onnx__NodeProto *bias_node; // whose input [bias_input] is the bias: the same node, or the Add; NULL: no bias
     size_t bias_input;
     const char *weight;
-    int32_t weight_type, bias_type;
-    bool features_first; // the weight is [K, N]
+    int32_t weight_type;
+    struct lorac_weight bias; // where there is one
+    bool features_first;      // the weight is [K, N]
     int64_t classes, features;
     int64_t new_classes;
 };
@@ -47,64 +47,17 @@ static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
     return false;
 }
 
-// The type and dims of a constant, wherever it comes from.
-static enum lorac_status look_at(struct lorac_model *model, const char *value, struct lorac_constant *out,
-                                 struct lorac_error *error)
+static enum lorac_status describe(struct lorac_model *model, const struct lorac_last_layer *layer, struct head *head,
+                                  struct lorac_error *error)
 {
-    const Onnx__TensorProto *tensor = lorac_model_constant(model, value);
-    if (!tensor) {
-        struct lorac_arena *arena = lorac_arena_create();
-        if (!arena)
-            return lorac_error_set(error, LORAC_ERROR_MEMORY, "replace_head: out of memory");
-        enum lorac_status status = lorac_constant_resolve(model, value, arena, out, error);
-        out->ints = NULL;
-        out->floats = NULL;
-        lorac_arena_free(arena);
-        return status;
-    }
-    if (tensor->n_dims > LORAC_CONSTANT_MAX_RANK)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' has rank %zu", value, tensor->n_dims);
-    *out = (struct lorac_constant){.data_type = tensor->data_type, .rank = tensor->n_dims};
-    if (tensor->n_dims > 0)
-        memcpy(out->dims, tensor->dims, tensor->n_dims * sizeof *tensor->dims);
-    return lorac_tensor_count(tensor, &out->count, error);
-}
-
-// Where the bias is: an input of the layer, or of the Add behind it.
-static enum lorac_status find_bias(struct lorac_model *model, struct head *head, const char *bias,
-                                   struct lorac_error *error)
-{
-    const struct lorac_use *uses;
-    struct lorac_constant seen = {0};
-    const char *own = lorac_node_is(head->node, "MatMul") ? "" : lorac_node_input(head->node, 2);
-    if (*own) {
-        head->bias_node = head->node;
-        head->bias_input = 2;
-        bias = own;
-    } else if (bias) {
-        size_t count = lorac_model_uses(model, head->node->output[0], &uses);
-        for (size_t i = 0; i < count && !head->bias_node; i++) {
-            Onnx__NodeProto *node = uses[i].node;
-            if (!lorac_node_is(node, "Add") || node->n_input != 2 || uses[i].input > 1 ||
-                strcmp(node->input[1 - uses[i].input], bias) != 0)
-                continue;
-            head->bias_node = node;
-            head->bias_input = 1 - uses[i].input;
-        }
-    }
-    if (!head->bias_node)
-        return LORAC_OK;
-    LORAC_TRY(look_at(model, bias, &seen, error));
-    head->bias_type = seen.data_type;
-    return LORAC_OK;
-}
-
-static enum lorac_status describe(struct lorac_model *model, const Onnx__NodeProto *node, const char *bias,
-                                  struct head *head, struct lorac_error *error)
-{
-    struct lorac_constant weight = {0};
-    *head = (struct head){.node = (Onnx__NodeProto *)node, .weight = lorac_node_input(node, 1)};
-    LORAC_TRY(look_at(model, head->weight, &weight, error));
+    const Onnx__NodeProto *node = layer->node;
+    struct lorac_weight weight;
+    // The match only looks; the model is ours to edit.
+    *head = (struct head){.node = (Onnx__NodeProto *)node,
+                          .weight = layer->weight,
+                          .bias_node = (Onnx__NodeProto *)layer->bias_node,
+                          .bias_input = layer->bias_input};
+    LORAC_TRY(lorac_weight_find(model, head->weight, &weight, error));
     bool conv = lorac_node_is(node, "Conv");
     if (weight.rank != (conv ? 4u : 2u))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "replace_head: the weight '%s' of '%s' has rank %zu",
@@ -121,7 +74,18 @@ static enum lorac_status describe(struct lorac_model *model, const Onnx__NodePro
     if (head->classes < 1 || head->features < 1)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "replace_head: the weight '%s' of '%s' is empty",
                                head->weight, lorac_node_name(node));
-    return find_bias(model, head, bias, error);
+    if (head->bias_node)
+        return lorac_weight_find(model, layer->bias, &head->bias, error);
+    // One that the match does not take for the layer's, but that the layer reads.
+    const char *other = lorac_node_is(node, "MatMul") ? "" : lorac_node_input(node, 2);
+    struct lorac_weight bias;
+    if (*other && (lorac_weight_find(model, other, &bias, NULL) != LORAC_OK || bias.count != 1))
+        return lorac_error_set(
+            error, LORAC_ERROR_UNSUPPORTED,
+            "replace_head: the bias '%s' of the last layer '%s' is neither a constant with one value "
+            "for each class nor one number",
+            other, lorac_node_name(node));
+    return LORAC_OK;
 }
 
 // ---- what stands behind the layer
@@ -135,21 +99,40 @@ static enum lorac_status refuse_behind(const struct head *head, const Onnx__Node
                            lorac_node_name(node), node->op_type, name_of(head), why, head->classes);
 }
 
-// A Reshape to a shape that names the number of classes.
-static enum lorac_status check_reshape(struct lorac_model *model, const struct head *head, const Onnx__NodeProto *node,
-                                       struct lorac_error *error)
+// True where [value] is a list of integers, one of which is the number of classes.
+static enum lorac_status names_classes(struct lorac_model *model, const struct head *head, const char *value,
+                                       bool *found, struct lorac_error *error)
 {
     struct lorac_arena *arena = lorac_arena_create();
-    struct lorac_constant shape;
-    bool names_classes = false;
+    struct lorac_constant list;
     if (!arena)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "replace_head: out of memory");
-    // One that is computed from the values' own shape takes any number.
-    if (lorac_constant_resolve(model, lorac_node_input(node, 1), arena, &shape, NULL) == LORAC_OK && !shape.floating)
-        for (size_t i = 0; i < shape.count; i++)
-            names_classes |= shape.ints[i] == head->classes && head->classes > 1;
+    if (lorac_constant_resolve(model, value, arena, &list, NULL) == LORAC_OK && !list.floating)
+        for (size_t i = 0; i < list.count; i++)
+            *found |= list.ints[i] == head->classes && head->classes > 1;
     lorac_arena_free(arena);
-    return names_classes ? refuse_behind(head, node, "has the number of the old classes built in", error) : LORAC_OK;
+    return LORAC_OK;
+}
+
+// A Reshape to a shape that names the number of classes, also as a constant part of one that is computed: MXNet's
+// exporter joins it to the rest of the value's own shape.
+static enum lorac_status check_reshape(struct lorac_model *model, const struct head *head, const Onnx__NodeProto *node,
+                                       const struct lorac_name_table *behind, struct lorac_error *error)
+{
+    enum { MOST = 64 };
+    const char *stack[MOST];
+    size_t depth = 0;
+    bool found = false;
+    stack[depth++] = lorac_node_input(node, 1);
+    for (size_t looked = 0; depth > 0 && looked < MOST && !found; looked++) {
+        const char *value = stack[--depth];
+        LORAC_TRY(names_classes(model, head, value, &found, error));
+        const Onnx__NodeProto *producer = lorac_model_producer(model, value);
+        for (size_t i = 0; producer && !lorac_node_is(producer, "Shape") && i < producer->n_input && depth < MOST; i++)
+            if (lorac_name_table_find(behind, producer->input[i]) == LORAC_NO_NAME)
+                stack[depth++] = producer->input[i];
+    }
+    return found ? refuse_behind(head, node, "has the number of the old classes built in", error) : LORAC_OK;
 }
 
 // Arithmetic: with one number, or with what comes from the layer too.
@@ -158,11 +141,11 @@ static enum lorac_status check_arithmetic(struct lorac_model *model, const struc
                                           struct lorac_error *error)
 {
     for (size_t i = 0; i < node->n_input; i++) {
-        struct lorac_constant constant = {0};
+        struct lorac_weight constant;
         if (lorac_name_table_find(behind, node->input[i]) != LORAC_NO_NAME ||
             (node == head->bias_node && i == head->bias_input))
             continue;
-        if (look_at(model, node->input[i], &constant, NULL) != LORAC_OK || constant.count != 1)
+        if (lorac_weight_find(model, node->input[i], &constant, NULL) != LORAC_OK || constant.count != 1)
             return refuse_behind(head, node, "has a value for each of the old classes built in", error);
     }
     return LORAC_OK;
@@ -205,7 +188,7 @@ static enum lorac_status check_node(struct lorac_model *model, const struct head
         return check_top(model, head, node, error);
     }
     if (lorac_node_is(node, "Reshape"))
-        return check_reshape(model, head, node, error);
+        return check_reshape(model, head, node, behind, error);
     if (is_one_of(node, arithmetic))
         return check_arithmetic(model, head, node, behind, error);
     return refuse_behind(head, node, "may need the old number of classes", error);
@@ -314,10 +297,22 @@ static enum lorac_status replace_weight(struct lorac_model *model, const struct 
 static enum lorac_status replace_bias(struct lorac_model *model, const struct head *head,
                                       const struct lorac_replace_head_options *options, struct lorac_error *error)
 {
-    struct lorac_fresh_tensor tensor = {.data_type = head->bias_type, .dims = &options->classes, .dim_count = 1};
+    int64_t dims[LORAC_CONSTANT_MAX_RANK];
+    struct lorac_fresh_tensor tensor = {.data_type = head->bias.data_type, .dims = dims, .dim_count = head->bias.rank};
     double *values = NULL;
     if (!head->bias_node)
         return LORAC_OK;
+    // One dimension is the classes, the others are 1; of ones alone (an old layer for one class) that of the channels.
+    size_t place = head->bias.rank == 4 ? 1 : head->bias.rank - 1;
+    memcpy(dims, head->bias.dims, sizeof dims);
+    for (size_t i = 0; i < head->bias.rank; i++)
+        if (dims[i] > 1)
+            place = i;
+    if (head->bias.rank == 0) {
+        tensor.dim_count = 1;
+        place = 0;
+    }
+    dims[place] = options->classes;
     LORAC_TRY(draw(head, "head_bias", options->seed, (size_t)options->classes, 1, false, &values, error));
     tensor.values = values;
     enum lorac_status status = lorac_edit_replace_input(model, head->bias_node, head->bias_input, &tensor, NULL, error);
@@ -330,9 +325,9 @@ static enum lorac_status replace_bias(struct lorac_model *model, const struct he
 static enum lorac_status find_head(struct lorac_model *model, const struct lorac_replace_head_options *options,
                                    struct head *head, struct lorac_error *error)
 {
-    struct lorac_inject_options inject = lorac_inject_options_default();
-    struct lorac_inject_plan plan;
+    struct lorac_last_layer layer;
     struct lorac_meta meta;
+    const char *output;
     if (options->classes < 1 || options->classes > INT32_MAX)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%" PRId64 " classes; there must be 1 to %d",
                                options->classes, INT32_MAX);
@@ -340,12 +335,11 @@ static enum lorac_status find_head(struct lorac_model *model, const struct lorac
     if (meta.injected)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "replace_head: the model is injected (by %s); merge it first", meta.tool);
-    inject.output = options->output;
-    LORAC_TRY(lorac_inject_plan(model, &inject, &plan, error));
-    if (!plan.last_layer)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the last layer cannot be replaced: %s",
-                               plan.last_reason);
-    LORAC_TRY(describe(model, plan.last_layer, plan.last_bias, head, error));
+    LORAC_TRY(lorac_meta_output(model, &meta, options->output, &output, error));
+    LORAC_TRY(lorac_match_last_layer(model, output, &layer, error));
+    if (!layer.node)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the last layer cannot be replaced: %s", layer.reason);
+    LORAC_TRY(describe(model, &layer, head, error));
     head->new_classes = options->classes;
     return LORAC_OK;
 }

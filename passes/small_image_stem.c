@@ -13,7 +13,7 @@
 #include "proto/constant.h"
 #include "proto/model_edit.h"
 #include "proto/rng.h"
-#include "proto/tensor.h"
+#include "proto/weight.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -55,17 +55,13 @@ static bool has_ints(const Onnx__NodeProto *node, const char *name, int64_t want
 static enum lorac_status describe_conv(struct lorac_model *model, struct stem *stem, struct lorac_error *error)
 {
     const char *name = lorac_node_name(stem->conv), *weight = lorac_node_input(stem->conv, 1);
-    struct lorac_arena *arena = lorac_arena_create();
-    struct lorac_constant value;
-    if (!arena)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "small_image_stem: out of memory");
-    enum lorac_status status = lorac_constant_resolve(model, weight, arena, &value, error);
-    lorac_arena_free(arena);
+    struct lorac_weight value;
+    enum lorac_status status = lorac_weight_find(model, weight, &value, error);
     if (status != LORAC_OK) {
         lorac_error_prefix(error, "small_image_stem: the weight of the first convolution '%s': ", name);
         return status;
     }
-    if (value.rank != 4 || !lorac_constant_type_is_floating(value.data_type) || value.count == 0 ||
+    if (value.rank != 4 || !lorac_weight_is_floating(&value) || value.count == 0 ||
         lorac_node_int(stem->conv, "group", 1) != 1)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "small_image_stem: the first convolution '%s' has groups, or no weight of rank 4", name);
