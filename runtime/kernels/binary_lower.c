@@ -70,6 +70,8 @@ static enum lorac_status read_operand(struct lorac_lowering *lowering, const Onn
                             lorac_node_input(node, i), constant->rank, LORAC_VIEW_MAX_RANK);
     if (!constant->floating && !lorac_node_is(node, "Pow"))
         return lorac_refuse(node, error, "constant '%s' is not of a float type", lorac_node_input(node, i));
+    if (constant->count == 0)
+        return lorac_refuse(node, error, "constant '%s' is empty", lorac_node_input(node, i));
     operand->rank = constant->rank;
     memcpy(operand->dims, constant->dims, sizeof operand->dims);
     return LORAC_OK;

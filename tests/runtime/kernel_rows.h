@@ -562,6 +562,7 @@ static const struct refusal_row refusal_rows[] = {
     {{2, 3, 5, 7}, "m=Mul(a, k[4,1,1,1,1]); y=Flatten(m)", 0, 0, "give more than 3 dimensions larger than 1"},
     {{2, 3, 5, 7}, "m=Mul(a, k[1,1,1,1,1,1,1]); y=Flatten(m)", 0, 0, "constant 'k' has rank 7; rank 6 at most"},
     {{2, 3, 5, 7}, "Mul(a, k{2})", 0, 0, "constant 'k' is not of a float type"},
+    {{2, 3, 5, 7}, "Mul(a, k<>)", 0, 0, "constant 'k' is empty"},
     {{2, 3, 5, 7}, "Mul(a)", 0, 0, "node 'n_y' (Mul): it has 1 inputs; Mul has 2"},
     {{2, 3, 5, 7}, "Add(a, -)", 0, 0, "node 'n_y' (Add): input 1 ('')"},
     {{2, 3, 5, 7}, "Pow(a, a)", 0, 0, "node 'n_y' (Pow): the exponent depends on the images"},
