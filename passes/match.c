@@ -221,7 +221,7 @@ static const char *refuse_way(struct lorac_model *model, const Onnx__NodeProto *
     if (is_one_of(node, choices))
         return lorac_match_text(model,
                                 "the output is a choice among the scores ('%s', %s), which has no gradient; name "
-                                "an output of scores with --output",
+                                "an output of scores with --output-name",
                                 name, node->op_type);
     return lorac_match_text(model,
                             "no Gemm, MatMul or 1x1 Conv is found before the output, since '%s' (%s) is in the "

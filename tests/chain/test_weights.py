@@ -54,12 +54,14 @@ class Builder:
 
     def dequantize(self, name, array):
         per_axis = "axis" in self.kind
-        largest = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True) if per_axis else np.abs(array).max()
+        axes = tuple(range(1, array.ndim)) if per_axis else None
+        largest = np.abs(array).max(axis=axes, keepdims=per_axis)
         scale = np.asarray(largest / 127, self.dtype)
         zero = 128 if "uint8" in self.kind else 0
         stored = np.clip(np.rint(array / scale) + zero, 0 if zero else -128, 255 if zero else 127)
         stored = stored.astype(np.uint8 if zero else np.int8)
-        inputs = [self.add(f"{name}.stored", stored), self.add(f"{name}.scale", scale.reshape(-1) if per_axis else scale)]
+        scale = scale.reshape(-1) if per_axis else scale
+        inputs = [self.add(f"{name}.stored", stored), self.add(f"{name}.scale", scale)]
         if zero:
             inputs.append(self.add(f"{name}.zero", np.full(len(stored) if per_axis else (), zero, np.uint8)))
         return self.node("DequantizeLinear", inputs, name, **(dict(axis=0) if per_axis else {}))
@@ -92,7 +94,8 @@ class Builder:
             self.node("Add", [value, self.bias("fc.b", classes)], "y")
         else:
             self.node("Gemm", [value, self.weight("fc.w", classes, 6), self.bias("fc.b", classes)], "y", transB=1)
-        graph = helper.make_graph(self.nodes, "weights", [helper.make_tensor_value_info("x", self.type, ["n", 3, 8, 8])],
+        graph = helper.make_graph(self.nodes, "weights",
+                                  [helper.make_tensor_value_info("x", self.type, ["n", 3, 8, 8])],
                                   [helper.make_tensor_value_info("y", self.type, ["n", classes])], self.tensors)
         opset = 22 if self.type == TensorProto.BFLOAT16 else 21  # 22 is the first with a Conv of bfloat16
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
@@ -197,7 +200,8 @@ def test_external(tmp_path):
     good("train", injected, "-o", trained, "--data", tmp_path / "x.npy", "--labels", tmp_path / "y.npy", "--normalize",
          "none", "--epochs", 1, "--batch", 8, "--quiet")
     good("merge", trained, "-o", merged)
-    assert relative_error(outputs(merged, images, "float16"), outputs(trained, images, "float16")) <= TOLERANCE["float16"]
+    after = outputs(trained, images, "float16")
+    assert relative_error(outputs(merged, images, "float16"), after) <= TOLERANCE["float16"]
     assert (tmp_path / "base.bin").read_bytes() == stored
 
 

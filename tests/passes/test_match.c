@@ -58,7 +58,7 @@ static const struct {
     {{"MatMul m w2 x > y"}, NULL, NULL, NULL, "'m' (MatMul) has its constant on the left"},
     {{"Relu r w2 > v", "Gemm g x v > y"}, NULL, NULL, NULL, "the weight 'v' of 'g' (Gemm) is not constant"},
     {{"Cast k w2 > v", "Gemm g x z > y"}, NULL, NULL, NULL, "not constant: value 'z' is an input of the graph"},
-    {{"Gemm g x w2 > h", "ArgMax a h > y"}, NULL, NULL, NULL, "name an output of scores with --output"},
+    {{"Gemm g x w2 > h", "ArgMax a h > y"}, NULL, NULL, NULL, "name an output of scores with --output-name"},
     {{"MatMul m x w1 > y"}, NULL, NULL, NULL, "has rank 1, not 2"},
     {{"Gemm g x w2 > h", "Add a h x > y"}, NULL, NULL, NULL, "'a' (Add) is in the way"},
     {{"Gemm g x w2 > h", "Resize t h > y"}, NULL, NULL, NULL, "'t' (Resize) is in the way"},
