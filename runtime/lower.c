@@ -162,7 +162,18 @@ static bool ends_in_softmax(const struct lorac_program *program, uint32_t value)
     if (program->step_count == 0)
         return false;
     const struct lorac_step *last = &program->steps[program->step_count - 1];
-    return last->output == value && strstr(last->kernel->op_type, "Softmax");
+    return last->output == value && last->kernel->is_left_out && last->kernel->is_left_out(last);
+}
+
+// One dimension larger than 1 is a row of memory, whatever axis the graph made of it: class scores.
+static bool make_row(struct lorac_value *value)
+{
+    size_t count = value->h * value->w * value->c;
+    if (count != value->h && count != value->w && count != value->c)
+        return false;
+    value->h = value->w = 1;
+    value->c = count;
+    return true;
 }
 
 static enum lorac_status define_output(struct lorac_lowering *lowering, struct lorac_error *error)
@@ -178,8 +189,8 @@ static enum lorac_status define_output(struct lorac_lowering *lowering, struct l
         program->forward_step_count_to_logits--;
         program->logits = program->steps[program->step_count - 1].inputs[0];
     }
-    const struct lorac_value *output = &program->values[program->output];
-    if (output->n != program->batch || output->h != 1 || output->w != 1)
+    struct lorac_value *output = &program->values[program->output];
+    if (output->n != program->batch || !make_row(output) || !make_row(&program->values[program->logits]))
         return lorac_error_set(
             error, LORAC_ERROR_UNSUPPORTED,
             "output '%s' is %zu x %zu x %zu x %zu (N, C, H, W); one row of class scores per image is "

@@ -111,8 +111,10 @@ enum lorac_status lorac_lowering_alias(struct lorac_lowering *lowering, const On
 // The same for the node's output [k]; makes no difference to the step.
 enum lorac_status lorac_lowering_alias_at(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k,
                                           uint32_t value, const struct lorac_view *view, struct lorac_error *error);
-// The batch that the model's input declares; 0 where it is free.
-int64_t lorac_lowering_declared_batch(const struct lorac_lowering *lowering);
+// What [wanted], the batch in a shape that is input [i], means: today's batch where it is the number that was traced,
+// else itself.
+int64_t lorac_lowering_batch_now(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
+                                 int64_t wanted);
 void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *step,
                             size_t bytes); // zeroed; NULL: memory
 

@@ -34,14 +34,23 @@ struct state {
 };
 
 static enum lorac_status check_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                    const struct lorac_step *step, size_t C, struct lorac_error *error)
+                                    const struct lorac_step *step, size_t pixels, size_t C,
+                                    struct lorac_error *error)
 {
+    for (size_t i = 1; i < node->n_output; i++)
+        if (node->output[i][0])
+            return lorac_refuse(node, error,
+                                "it was exported in training mode (it gives '%s'); export the model in evaluation "
+                                "mode",
+                                node->output[i]);
     if (lorac_node_int(node, "training_mode", 0) != 0)
         return lorac_refuse(node, error,
                             "it was exported in training mode (training_mode = 1); export the model in "
                             "evaluation mode");
-    if (lorac_node_int(node, "spatial", 1) == 0)
-        return lorac_refuse(node, error, "spatial = 0 is not supported");
+    if (lorac_node_int(node, "spatial", 1) == 0 && pixels > 1)
+        return lorac_refuse(node, error,
+                            "spatial = 0 (own statistics for each of %zu pixels) is not supported; spatial = 1 is",
+                            pixels);
     static const char *const NAMES[] = {"scale", "shift", "mean", "variance"};
     for (size_t i = 0; i < 4; i++) {
         const struct lorac_param *param = lorac_step_param(lorac_lowering_program(lowering), step, i);
@@ -65,7 +74,7 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
         LORAC_TRY(lorac_lowering_param(lowering, node, i + 1, &step->params[i], error));
     struct lorac_program *program = lorac_lowering_program(lowering);
     const struct lorac_value value = program->values[x];
-    LORAC_TRY(check_node(lowering, node, step, value.c, error));
+    LORAC_TRY(check_node(lowering, node, step, value.h * value.w, value.c, error));
     struct batch_norm *norm = lorac_lowering_config(lowering, step, sizeof(*norm));
     if (!norm)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);

@@ -1,87 +1,27 @@
-// Pad with a constant and Slice: both say, for each position of the output, which position of the input it is, axis by
-// axis: first + i*step. Outside the input stands the pad value. The way back is the same map read the other way.
+// Pad, Slice and Split: rules for pick.h, axis by axis.
 #include "kernel_list.h"
 
-#include "parallel.h"
+#include "axes.h"
+#include "pick.h"
 #include "proto/constant.h"
 
 #include <string.h>
 
-enum { AXIS_C, AXIS_H, AXIS_W, AXES, AXIS_BATCH = AXES };
+// ---- Pad
 
-struct crop {
-    size_t N;
-    int64_t in[AXES], out[AXES]; // C, H, W
-    int64_t first[AXES], step[AXES];
-    float fill;
-};
-
-// ---- lowering
-
-static struct crop identity_of(const struct lorac_value *value)
+static enum lorac_status read_mode(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                   enum lorac_pick_kind *kind, struct lorac_error *error)
 {
-    struct crop crop = {
-        .N = value->n, .in = {(int64_t)value->c, (int64_t)value->h, (int64_t)value->w}, .step = {1, 1, 1}};
-    memcpy(crop.out, crop.in, sizeof crop.out);
-    return crop;
-}
-
-static enum lorac_status finish(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
-                                uint32_t x, const struct crop *crop, struct lorac_error *error)
-{
-    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
-    struct crop *config = lorac_lowering_config(lowering, step, sizeof(*config));
-    if (!config)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
-    *config = *crop;
-    for (size_t i = 0; i < AXES; i++)
-        if (crop->out[i] < 1)
-            return lorac_refuse(node, error, "its output would be empty");
-    LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, crop->N, (size_t)crop->out[AXIS_H], (size_t)crop->out[AXIS_W],
-                                 (size_t)crop->out[AXIS_C], &view, error);
-}
-
-// The list at input [i] or, where that is absent, in the attribute.
-static enum lorac_status read_ints(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
-                                   const char *attribute, struct lorac_int_list *out, struct lorac_error *error)
-{
-    const struct lorac_constant *constant = NULL;
-    if (!lorac_lowering_absent(node, i))
-        LORAC_TRY(lorac_lowering_constant(lowering, node, i, &constant, error));
-    if (!lorac_int_list_read(node, attribute, constant, out))
-        return lorac_refuse(node, error, "%s has %zu values; at most %d are supported", attribute, out->count,
-                            LORAC_CONSTANT_MAX_RANK);
-    return LORAC_OK;
-}
-
-// The axis that entry [k] speaks of, AXIS_BATCH for the batch. ONNX forbids naming one twice.
-static enum lorac_status axis_of(const Onnx__NodeProto *node, const struct lorac_int_list *axes, size_t k,
-                                 const struct lorac_view *view, size_t *axis, struct lorac_error *error)
-{
-    int64_t rank = (int64_t)view->rank, at = axes->given ? axes->values[k] : (int64_t)k;
-    at += at < 0 ? rank : 0;
-    if (at < 0 || at >= rank)
-        return lorac_refuse(node, error, "entry %zu names an axis outside of rank %lld", k, (long long)rank);
-    for (size_t i = 0; axes->given && i < k; i++)
-        if (axes->values[i] == at || axes->values[i] == at - rank)
-            return lorac_refuse(node, error, "axis %lld is named twice", (long long)at);
-    switch (view->axes[at]) {
-    case LORAC_AXIS_N:
-        *axis = AXIS_BATCH;
-        return LORAC_OK;
-    case LORAC_AXIS_H:
-        *axis = AXIS_H;
-        return LORAC_OK;
-    case LORAC_AXIS_W:
-        *axis = AXIS_W;
-        return LORAC_OK;
-    case LORAC_AXIS_C:
-        *axis = AXIS_C;
-        return LORAC_OK;
-    default:
-        return lorac_refuse(node, error, "its input has rank %zu; up to 4 are supported", view->rank);
-    }
+    static const char *const NAMES[] = {"constant", "edge", "reflect", "wrap"};
+    static const enum lorac_pick_kind KINDS[] = {LORAC_PICK_LINE, LORAC_PICK_EDGE, LORAC_PICK_REFLECT,
+                                                 LORAC_PICK_WRAP};
+    const char *mode = lorac_node_string(lorac_lowering_program(lowering)->model, node, "mode", "constant");
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (strcmp(mode, NAMES[i]) == 0) {
+            *kind = KINDS[i];
+            return LORAC_OK;
+        }
+    return lorac_refuse(node, error, "mode '%s' is not supported; constant, edge, reflect and wrap are", mode);
 }
 
 static enum lorac_status read_fill(struct lorac_lowering *lowering, const Onnx__NodeProto *node, float *fill,
@@ -98,26 +38,20 @@ static enum lorac_status read_fill(struct lorac_lowering *lowering, const Onnx__
     return LORAC_OK;
 }
 
-static enum lorac_status apply_pads(const Onnx__NodeProto *node, const struct lorac_int_list *pads,
-                                    const struct lorac_int_list *axes, const struct lorac_view *view,
-                                    struct crop *crop, struct lorac_error *error)
+static enum lorac_status apply_pad(const Onnx__NodeProto *node, const struct lorac_view *view, size_t place,
+                                   int64_t begin, int64_t end, enum lorac_pick_kind kind, struct lorac_pick *pick,
+                                   struct lorac_error *error)
 {
-    size_t count = axes->given ? axes->count : view->rank;
-    if (pads->count != 2 * count)
-        return lorac_refuse(node, error, "it has %zu pads for %zu axes", pads->count, count);
-    for (size_t k = 0; k < count; k++) {
-        int64_t begin = pads->values[k], end = pads->values[count + k];
-        size_t axis;
-        LORAC_TRY(axis_of(node, axes, k, view, &axis, error));
-        if (begin < -INT32_MAX || begin > INT32_MAX || end < -INT32_MAX || end > INT32_MAX)
-            return lorac_refuse(node, error, "a pad of %lld or %lld is too large", (long long)begin, (long long)end);
-        if (axis == AXIS_BATCH && (begin || end))
-            return lorac_refuse(node, error, "it pads the batch");
-        if (axis == AXIS_BATCH)
-            continue;
-        crop->first[axis] = -begin;
-        crop->out[axis] += begin + end;
-    }
+    enum lorac_axis axis = LORAC_AXIS_ONE;
+    if (begin == 0 && end == 0)
+        return LORAC_OK;
+    LORAC_TRY(lorac_axes_memory(node, view, place, "pads", &axis, error));
+    if (begin < -INT32_MAX || begin > INT32_MAX || end < -INT32_MAX || end > INT32_MAX)
+        return lorac_refuse(node, error, "a pad of %lld or %lld is too large", (long long)begin, (long long)end);
+    struct lorac_pick_axis *to = &pick->axes[axis];
+    to->kind = kind;
+    to->first = -begin;
+    to->out += begin + end;
     return LORAC_OK;
 }
 
@@ -125,117 +59,178 @@ static enum lorac_status lower_pad(struct lorac_lowering *lowering, const Onnx__
                                    struct lorac_step *step, struct lorac_error *error)
 {
     uint32_t x;
-    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
-    struct lorac_program *program = lorac_lowering_program(lowering);
-    const char *mode = lorac_node_string(program->model, node, "mode", "constant");
-    if (strcmp(mode, "constant") != 0)
-        return lorac_refuse(node, error, "mode '%s' is not supported; 'constant' is", mode);
-    struct crop crop = identity_of(&program->values[x]);
     struct lorac_int_list pads, axes;
-    LORAC_TRY(read_ints(lowering, node, 1, "pads", &pads, error));
-    LORAC_TRY(read_ints(lowering, node, 3, "axes", &axes, error));
-    LORAC_TRY(read_fill(lowering, node, &crop.fill, error));
+    enum lorac_pick_kind kind = LORAC_PICK_LINE;
+    bool marked[LORAC_VIEW_MAX_RANK] = {false};
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    struct lorac_pick pick = lorac_pick_all(&lorac_lowering_program(lowering)->values[x]);
     struct lorac_view view = lorac_lowering_view(lowering, node, 0);
-    LORAC_TRY(apply_pads(node, &pads, &axes, &view, &crop, error));
-    return finish(lowering, node, step, x, &crop, error);
+    LORAC_TRY(read_mode(lowering, node, &kind, error));
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 1, "pads", &pads, error));
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 3, "axes", &axes, error));
+    LORAC_TRY(read_fill(lowering, node, &pick.fill, error));
+    LORAC_TRY(lorac_axes_mark(node, &axes, view.rank, marked, error));
+    size_t count = axes.given ? axes.count : view.rank;
+    if (pads.count != 2 * count)
+        return lorac_refuse(node, error, "it has %zu pads for %zu axes", pads.count, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t place = 0;
+        LORAC_TRY(lorac_axes_place(node, axes.given ? axes.values[i] : (int64_t)i, view.rank, &place, error));
+        LORAC_TRY(apply_pad(node, &view, place, pads.values[i], pads.values[count + i], kind, &pick, error));
+    }
+    return lorac_pick_lower(lowering, node, 0, step, x, &pick, &view, error);
+}
+
+// ---- Slice
+
+struct slice {
+    struct lorac_int_list starts, ends, axes, steps;
+};
+
+static enum lorac_status read_slice(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct slice *slice,
+                                    struct lorac_error *error)
+{
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 1, "starts", &slice->starts, error));
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 2, "ends", &slice->ends, error));
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 3, "axes", &slice->axes, error));
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 4, "steps", &slice->steps, error));
+    size_t count = slice->starts.count;
+    if (slice->ends.count != count || (slice->axes.given && slice->axes.count != count) ||
+        (slice->steps.given && slice->steps.count != count))
+        return lorac_refuse(node, error, "starts, ends, axes and steps are not equally long");
+    return LORAC_OK;
+}
+
+// Entry [i] of the slice on the dimension [place].
+static enum lorac_status apply_slice(const Onnx__NodeProto *node, const struct slice *slice, size_t i,
+                                     const struct lorac_view *view, size_t place, int64_t size, struct lorac_pick *pick,
+                                     struct lorac_error *error)
+{
+    int64_t first, count, stride = slice->steps.given ? slice->steps.values[i] : 1;
+    enum lorac_axis axis = LORAC_AXIS_ONE;
+    if (!lorac_slice_axis(size, slice->starts.values[i], slice->ends.values[i], stride, &first, &count))
+        return lorac_refuse(node, error, "a step of zero");
+    if (first == 0 && count == size && (stride == 1 || size == 1))
+        return LORAC_OK;
+    LORAC_TRY(lorac_axes_memory(node, view, place, "slices", &axis, error));
+    pick->axes[axis].first = first;
+    pick->axes[axis].step = stride;
+    pick->axes[axis].out = count;
+    return LORAC_OK;
 }
 
 static enum lorac_status lower_slice(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                      struct lorac_step *step, struct lorac_error *error)
 {
     uint32_t x;
-    struct lorac_int_list starts, ends, axes, steps;
+    struct slice slice;
+    bool marked[LORAC_VIEW_MAX_RANK] = {false};
+    int64_t dims[LORAC_VIEW_MAX_RANK];
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
-    LORAC_TRY(read_ints(lowering, node, 1, "starts", &starts, error));
-    LORAC_TRY(read_ints(lowering, node, 2, "ends", &ends, error));
-    LORAC_TRY(read_ints(lowering, node, 3, "axes", &axes, error));
-    LORAC_TRY(read_ints(lowering, node, 4, "steps", &steps, error));
-    if (starts.count != ends.count || (axes.given && axes.count != starts.count) ||
-        (steps.given && steps.count != starts.count))
-        return lorac_refuse(node, error, "starts, ends, axes and steps are not equally long");
+    LORAC_TRY(read_slice(lowering, node, &slice, error));
+    const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     struct lorac_view view = lorac_lowering_view(lowering, node, 0);
-    struct crop crop = identity_of(&lorac_lowering_program(lowering)->values[x]);
-    for (size_t k = 0; k < starts.count; k++) {
-        int64_t first, count, stride = steps.given ? steps.values[k] : 1;
-        size_t axis;
-        LORAC_TRY(axis_of(node, &axes, k, &view, &axis, error));
-        int64_t size = axis == AXIS_BATCH ? (int64_t)crop.N : crop.in[axis];
-        if (!lorac_slice_axis(size, starts.values[k], ends.values[k], stride, &first, &count))
-            return lorac_refuse(node, error, "a step of zero");
-        if (axis == AXIS_BATCH && (first != 0 || stride != 1 || count != size))
-            return lorac_refuse(node, error, "it slices the batch");
-        if (axis == AXIS_BATCH)
-            continue;
-        crop.first[axis] = first;
-        crop.step[axis] = stride;
-        crop.out[axis] = count;
+    struct lorac_pick pick = lorac_pick_all(&value);
+    lorac_view_dims(&view, &value, dims);
+    LORAC_TRY(lorac_axes_mark(node, &slice.axes, view.rank, marked, error));
+    for (size_t i = 0; i < slice.starts.count; i++) {
+        size_t place = 0;
+        LORAC_TRY(
+            lorac_axes_place(node, slice.axes.given ? slice.axes.values[i] : (int64_t)i, view.rank, &place, error));
+        LORAC_TRY(apply_slice(node, &slice, i, &view, place, dims[place], &pick, error));
     }
-    return finish(lowering, node, step, x, &crop, error);
+    return lorac_pick_lower(lowering, node, 0, step, x, &pick, &view, error);
 }
 
-// ---- running
+// ---- Split
 
-// The input position of output position [i] on an axis, or -1 outside.
-static int64_t source(const struct crop *crop, size_t axis, int64_t i)
+struct parts {
+    size_t count;
+    int64_t size, each;                // of the dimension; of a part where they are equal
+    const struct lorac_constant *list; // NULL: equal parts, a smaller last one
+    const int64_t *attribute;          // the same from an old file
+};
+
+static int64_t part_size(const struct parts *parts, size_t k)
 {
-    int64_t at = crop->first[axis] + i * crop->step[axis];
-    return at < 0 || at >= crop->in[axis] ? -1 : at;
+    if (parts->list)
+        return lorac_constant_int(parts->list, k);
+    if (parts->attribute)
+        return parts->attribute[k];
+    int64_t left = parts->size - (int64_t)k * parts->each;
+    return left < parts->each ? left : parts->each;
 }
 
-static void forward_image(void *context, size_t n)
+static enum lorac_status read_parts(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int64_t size,
+                                    struct parts *parts, struct lorac_error *error)
 {
-    const struct lorac_step *step = context;
-    const struct crop *crop = step->config;
-    size_t in_c = (size_t)crop->in[AXIS_C], out_c = (size_t)crop->out[AXIS_C];
-    const float *x = step->x[0] + n * (size_t)(crop->in[AXIS_H] * crop->in[AXIS_W]) * in_c;
-    float *y = step->y + n * (size_t)(crop->out[AXIS_H] * crop->out[AXIS_W]) * out_c;
-    for (int64_t h = 0; h < crop->out[AXIS_H]; h++)
-        for (int64_t w = 0; w < crop->out[AXIS_W]; w++, y += out_c) {
-            int64_t from_h = source(crop, AXIS_H, h), from_w = source(crop, AXIS_W, w);
-            bool inside = from_h >= 0 && from_w >= 0;
-            const float *pixel = inside ? x + (size_t)(from_h * crop->in[AXIS_W] + from_w) * in_c : NULL;
-            for (size_t c = 0; c < out_c; c++) {
-                int64_t from_c = source(crop, AXIS_C, (int64_t)c);
-                y[c] = inside && from_c >= 0 ? pixel[from_c] : crop->fill;
-            }
-        }
+    *parts = (struct parts){.count = node->n_output, .size = size};
+    size_t given = lorac_node_ints(node, "split", &parts->attribute), wanted = node->n_output;
+    if (given == 0)
+        parts->attribute = NULL;
+    if (!lorac_lowering_absent(node, 1)) {
+        LORAC_TRY(lorac_lowering_constant(lowering, node, 1, &parts->list, error));
+        given = parts->list->count;
+        if (parts->list->floating)
+            return lorac_refuse(node, error, "its sizes are not integers");
+    }
+    bool equal = !parts->list && !parts->attribute;
+    int64_t asked = lorac_node_int(node, "num_outputs", (int64_t)wanted);
+    if (wanted == 0 || (equal ? asked != (int64_t)wanted : given != wanted))
+        return lorac_refuse(node, error, "it has %zu outputs for %lld parts", wanted,
+                            equal ? (long long)asked : (long long)given);
+    parts->each = (size + (int64_t)wanted - 1) / (int64_t)wanted;
+    // Before operator set 18 equal parts are equal.
+    if (equal && size % (int64_t)wanted != 0 && lorac_model_opset(lorac_lowering_program(lowering)->model) < 18)
+        return lorac_refuse(node, error, "%lld elements do not split into %zu equal parts", (long long)size, wanted);
+    return LORAC_OK;
 }
 
-static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
+static bool is_used(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k)
 {
-    lorac_parallel_for(env->pool, forward_image, step, ((const struct crop *)step->config)->N);
+    struct lorac_model *model = lorac_lowering_program(lowering)->model;
+    const struct lorac_use *uses;
+    const char *name = node->output[k];
+    return name[0] && (lorac_model_uses(model, name, &uses) > 0 || lorac_model_is_graph_output(model, name));
 }
 
-static void backward_image(void *context, size_t n)
+static enum lorac_status lower_part(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k, uint32_t x,
+                                    const struct lorac_pick *pick, const struct lorac_view *view,
+                                    struct lorac_error *error)
 {
-    const struct lorac_step *step = context;
-    const struct crop *crop = step->config;
-    size_t in_c = (size_t)crop->in[AXIS_C], out_c = (size_t)crop->out[AXIS_C];
-    size_t in_count = (size_t)(crop->in[AXIS_H] * crop->in[AXIS_W]) * in_c;
-    float *dx = step->dx[0] + n * in_count;
-    const float *dy = step->dy + n * (size_t)(crop->out[AXIS_H] * crop->out[AXIS_W]) * out_c;
-    memset(dx, 0, in_count * sizeof(float));
-    for (int64_t h = 0; h < crop->out[AXIS_H]; h++)
-        for (int64_t w = 0; w < crop->out[AXIS_W]; w++, dy += out_c) {
-            int64_t to_h = source(crop, AXIS_H, h), to_w = source(crop, AXIS_W, w);
-            if (to_h < 0 || to_w < 0)
-                continue;
-            float *pixel = dx + (size_t)(to_h * crop->in[AXIS_W] + to_w) * in_c;
-            for (size_t c = 0; c < out_c; c++) {
-                int64_t to_c = source(crop, AXIS_C, (int64_t)c);
-                if (to_c >= 0)
-                    pixel[to_c] = dy[c];
-            }
-        }
+    struct lorac_step step = lorac_lowering_step(&lorac_kernel_pick, node);
+    LORAC_TRY(lorac_pick_lower(lowering, node, k, &step, x, pick, view, error));
+    return step.kernel ? lorac_lowering_emit(lowering, &step, error) : LORAC_OK;
 }
 
-static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+static enum lorac_status lower_split(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                     struct lorac_step *step, struct lorac_error *error)
 {
-    if (step->dx[0])
-        lorac_parallel_for(env->pool, backward_image, step, ((const struct crop *)step->config)->N);
+    uint32_t x;
+    size_t place = 0;
+    enum lorac_axis axis = LORAC_AXIS_ONE;
+    struct parts parts;
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
+    struct lorac_view view = lorac_lowering_view(lowering, node, 0);
+    LORAC_TRY(lorac_axes_place(node, lorac_node_int(node, "axis", 0), view.rank, &place, error));
+    LORAC_TRY(lorac_axes_memory(node, &view, place, "splits", &axis, error));
+    struct lorac_pick pick = lorac_pick_all(&lorac_lowering_program(lowering)->values[x]);
+    int64_t size = pick.axes[axis].in, begin = 0;
+    LORAC_TRY(read_parts(lowering, node, size, &parts, error));
+    for (size_t k = 0; k < parts.count; k++) {
+        int64_t each = part_size(&parts, k);
+        if (each < 0 || each > size - begin || (k + 1 == parts.count && begin + each != size))
+            return lorac_refuse(node, error, "its parts do not add up to %lld elements", (long long)size);
+        pick.axes[axis].first = begin;
+        pick.axes[axis].out = each;
+        if (is_used(lowering, node, k))
+            LORAC_TRY(lower_part(lowering, node, k, x, &pick, &view, error));
+        begin += each;
+    }
+    step->kernel = NULL; // each part has its own
+    return LORAC_OK;
 }
 
-const struct lorac_kernel lorac_kernel_pad = {
-    .op_type = "Pad", .lower = lower_pad, .forward = forward, .backward = backward};
-const struct lorac_kernel lorac_kernel_slice = {
-    .op_type = "Slice", .lower = lower_slice, .forward = forward, .backward = backward};
+const struct lorac_kernel lorac_kernel_pad = {.op_type = "Pad", .lower = lower_pad};
+const struct lorac_kernel lorac_kernel_slice = {.op_type = "Slice", .lower = lower_slice};
+const struct lorac_kernel lorac_kernel_split = {.op_type = "Split", .lower = lower_split};

@@ -1,7 +1,9 @@
-// Gemm and MatMul of activations [N, K] with a constant weight.
+// Gemm of activations [N, K] and MatMul of activations [N, ..., K] with a constant matrix. Every place but the last
+// dimension is a row.
 //
 // y = alpha * x @ W + beta * bias. Parameters: 0 the weight, [outputs, inputs] or (transposed) [inputs, outputs]; 1 the
-// bias. alpha and beta go into the packed weights; they are 1 in nearly every model.
+// bias, of one value for each output or for all. alpha and beta go into the packed weights; they are 1 in nearly every
+// model.
 #include "kernel_list.h"
 
 #include "conv_algorithm.h"
@@ -22,10 +24,9 @@ struct state {
 };
 
 static enum lorac_status lower_product(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                       struct lorac_step *step, const struct gemm *wanted, struct lorac_error *error)
+                                       struct lorac_step *step, const struct gemm *wanted, uint32_t x,
+                                       const struct lorac_view *view, struct lorac_error *error)
 {
-    uint32_t x;
-    LORAC_TRY(lorac_lowering_matrix_input(lowering, node, 0, &x, error));
     LORAC_TRY(lorac_lowering_param(lowering, node, 1, &step->params[0], error));
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     const struct lorac_param *weight = lorac_step_param(lorac_lowering_program(lowering), step, 0);
@@ -36,14 +37,14 @@ static enum lorac_status lower_product(struct lorac_lowering *lowering, const On
     if (!gemm)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     *gemm = *wanted;
-    gemm->rows = value.n;
+    gemm->rows = value.n * value.h * value.w;
     gemm->inputs = (size_t)weight->dims[gemm->transposed ? 0 : 1];
     gemm->outputs = (size_t)weight->dims[gemm->transposed ? 1 : 0];
     if (gemm->inputs != value.c)
         return lorac_refuse(node, error, "its weight takes %zu inputs, the activation has %zu", gemm->inputs, value.c);
     step->param_count = 2;
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, value.n, 1, 1, gemm->outputs, &lorac_view_matrix, error);
+    return lorac_lowering_output(lowering, node, step, value.n, value.h, value.w, gemm->outputs, view, error);
 }
 
 static enum lorac_status lower_gemm(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
@@ -54,25 +55,64 @@ static enum lorac_status lower_gemm(struct lorac_lowering *lowering, const Onnx_
     struct gemm gemm = {.transposed = lorac_node_int(node, "transB", 0) == 0,
                         .alpha = lorac_node_float(node, "alpha", 1.0f),
                         .beta = lorac_node_float(node, "beta", 1.0f)};
-    LORAC_TRY(lower_product(lowering, node, step, &gemm, error));
+    uint32_t x;
+    LORAC_TRY(lorac_lowering_matrix_input(lowering, node, 0, &x, error));
+    LORAC_TRY(lower_product(lowering, node, step, &gemm, x, &lorac_view_matrix, error));
     if (lorac_lowering_absent(node, 2))
         return LORAC_OK;
     LORAC_TRY(lorac_lowering_param(lowering, node, 2, &step->params[1], error));
     const struct lorac_param *bias = lorac_step_param(lorac_lowering_program(lowering), step, 1);
     size_t outputs = ((const struct gemm *)step->config)->outputs;
     bool row = bias->count == outputs && (bias->rank == 1 || (bias->rank == 2 && bias->dims[0] == 1));
-    if (!row)
+    if (!row && !(bias->count == 1 && bias->rank <= 2))
         return lorac_refuse(node, error,
-                            "its bias has rank %zu and %zu elements; one value per output (%zu) is supported",
+                            "its bias has rank %zu and %zu elements; one value per output (%zu), or one for all, is "
+                            "supported",
                             bias->rank, bias->count, outputs);
     return LORAC_OK;
+}
+
+// Input 0 with its last dimension as channels, the others in their order.
+static enum lorac_status rows_input(struct lorac_lowering *lowering, const Onnx__NodeProto *node, uint32_t *x,
+                                    struct lorac_view *view, struct lorac_error *error)
+{
+    static const enum lorac_axis names[] = {LORAC_AXIS_H, LORAC_AXIS_W};
+    LORAC_TRY(lorac_lowering_input(lowering, node, 0, x, error));
+    *view = lorac_lowering_view(lowering, node, 0);
+    const struct lorac_value value = lorac_lowering_program(lowering)->values[*x];
+    size_t last = view->rank - 1, used = 0;
+    if (view->rank < 2 || view->axes[last] == LORAC_AXIS_N)
+        return lorac_refuse(node, error, "input 0 ('%s') is %s; the batch before the last dimension is supported",
+                            lorac_node_input(node, 0), lorac_view_format(view, &value).text);
+    if (view->axes[last] == LORAC_AXIS_C)
+        return LORAC_OK;
+    // Three axes at most are larger than 1, and the last dimension takes one name even where it is 1.
+    for (size_t i = 0; i < last; i++)
+        if (view->axes[i] != LORAC_AXIS_N) {
+            bool large = lorac_view_size(&value, view->axes[i]) != 1;
+            if (large && used == 2)
+                return lorac_refuse(node, error, "input 0 ('%s') is %s; two dimensions larger than 1 between the "
+                                    "batch and the last are supported", lorac_node_input(node, 0),
+                                    lorac_view_format(view, &value).text);
+            view->axes[i] = large ? names[used++] : LORAC_AXIS_ONE;
+        }
+    view->axes[last] = LORAC_AXIS_C;
+    return lorac_lowering_input_as(lowering, node, 0, view, x, error);
 }
 
 static enum lorac_status lower_mat_mul(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                        struct lorac_step *step, struct lorac_error *error)
 {
     struct gemm gemm = {.transposed = true, .alpha = 1.0f, .beta = 1.0f};
-    return lower_product(lowering, node, step, &gemm, error);
+    uint32_t x;
+    struct lorac_view view;
+    if (lorac_lowering_is_constant(lowering, lorac_node_input(node, 0)))
+        return lorac_refuse(node, error,
+                            "it multiplies a constant ('%s') with an activation; activation times constant is "
+                            "supported: transpose both operands and the result, or use Gemm with transB = 1",
+                            lorac_node_input(node, 0));
+    LORAC_TRY(rows_input(lowering, node, &x, &view, error));
+    return lower_product(lowering, node, step, &gemm, x, &view, error);
 }
 
 static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
@@ -107,10 +147,20 @@ static size_t multiply_adds(const struct lorac_program *program, const struct lo
     return gemm->rows * gemm->inputs * gemm->outputs;
 }
 
+// The bias as a row of [outputs] times beta, at [to] where it has to be made.
+static const float *bias_row(const struct gemm *gemm, const struct lorac_param *bias, float *to)
+{
+    if (!bias || (bias->count == gemm->outputs && gemm->beta == 1.0f))
+        return bias ? bias->data : NULL;
+    for (size_t i = 0; i < gemm->outputs; i++)
+        to[i] = bias->data[bias->count == 1 ? 0 : i] * gemm->beta;
+    return to;
+}
+
 // [from] times [factor] at [to], or [from] itself where the factor is 1.
 static const float *scaled(const float *from, size_t count, float factor, float *to)
 {
-    if (!from || factor == 1.0f)
+    if (factor == 1.0f)
         return from;
     for (size_t i = 0; i < count; i++)
         to[i] = from[i] * factor;
@@ -125,7 +175,7 @@ static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_ker
     const struct lorac_param *bias = lorac_step_param(env->program, step, 1);
     float *workspace = env->workspace;
     const float *weight = scaled(lorac_step_param(env->program, step, 0)->data, count, gemm->alpha, workspace);
-    const float *row = scaled(bias ? bias->data : NULL, gemm->outputs, gemm->beta, workspace + count);
+    const float *row = bias_row(gemm, bias, workspace + count);
     lorac_xnn_destroy(state->forward);
     state->forward = NULL;
     LORAC_TRY(lorac_xnn_fully_connected(gemm->rows, gemm->inputs, gemm->outputs, weight, gemm->transposed, row,
@@ -192,7 +242,7 @@ static void weight_backward(struct lorac_step *step, const struct lorac_kernel_e
     lorac_parallel_ranges(env->pool, weight_rows, &job, job.m, 48);
 }
 
-static void bias_backward(struct lorac_step *step, const struct lorac_kernel_env *env, float *gradient)
+static void bias_backward(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_param *bias)
 {
     const struct gemm *gemm = step->config;
     size_t columns = lorac_column_workspace(gemm->rows, gemm->outputs);
@@ -201,7 +251,7 @@ static void bias_backward(struct lorac_step *step, const struct lorac_kernel_env
         sum[i] = 0.0f;
     lorac_bias_gradient(step->dy, gemm->rows, gemm->outputs, sum, env->workspace, env);
     for (size_t i = 0; i < gemm->outputs; i++)
-        gradient[i] += gemm->beta * sum[i];
+        bias->gradient[bias->count == 1 ? 0 : i] += gemm->beta * sum[i];
 }
 
 static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
@@ -211,7 +261,7 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
     if (weight->trainable)
         weight_backward(step, env, weight->gradient);
     if (bias && bias->trainable)
-        bias_backward(step, env, bias->gradient);
+        bias_backward(step, env, bias);
     if (step->dx[0])
         lorac_xnn_run(((struct state *)step->state)->gradient, env->pool);
 }

@@ -7,6 +7,9 @@
 #define LORAC_KERNEL_LIST(X)                                                                                           \
     X(lorac_kernel_conv)                                                                                               \
     X(lorac_kernel_batch_norm)                                                                                         \
+    X(lorac_kernel_instance_normalization)                                                                             \
+    X(lorac_kernel_group_normalization)                                                                                \
+    X(lorac_kernel_layer_normalization)                                                                                \
     X(lorac_kernel_relu)                                                                                               \
     X(lorac_kernel_clip)                                                                                               \
     X(lorac_kernel_add)                                                                                                \
@@ -41,19 +44,35 @@
     X(lorac_kernel_max_pool)                                                                                           \
     X(lorac_kernel_average_pool)                                                                                       \
     X(lorac_kernel_global_average_pool)                                                                                \
+    X(lorac_kernel_global_max_pool)                                                                                    \
     X(lorac_kernel_reduce_mean)                                                                                        \
+    X(lorac_kernel_reduce_sum)                                                                                         \
+    X(lorac_kernel_reduce_max)                                                                                         \
+    X(lorac_kernel_reduce_min)                                                                                         \
+    X(lorac_kernel_reduce_l2)                                                                                          \
+    X(lorac_kernel_reduce_sum_square)                                                                                  \
     X(lorac_kernel_flatten)                                                                                            \
     X(lorac_kernel_reshape)                                                                                            \
     X(lorac_kernel_transpose)                                                                                          \
     X(lorac_kernel_squeeze)                                                                                            \
     X(lorac_kernel_unsqueeze)                                                                                          \
     X(lorac_kernel_cast)                                                                                               \
+    X(lorac_kernel_cast_like)                                                                                          \
     X(lorac_kernel_identity)                                                                                           \
     X(lorac_kernel_dropout)                                                                                            \
     X(lorac_kernel_gemm)                                                                                               \
     X(lorac_kernel_mat_mul)                                                                                            \
     X(lorac_kernel_pad)                                                                                                \
     X(lorac_kernel_slice)                                                                                              \
+    X(lorac_kernel_split)                                                                                              \
+    X(lorac_kernel_gather)                                                                                             \
+    X(lorac_kernel_concat)                                                                                             \
+    X(lorac_kernel_expand)                                                                                             \
+    X(lorac_kernel_tile)                                                                                               \
+    X(lorac_kernel_depth_to_space)                                                                                     \
+    X(lorac_kernel_space_to_depth)                                                                                     \
+    X(lorac_kernel_resize)                                                                                             \
+    X(lorac_kernel_upsample)                                                                                           \
     X(lorac_kernel_softmax)                                                                                            \
     X(lorac_kernel_log_softmax)
 

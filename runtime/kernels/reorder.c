@@ -8,8 +8,7 @@
 #include <stdlib.h>
 
 struct config {
-    struct lorac_view from, to;
-    struct lorac_value x, y;
+    struct lorac_reorder_walk from, to;
     size_t N, count; // elements of one image
 };
 
@@ -42,57 +41,61 @@ static struct lorac_value value_of(const struct lorac_view *view, const int64_t 
     return value;
 }
 
+// The dimensions of a view behind the batch.
+static struct lorac_reorder_walk walk_of(const struct lorac_view *view, const struct lorac_value *value)
+{
+    struct lorac_reorder_walk walk = {0};
+    for (size_t i = 0; i < view->rank; i++) {
+        enum lorac_axis axis = view->axes[i];
+        if (axis == LORAC_AXIS_N)
+            continue;
+        walk.dims[walk.rank] = (int64_t)lorac_view_size(value, axis);
+        walk.strides[walk.rank++] = axis == LORAC_AXIS_H   ? value->w * value->c
+                                    : axis == LORAC_AXIS_W ? value->c
+                                    : axis == LORAC_AXIS_C ? 1
+                                                           : 0;
+    }
+    return walk;
+}
+
+enum lorac_status lorac_reorder_lower_walks(struct lorac_lowering *lowering, struct lorac_step *step, uint32_t x,
+                                            const struct lorac_reorder_walk *from, const struct lorac_reorder_walk *to,
+                                            struct lorac_error *error)
+{
+    const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
+    struct config *config = lorac_lowering_config(lowering, step, sizeof(*config));
+    if (!config)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    *config = (struct config){.from = *from, .to = *to, .N = value.n, .count = value.h * value.w * value.c};
+    if (config->count > UINT32_MAX)
+        return lorac_refuse(step->node, error, "an image of %zu elements is too large to be moved", config->count);
+    return lorac_lowering_set_inputs(lowering, step, &x, 1, error);
+}
+
 enum lorac_status lorac_reorder_lower(struct lorac_lowering *lowering, struct lorac_step *step,
                                       struct lorac_reorder *reorder, const int64_t *dims, struct lorac_error *error)
 {
     reorder->sizes = value_of(&reorder->to, dims);
-    const struct lorac_value x = lorac_lowering_program(lowering)->values[reorder->x];
-    struct config *config = lorac_lowering_config(lowering, step, sizeof(*config));
-    if (!config)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
-    *config = (struct config){
-        .from = reorder->from, .to = reorder->to, .x = x, .y = reorder->sizes, .N = x.n, .count = x.h * x.w * x.c};
-    if (config->count > UINT32_MAX)
-        return lorac_refuse(step->node, error, "an image of %zu elements is too large to be moved", config->count);
-    return lorac_lowering_set_inputs(lowering, step, &reorder->x, 1, error);
+    struct lorac_reorder_walk from = walk_of(&reorder->from, &lorac_lowering_program(lowering)->values[reorder->x]);
+    struct lorac_reorder_walk to = walk_of(&reorder->to, &reorder->sizes);
+    return lorac_reorder_lower_walks(lowering, step, reorder->x, &from, &to, error);
 }
 
-// The stride in the memory of one image [H, W, C] of each dimension of the view.
-static void strides_of(const struct lorac_view *view, const struct lorac_value *value, size_t *strides)
-{
-    for (size_t i = 0; i < view->rank; i++)
-        strides[i] = view->axes[i] == LORAC_AXIS_H   ? value->w * value->c
-                     : view->axes[i] == LORAC_AXIS_W ? value->c
-                     : view->axes[i] == LORAC_AXIS_C ? 1
-                                                     : 0;
-}
-
-// A counter over the dims of a view behind the batch, in the graph's order, which knows its place in memory.
-struct walker {
-    size_t rank, at;
-    const enum lorac_axis *axes;
-    int64_t dims[LORAC_VIEW_MAX_RANK], index[LORAC_VIEW_MAX_RANK];
-    size_t strides[LORAC_VIEW_MAX_RANK];
+struct place {
+    const struct lorac_reorder_walk *walk;
+    size_t at;
+    int64_t index[LORAC_VIEW_MAX_RANK];
 };
 
-static struct walker start(const struct lorac_view *view, const struct lorac_value *value)
+static void advance(struct place *place)
 {
-    struct walker walker = {.rank = view->rank, .axes = view->axes};
-    lorac_view_dims(view, value, walker.dims);
-    strides_of(view, value, walker.strides);
-    return walker;
-}
-
-static void advance(struct walker *walker)
-{
-    for (size_t i = walker->rank; i-- > 0;) {
-        if (walker->axes[i] == LORAC_AXIS_N)
-            continue;
-        walker->at += walker->strides[i];
-        if (++walker->index[i] < walker->dims[i])
+    const struct lorac_reorder_walk *walk = place->walk;
+    for (size_t i = walk->rank; i-- > 0;) {
+        place->at += walk->strides[i];
+        if (++place->index[i] < walk->dims[i])
             return;
-        walker->at -= walker->strides[i] * (size_t)walker->dims[i];
-        walker->index[i] = 0;
+        place->at -= walk->strides[i] * (size_t)walk->dims[i];
+        place->index[i] = 0;
     }
 }
 
@@ -106,7 +109,7 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
         !lorac_size_add(bytes, sizeof(*state), &bytes) || !(state = malloc(bytes)))
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for node '%s'", step->name);
     state->count = config->count;
-    struct walker from = start(&config->from, &config->x), to = start(&config->to, &config->y);
+    struct place from = {.walk = &config->from}, to = {.walk = &config->to};
     for (size_t i = 0; i < config->count; i++) {
         state->source[to.at] = (uint32_t)from.at;
         advance(&from);
@@ -160,7 +163,7 @@ static size_t packed_bytes(const struct lorac_program *program, const struct lor
 }
 
 const struct lorac_kernel lorac_kernel_reorder = {
-    .op_type = "Transpose", // also Reshape, Flatten, and before nodes that read an image laid out otherwise
+    .op_type = "Transpose", // also Reshape, Flatten, DepthToSpace, and before nodes that read an image otherwise
     .create = create,
     .forward = forward,
     .backward = backward,

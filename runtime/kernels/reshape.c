@@ -1,7 +1,8 @@
-// Operators that change how a value is seen: Identity, Cast, Dropout (off), Transpose, Squeeze, Unsqueeze, Flatten,
-// Reshape. Where the elements stay in the same places of memory, no step is made.
+// Operators that change how a value is seen: Identity, Cast, CastLike, Dropout (off), Transpose, Squeeze, Unsqueeze,
+// Flatten, Reshape. Where the elements stay in the same places of memory, no step is made.
 #include "kernel_list.h"
 
+#include "axes.h"
 #include "proto/constant.h"
 #include "proto/tensor.h"
 #include "reorder.h"
@@ -34,6 +35,20 @@ static enum lorac_status lower_cast(struct lorac_lowering *lowering, const Onnx_
     if (to <= 0 || to > INT32_MAX || !lorac_constant_type_is_floating((int32_t)to))
         return lorac_refuse(node, error, "it makes %s of an activation; floating types are supported",
                             lorac_tensor_type_name(to > 0 && to <= INT32_MAX ? (int32_t)to : 0));
+    return lower_identity(lowering, node, step, error);
+}
+
+// The type of its second input; of an activation it is floating.
+static enum lorac_status lower_cast_like(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+                                         struct lorac_step *step, struct lorac_error *error)
+{
+    if (!lorac_lowering_is_activation(lowering, lorac_node_input(node, 1))) {
+        const struct lorac_constant *like;
+        LORAC_TRY(lorac_lowering_constant(lowering, node, 1, &like, error));
+        if (!like->floating)
+            return lorac_refuse(node, error, "it makes %s of an activation; floating types are supported",
+                                lorac_tensor_type_name(like->data_type));
+    }
     return lower_identity(lowering, node, step, error);
 }
 
@@ -72,32 +87,7 @@ static enum lorac_status lower_transpose(struct lorac_lowering *lowering, const 
     return see_as(lowering, node, step, &seen, error);
 }
 
-// The axes of Squeeze and Unsqueeze: an attribute before operator set 13, an input since.
-static enum lorac_status read_axes(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                   struct lorac_int_list *axes, struct lorac_error *error)
-{
-    const struct lorac_constant *constant = NULL;
-    if (!lorac_lowering_absent(node, 1))
-        LORAC_TRY(lorac_lowering_constant(lowering, node, 1, &constant, error));
-    if (!lorac_int_list_read(node, "axes", constant, axes))
-        return lorac_refuse(node, error, "it names %zu axes; at most %d are supported", axes->count,
-                            LORAC_CONSTANT_MAX_RANK);
-    return LORAC_OK;
-}
-
-// Flags the axes among [rank] dimensions.
-static enum lorac_status mark_axes(const Onnx__NodeProto *node, const struct lorac_int_list *axes, size_t rank,
-                                   bool *marked, struct lorac_error *error)
-{
-    for (size_t i = 0; i < axes->count; i++) {
-        int64_t axis = axes->values[i] + (axes->values[i] < 0 ? (int64_t)rank : 0);
-        if (axis < 0 || axis >= (int64_t)rank || marked[axis])
-            return lorac_refuse(node, error, "axis %lld is outside rank %zu, or named twice",
-                                (long long)axes->values[i], rank);
-        marked[axis] = true;
-    }
-    return LORAC_OK;
-}
+// The axes of Squeeze and Unsqueeze are an attribute before operator set 13, an input since.
 
 static enum lorac_status lower_squeeze(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                        struct lorac_step *step, struct lorac_error *error)
@@ -106,9 +96,9 @@ static enum lorac_status lower_squeeze(struct lorac_lowering *lowering, const On
     struct lorac_int_list axes;
     bool marked[LORAC_VIEW_MAX_RANK] = {false};
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
-    LORAC_TRY(read_axes(lowering, node, &axes, error));
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 1, "axes", &axes, error));
     struct lorac_view view = lorac_lowering_view(lowering, node, 0), seen = {0};
-    LORAC_TRY(mark_axes(node, &axes, view.rank, marked, error));
+    LORAC_TRY(lorac_axes_mark(node, &axes, view.rank, marked, error));
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     for (size_t i = 0; i < view.rank; i++) {
         size_t size = lorac_view_size(&value, view.axes[i]);
@@ -128,12 +118,12 @@ static enum lorac_status lower_unsqueeze(struct lorac_lowering *lowering, const 
 {
     struct lorac_int_list axes;
     bool marked[LORAC_VIEW_MAX_RANK] = {false};
-    LORAC_TRY(read_axes(lowering, node, &axes, error));
+    LORAC_TRY(lorac_axes_read_list(lowering, node, 1, "axes", &axes, error));
     struct lorac_view view = lorac_lowering_view(lowering, node, 0), seen = {.rank = view.rank + axes.count};
     if (seen.rank > LORAC_VIEW_MAX_RANK)
         return lorac_refuse(node, error, "its output has rank %zu; at most %d is supported", seen.rank,
                             LORAC_VIEW_MAX_RANK);
-    LORAC_TRY(mark_axes(node, &axes, seen.rank, marked, error));
+    LORAC_TRY(lorac_axes_mark(node, &axes, seen.rank, marked, error));
     for (size_t i = 0, from = 0; i < seen.rank; i++)
         seen.axes[i] = marked[i] ? LORAC_AXIS_ONE : view.axes[from++];
     return see_as(lowering, node, step, &seen, error);
@@ -211,23 +201,16 @@ static enum lorac_status lower_flatten(struct lorac_lowering *lowering, const On
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
     struct lorac_view view = lorac_lowering_view(lowering, node, 0);
     LORAC_TRY(check_batch_first(node, &view, error));
-    int64_t rank = (int64_t)view.rank, axis = lorac_node_int(node, "axis", 1);
-    axis += axis < 0 ? rank : 0;
-    if (axis != 1)
-        return lorac_refuse(node, error, "axis %lld is not supported; axis 1, a row per image, is",
-                            (long long)lorac_node_int(node, "axis", 1));
     const struct lorac_value *value = &lorac_lowering_program(lowering)->values[x];
+    int64_t given = lorac_node_int(node, "axis", 1), axis = given + (given < 0 ? (int64_t)view.rank : 0);
+    bool row = axis >= 1 && axis <= (int64_t)view.rank;
+    for (int64_t i = 1; row && i < axis; i++)
+        row = lorac_view_size(value, view.axes[i]) == 1;
+    if (!row)
+        return lorac_refuse(node, error, "axis %lld of %s does not give a row per image; axis 1 does",
+                            (long long)given, lorac_view_format(&view, value).text);
     const int64_t dims[2] = {(int64_t)value->n, (int64_t)(value->h * value->w * value->c)};
     return reshape_to(lowering, node, step, x, dims, 2, error);
-}
-
-// The target's first number is the batch at export: exporters that trace write it down. It stands for the batch of
-// today where the file says so: the model's input declares it, or leaves its batch free and a single image was traced.
-static bool is_traced_batch(struct lorac_lowering *lowering, const Onnx__NodeProto *node, int64_t first)
-{
-    int64_t declared = lorac_lowering_declared_batch(lowering);
-    bool literal = lorac_model_constant(lorac_lowering_program(lowering)->model, lorac_node_input(node, 1)) != NULL;
-    return literal && first == (declared > 0 ? declared : 1);
 }
 
 static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
@@ -248,8 +231,7 @@ static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const On
     for (size_t i = 0; i < shape->count; i++)
         target[i] = lorac_constant_int(shape, i);
     int64_t first = target[0];
-    if (is_traced_batch(lowering, node, first))
-        target[0] = (int64_t)value.n;
+    target[0] = lorac_lowering_batch_now(lowering, node, 1, first);
     if (!lorac_reshape_dims(from, rank, target, shape->count, lorac_node_int(node, "allowzero", 0) != 0, dims))
         return lorac_refuse(node, error, "its shape, which begins with %lld, does not fit %s", (long long)first,
                             seen.text);
@@ -263,6 +245,7 @@ static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const On
 
 const struct lorac_kernel lorac_kernel_identity = {.op_type = "Identity", .lower = lower_identity};
 const struct lorac_kernel lorac_kernel_cast = {.op_type = "Cast", .lower = lower_cast};
+const struct lorac_kernel lorac_kernel_cast_like = {.op_type = "CastLike", .lower = lower_cast_like};
 const struct lorac_kernel lorac_kernel_dropout = {.op_type = "Dropout", .lower = lower_dropout};
 const struct lorac_kernel lorac_kernel_transpose = {.op_type = "Transpose", .lower = lower_transpose};
 const struct lorac_kernel lorac_kernel_squeeze = {.op_type = "Squeeze", .lower = lower_squeeze};

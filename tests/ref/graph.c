@@ -262,7 +262,7 @@ static Onnx__NodeProto *add_node(struct builder *builder, const char *op_type, c
     node->name = lorac_arena_strdup(builder->arena, name);
     node->op_type = lorac_arena_strdup(builder->arena, op_type);
     node->input = make(builder, MAX_ITEMS, sizeof *node->input);
-    node->output = make(builder, 1, sizeof *node->output);
+    node->output = make(builder, MAX_ITEMS, sizeof *node->output);
     node->attribute = make(builder, MAX_ITEMS, sizeof *node->attribute);
     for (size_t i = 0; i < input_count; i++)
         node->input[node->n_input++] = lorac_arena_strdup(builder->arena, inputs[i]);
@@ -384,8 +384,13 @@ static const char *add_adapter(struct builder *builder, const char *conv, const 
 
 static const char *statement(struct builder *builder)
 {
-    const char *output = word(builder), *inputs[MAX_ITEMS];
-    size_t count = 0;
+    const char *output = word(builder), *inputs[MAX_ITEMS], *more[MAX_ITEMS];
+    size_t count = 0, more_count = 0;
+    while (take(builder, ',')) {
+        if (more_count + 1 == MAX_ITEMS)
+            fail(builder, "too many outputs");
+        more[more_count++] = take(builder, '-') ? "" : word(builder);
+    }
     expect(builder, '=');
     const char *op_type = word(builder);
     expect(builder, '(');
@@ -396,6 +401,8 @@ static const char *statement(struct builder *builder)
         take(builder, ',');
     }
     Onnx__NodeProto *node = add_node(builder, op_type, join(builder, "n_", output), output, count, inputs);
+    for (size_t i = 0; i < more_count; i++)
+        node->output[node->n_output++] = lorac_arena_strdup(builder->arena, more[i]);
     while (!take(builder, ';') && *builder->at != '\0') {
         const char *name = word(builder);
         expect(builder, '=');

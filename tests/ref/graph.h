@@ -3,7 +3,8 @@
 //     "a=Conv(x, lead[3,3,1,1]*=); y=MaxPool(a) kernel_shape=[3,3] strides=[2,2] ceil_mode=1"
 //
 // A statement is `value=Op(inputs) attributes`, statements are separated by `;`. The graph's input is the float image
-// x, its output the last statement's value; a node is named n_ and its value. An input is
+// x, its output the last statement's (first) value; a node is named n_ and its value. `p,-,q=Split(a)` has three
+// outputs, the second without a name. An input is
 //     name          a value (or a constant declared before)
 //     -             absent
 //     name[2,3]     a float initialiser with random values in -1 .. 1, of these dims; followed by any of

@@ -1,4 +1,4 @@
-#include "ref/ref.h"
+#include "interpret.h"
 
 #include "proto/tensor.h"
 
@@ -78,47 +78,6 @@ void ref_run_free(struct ref_run *run)
 
 // ---- one function for each group of operators: from a node's inputs and attributes to the plain loops
 
-struct call {
-    struct ref_run *run;
-    const Onnx__NodeProto *node;
-    const struct ref_tensor *x; // input 0
-    int64_t opset;
-};
-
-static const struct ref_tensor *input(const struct call *call, size_t i)
-{
-    const char *name = lorac_node_input(call->node, i);
-    if (*name == '\0')
-        return NULL;
-    const struct ref_tensor *value = ref_run_value(call->run, name);
-    ref_require(value != NULL, "a value is used before it is made");
-    return value;
-}
-
-static int64_t whole(double value)
-{
-    return value >= 9e18 ? INT64_MAX : value <= -9e18 ? INT64_MIN : (int64_t)value;
-}
-
-// Integers from input [i], or where that is absent from the attribute [name]; *values NULL where neither is there.
-static size_t integers(const struct call *call, size_t i, const char *name, int64_t buffer[16],
-                       const int64_t **values)
-{
-    const struct ref_tensor *x = input(call, i);
-    if (x == NULL) {
-        size_t count = lorac_node_ints(call->node, name, values);
-        if (count == 0)
-            *values = NULL;
-        return count;
-    }
-    size_t count = ref_count(x);
-    ref_require(count <= 16, "too many integers");
-    for (size_t k = 0; k < count; k++)
-        buffer[k] = whole(x->data[k]);
-    *values = buffer;
-    return count;
-}
-
 static void read_ints(const struct call *call, const char *name, int64_t *out, size_t count)
 {
     const int64_t *values;
@@ -154,19 +113,6 @@ static struct ref_tensor run_pool(const struct call *call)
     if (lorac_node_is(call->node, "MaxPool"))
         return ref_max_pool(call->x, &window);
     return ref_average_pool(call->x, &window, lorac_node_int(call->node, "count_include_pad", 0) != 0);
-}
-
-static struct ref_tensor run_global_average_pool(const struct call *call)
-{
-    return ref_global_average_pool(call->x);
-}
-
-static struct ref_tensor run_reduce_mean(const struct call *call)
-{
-    int64_t buffer[16];
-    const int64_t *axes;
-    size_t count = integers(call, 1, "axes", buffer, &axes);
-    return ref_reduce_mean(call->x, axes, count, lorac_node_int(call->node, "keepdims", 1) != 0);
 }
 
 static struct ref_tensor run_batch_norm(const struct call *call)
@@ -258,64 +204,6 @@ static struct ref_tensor run_copy(const struct call *call)
     return ref_copy(call->x);
 }
 
-static struct ref_tensor run_flatten(const struct call *call)
-{
-    return ref_flatten(call->x, lorac_node_int(call->node, "axis", 1));
-}
-
-static struct ref_tensor run_reshape(const struct call *call)
-{
-    int64_t buffer[16];
-    const int64_t *shape;
-    size_t rank = integers(call, 1, "shape", buffer, &shape);
-    return ref_reshape(call->x, shape, rank, lorac_node_int(call->node, "allowzero", 0) != 0);
-}
-
-static struct ref_tensor run_transpose(const struct call *call)
-{
-    const int64_t *perm;
-    return ref_transpose(call->x, lorac_node_ints(call->node, "perm", &perm) > 0 ? perm : NULL);
-}
-
-// Squeeze and Unsqueeze: the same elements under other dims.
-static struct ref_tensor run_squeeze(const struct call *call)
-{
-    int64_t buffer[16], dims[REF_MAX_RANK];
-    const int64_t *axes;
-    size_t count = integers(call, 1, "axes", buffer, &axes), rank = 0, from = 0;
-    bool adds = lorac_node_is(call->node, "Unsqueeze"), chosen[2 * REF_MAX_RANK] = {false};
-    size_t all = call->x->rank + (adds ? count : 0);
-    for (size_t i = 0; i < count; i++)
-        chosen[axes[i] < 0 ? axes[i] + (int64_t)all : axes[i]] = true;
-    for (size_t i = 0; i < all; i++)
-        if (adds)
-            dims[rank++] = chosen[i] ? 1 : call->x->dims[from++];
-        else if (!chosen[i] && (count > 0 || call->x->dims[i] != 1))
-            dims[rank++] = call->x->dims[i];
-    return ref_reshape(call->x, dims, rank, false);
-}
-
-static struct ref_tensor run_pad(const struct call *call)
-{
-    int64_t buffer[16];
-    const int64_t *pads;
-    size_t count = integers(call, 1, "pads", buffer, &pads);
-    ref_require(count == 2 * call->x->rank, "pads do not fit the rank");
-    const struct ref_tensor *value = input(call, 2);
-    return ref_pad(call->x, pads, value ? value->data[0] : (double)lorac_node_float(call->node, "value", 0));
-}
-
-static struct ref_tensor run_slice(const struct call *call)
-{
-    int64_t starts[16], ends[16], axes[16], steps[16];
-    struct ref_slice slice;
-    slice.count = integers(call, 1, "starts", starts, &slice.starts);
-    integers(call, 2, "ends", ends, &slice.ends);
-    integers(call, 3, "axes", axes, &slice.axes);
-    integers(call, 4, "", steps, &slice.steps);
-    return ref_slice(call->x, &slice);
-}
-
 static struct ref_tensor run_gemm(const struct call *call)
 {
     struct ref_gemm options = {lorac_node_int(call->node, "transA", 0) != 0,
@@ -330,52 +218,80 @@ static struct ref_tensor run_matmul(const struct call *call)
     return ref_matmul(call->x, input(call, 1));
 }
 
-static const struct {
-    const char *op_type;
-    struct ref_tensor (*run)(const struct call *call);
-} operators[] = {
-    {"Conv", run_conv},           {"BatchNormalization", run_batch_norm},
-    {"Relu", run_relu},           {"Clip", run_clip},
-    {"Add", run_binary},          {"Sub", run_binary},
-    {"Mul", run_binary},          {"Div", run_binary},
-    {"Sum", run_binary},          {"MaxPool", run_pool},
-    {"AveragePool", run_pool},    {"GlobalAveragePool", run_global_average_pool},
-    {"ReduceMean", run_reduce_mean}, {"Flatten", run_flatten},
-    {"Reshape", run_reshape},     {"Gemm", run_gemm},
-    {"MatMul", run_matmul},       {"Identity", run_copy},
-    {"Dropout", run_copy},        {"Pad", run_pad},
-    {"Slice", run_slice},         {"Softmax", run_softmax},
-    {"LogSoftmax", run_softmax},  {"Transpose", run_transpose},
-    {"Squeeze", run_squeeze},     {"Unsqueeze", run_squeeze},
-    {"Cast", run_copy},           {"Pow", run_binary},
-    {"PRelu", run_binary},        {"Min", run_binary},
-    {"Max", run_binary},          {"Sigmoid", run_unary},
-    {"HardSigmoid", run_unary},   {"HardSwish", run_unary},
-    {"Swish", run_unary},         {"LeakyRelu", run_unary},
-    {"ThresholdedRelu", run_unary}, {"Elu", run_unary},
-    {"Selu", run_unary},          {"Celu", run_unary},
-    {"Gelu", run_unary},          {"Mish", run_unary},
-    {"Softplus", run_unary},      {"Erf", run_unary},
-    {"Tanh", run_unary},          {"Exp", run_unary},
-    {"Log", run_unary},           {"Sqrt", run_unary},
-    {"Reciprocal", run_unary},    {"Neg", run_unary},
+static const struct ref_operator operators[] = {
+    {"Conv", run_conv},
+    {"BatchNormalization", run_batch_norm},
+    {"Relu", run_relu},
+    {"Clip", run_clip},
+    {"Add", run_binary},
+    {"Sub", run_binary},
+    {"Mul", run_binary},
+    {"Div", run_binary},
+    {"Sum", run_binary},
+    {"MaxPool", run_pool},
+    {"AveragePool", run_pool},
+    {"Gemm", run_gemm},
+    {"MatMul", run_matmul},
+    {"Identity", run_copy},
+    {"Dropout", run_copy},
+    {"Softmax", run_softmax},
+    {"LogSoftmax", run_softmax},
+    {"Cast", run_copy},
+    {"Pow", run_binary},
+    {"PRelu", run_binary},
+    {"Min", run_binary},
+    {"Max", run_binary},
+    {"Sigmoid", run_unary},
+    {"HardSigmoid", run_unary},
+    {"HardSwish", run_unary},
+    {"Swish", run_unary},
+    {"LeakyRelu", run_unary},
+    {"ThresholdedRelu", run_unary},
+    {"Elu", run_unary},
+    {"Selu", run_unary},
+    {"Celu", run_unary},
+    {"Gelu", run_unary},
+    {"Mish", run_unary},
+    {"Softplus", run_unary},
+    {"Erf", run_unary},
+    {"Tanh", run_unary},
+    {"Exp", run_unary},
+    {"Log", run_unary},
+    {"Sqrt", run_unary},
+    {"Reciprocal", run_unary},
+    {"Neg", run_unary},
     {"Abs", run_unary},
 };
+
+static const struct ref_operator *find_operator(const Onnx__NodeProto *node)
+{
+    const struct {
+        const struct ref_operator *operators;
+        size_t count;
+    } groups[] = {{operators, sizeof operators / sizeof operators[0]},
+                  {ref_shape_operators, ref_shape_operator_count},
+                  {ref_reduce_operators, ref_reduce_operator_count}};
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        for (size_t k = 0; k < groups[i].count; k++)
+            if (lorac_node_is(node, groups[i].operators[k].op_type))
+                return &groups[i].operators[k];
+    return NULL;
+}
 
 const struct ref_tensor *ref_run_forward(struct ref_run *run)
 {
     const Onnx__GraphProto *graph = run->model->proto->graph;
-    struct call call = {.run = run, .opset = lorac_model_opset(run->model)};
+    struct call call = {.run = run, .model = run->model, .opset = lorac_model_opset(run->model)};
     for (size_t i = 0; i < graph->n_node; i++) {
-        size_t k = 0, count = sizeof operators / sizeof operators[0];
         call.node = graph->node[i];
         if (lorac_node_is(call.node, "Constant"))
             continue;
         call.x = input(&call, 0);
-        while (k < count && !lorac_node_is(call.node, operators[k].op_type))
-            k++;
-        ref_require(k < count && call.x != NULL, "an operator that the oracle does not know");
-        ref_run_set(run, call.node->output[0], operators[k].run(&call));
+        const struct ref_operator *found = find_operator(call.node);
+        ref_require(found != NULL && call.x != NULL, "an operator that the oracle does not know");
+        for (call.output = 0; call.output < call.node->n_output; call.output++)
+            if (call.node->output[call.output][0] != '\0')
+                ref_run_set(run, call.node->output[call.output], found->run(&call));
     }
     return ref_run_value(run, graph->output[0]->name);
 }

@@ -65,3 +65,16 @@ struct ref_tensor ref_softmax(const struct ref_tensor *x, int64_t axis, bool tog
         softmax_row(y.data + i / stride * stride * count + i % stride, count, stride, logarithm);
     return y;
 }
+
+void ref_standardize(double *rows, size_t count, size_t length, double epsilon)
+{
+    for (size_t r = 0; r < count; r++) {
+        double *row = rows + r * length, mean = 0, variance = 0;
+        for (size_t i = 0; i < length; i++)
+            mean += row[i] / (double)length;
+        for (size_t i = 0; i < length; i++)
+            variance += (row[i] - mean) * (row[i] - mean) / (double)length;
+        for (size_t i = 0; i < length; i++)
+            row[i] = (row[i] - mean) / sqrt(variance + epsilon);
+    }
+}

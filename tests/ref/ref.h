@@ -50,9 +50,12 @@ struct ref_tensor ref_conv(const struct ref_tensor *x, const struct ref_tensor *
 struct ref_tensor ref_max_pool(const struct ref_tensor *x, const struct ref_window *window);
 struct ref_tensor ref_average_pool(const struct ref_tensor *x, const struct ref_window *window,
                                    bool count_include_pad);
-struct ref_tensor ref_global_average_pool(const struct ref_tensor *x);
-// Mean over the [axes] (negative ones count from the end), kept as 1 or dropped.
-struct ref_tensor ref_reduce_mean(const struct ref_tensor *x, const int64_t *axes, size_t axis_count, bool keep);
+
+// ---- reduce.c
+enum ref_reduce_kind { REF_MEAN, REF_TOTAL, REF_MAXIMUM, REF_MINIMUM, REF_NORM, REF_SQUARES };
+// Over the [axes] (negative ones count from the end), kept as 1 or dropped.
+struct ref_tensor ref_reduce(const struct ref_tensor *x, enum ref_reduce_kind kind, const int64_t *axes,
+                             size_t axis_count, bool keep);
 
 // ---- norm.c
 struct ref_batch_norm {
@@ -62,6 +65,8 @@ struct ref_batch_norm {
 struct ref_tensor ref_batch_norm(const struct ref_tensor *x, const struct ref_batch_norm *parameters);
 // Mean and population variance of each channel over N, H and W, [C] each.
 void ref_batch_statistics(const struct ref_tensor *x, struct ref_tensor *mean, struct ref_tensor *variance);
+// Each row of [length] elements: (x - mean) / sqrt(population variance + epsilon), in place.
+void ref_standardize(double *rows, size_t count, size_t length, double epsilon);
 // Opset 13 and later: over one axis. Before: over all axes from [axis] on together.
 struct ref_tensor ref_softmax(const struct ref_tensor *x, int64_t axis, bool together, bool logarithm);
 
@@ -95,7 +100,20 @@ struct ref_slice {
     const int64_t *steps; // NULL: all 1
 };
 struct ref_tensor ref_slice(const struct ref_tensor *x, const struct ref_slice *slice);
+// x[..., indices[k], ...] on one axis; negative indices count from the end.
+struct ref_tensor ref_take(const struct ref_tensor *x, size_t axis, const int64_t *indices, size_t count);
+// Pads by what is there: mode 'e'dge, 'r'eflect or 'w'rap.
+struct ref_tensor ref_pad_by(const struct ref_tensor *x, const int64_t *pads, char mode);
+struct ref_tensor ref_concat(const struct ref_tensor *a, const struct ref_tensor *b, size_t axis);
 struct ref_tensor ref_transpose(const struct ref_tensor *x, const int64_t *permutation); // NULL: reversed
+
+// ---- resize.c: one axis to [out] elements; the words are those of the operator's attributes ("outward": before 11)
+struct ref_resize {
+    bool linear;
+    const char *transform, *nearest;
+};
+struct ref_tensor ref_resize(const struct ref_tensor *x, size_t axis, int64_t out, double scale,
+                             const struct ref_resize *rule);
 
 // ---- matmul.c
 struct ref_gemm {

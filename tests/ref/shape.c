@@ -117,3 +117,60 @@ struct ref_tensor ref_transpose(const struct ref_tensor *x, const int64_t *permu
     }
     return y;
 }
+
+struct ref_tensor ref_take(const struct ref_tensor *x, size_t axis, const int64_t *indices, size_t count)
+{
+    int64_t dims[REF_MAX_RANK] = {0}, size = x->dims[axis];
+    size_t inner = 1, outer = 1;
+    for (size_t i = 0; i < x->rank; i++) {
+        dims[i] = i == axis ? (int64_t)count : x->dims[i];
+        outer *= i < axis ? (size_t)x->dims[i] : 1;
+        inner *= i > axis ? (size_t)x->dims[i] : 1;
+    }
+    struct ref_tensor y = ref_make(x->rank, dims);
+    for (size_t o = 0; o < outer; o++)
+        for (size_t k = 0; k < count; k++) {
+            size_t from = (size_t)(indices[k] < 0 ? indices[k] + size : indices[k]);
+            for (size_t i = 0; i < inner; i++)
+                y.data[(o * count + k) * inner + i] = x->data[(o * (size_t)size + from) * inner + i];
+        }
+    return y;
+}
+
+struct ref_tensor ref_pad_by(const struct ref_tensor *x, const int64_t *pads, char mode)
+{
+    struct ref_tensor y = ref_copy(x);
+    for (size_t axis = 0; axis < x->rank; axis++) {
+        int64_t indices[64], size = x->dims[axis], count = 0;
+        for (int64_t i = -pads[axis]; i < size + pads[axis + x->rank]; i++) {
+            int64_t at = i;
+            while (at < 0 || at >= size)
+                at = mode == 'e'   ? clamp(at, 0, size - 1)
+                     : mode == 'w' ? at + (at < 0 ? size : -size)
+                                   : (at < 0 ? -at : 2 * (size - 1) - at);
+            ref_require(count < 64, "too long an axis to pad");
+            indices[count++] = at;
+        }
+        struct ref_tensor next = ref_take(&y, axis, indices, (size_t)count);
+        ref_free(&y);
+        y = next;
+    }
+    return y;
+}
+
+struct ref_tensor ref_concat(const struct ref_tensor *a, const struct ref_tensor *b, size_t axis)
+{
+    int64_t dims[REF_MAX_RANK] = {0};
+    size_t outer = 1;
+    for (size_t i = 0; i < a->rank; i++) {
+        dims[i] = a->dims[i] + (i == axis ? b->dims[i] : 0);
+        ref_require(i == axis || a->dims[i] == b->dims[i], "shapes do not join");
+        outer *= i < axis ? (size_t)a->dims[i] : 1;
+    }
+    struct ref_tensor y = ref_make(a->rank, dims);
+    size_t in_a = ref_count(a) / outer, in_b = ref_count(b) / outer;
+    for (size_t o = 0; o < outer; o++)
+        for (size_t i = 0; i < in_a + in_b; i++)
+            y.data[o * (in_a + in_b) + i] = i < in_a ? a->data[o * in_a + i] : b->data[o * in_b + i - in_a];
+    return y;
+}

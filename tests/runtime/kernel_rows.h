@@ -12,6 +12,7 @@ enum {
     ROW_BN_TRAIN = 1, // lorac.bn is train
     ROW_USES_X = 2,   // x is read by more than the leading convolution: its gradient is not looked at
     ROW_TIES = 4,     // x has few different values: where they tie, the gradient goes to the first element
+    ROW_LEFT_OUT = 8, // the loss takes what goes into a Softmax, though that is not the last node
 };
 
 struct kernel_row {
@@ -502,7 +503,6 @@ static const struct refusal_row refusal_rows[] = {
     {{2, 3, 5, 7}, "MaxPool(a) kernel_shape=[6,2]", 0, 0, "node 'n_y' (MaxPool)"},
     {{2, 3, 5, 7}, "AveragePool(a) kernel_shape=[2,2] pads=[0,0,2,2]", 0, 0, "node 'n_y' (AveragePool)"},
     {{2, 3, 5, 7}, "AveragePool(a) kernel_shape=[2,2] strides=[0,0]", 0, 0, "node 'n_y' (AveragePool)"},
-    {{2, 3, 5, 7}, "ReduceMean(a) axes=[1]", 0, 0, "node 'n_y' (ReduceMean)"},
     {{2, 3, 5, 7}, "ReduceMean(a)", 0, 0, "node 'n_y' (ReduceMean)"},
     {{2, 3, 5, 7}, "ReduceMean(a, axes{0,2,3})", 18, 0, "node 'n_y' (ReduceMean)"},
     {{2, 3, 5, 7}, "t=Transpose(a) perm=[1,0,2,3]; y=Conv(t, w[3,2,1,1])", 0, 0, "node 'n_y' (Conv)"},
@@ -527,9 +527,7 @@ static const struct refusal_row refusal_rows[] = {
     {{2, 2, 1, 1}, "f=Flatten(a); y=MatMul(f, f)", 0, 0, "node 'n_y' (MatMul)"},
     {{2, 2, 1, 1}, "f=Flatten(a); y=MatMul(w[2,2], f)", 0, 0, "node 'n_y' (MatMul)"},
     {{2, 2, 1, 1}, "f=Flatten(a); y=MatMul(f, w[3,2])", 0, 0, "node 'n_y' (MatMul)"},
-    {{2, 3, 5, 7}, "MatMul(a, w[7,2])", 0, 0, "node 'n_y' (MatMul)"},
     {{2, 3, 5, 7}, "Dropout(a, r<0.5>, t{1}[])", 13, 0, "node 'n_y' (Dropout)"},
-    {{2, 3, 5, 7}, "Pad(a, p{0,0,1,1,0,0,1,1}) mode=reflect", 0, 0, "node 'n_y' (Pad)"},
     {{2, 3, 5, 7}, "Pad(a, p{1,0,0,0,0,0,0,0})", 0, 0, "node 'n_y' (Pad)"},
     {{2, 3, 5, 7}, "Pad(a, p{0,0,1,1})", 0, 0, "node 'n_y' (Pad)"},
     {{2, 3, 5, 7}, "Pad(a, p{0,0,0,0,0,-3,0,0})", 0, 0, "node 'n_y' (Pad)"},
@@ -540,10 +538,7 @@ static const struct refusal_row refusal_rows[] = {
     {{2, 3, 5, 7}, "Slice(a, s{0}, e{2}, x1{1}, t{0})", 0, 0, "node 'n_y' (Slice)"},
     {{2, 3, 5, 7}, "Slice(a, s{0}, e{2}, x1{4})", 0, 0, "node 'n_y' (Slice)"},
     {{2, 3, 5, 7}, "Slice(a, s{0,1}, e{4,4}, x1{2,2})", 0, 0, "node 'n_y' (Slice)"},
-    {{2, 3, 1, 1}, "f=Flatten(a); s=Softmax(f); y=Gemm(s, w[3,2])", 0, 0, "(Softmax)"},
-    {{2, 3, 1, 1}, "f=Flatten(a); s=LogSoftmax(f); y=Relu(s)", 0, 0, "(LogSoftmax)"},
     {{2, 3, 1, 1}, "f=Flatten(a); y=Softmax(f) axis=0", 0, 0, "node 'n_y' (Softmax)"},
-    {{2, 3, 5, 7}, "Softmax(a) axis=1", 0, 0, "node 'n_y' (Softmax)"},
     {{2, 3, 5, 7}, "Clip(a, a, h<1.0>)", 0, 0, "node 'n_y' (Clip)"},
     {{1, 2, 3, 3}, "Clip(a, low<0.5>, high<-0.5>)", 0, 0, "node 'n_y' (Clip)"},
     {{2, 3, 5, 7}, "Add(a, b[7]*)", 0, 0, "node 'n_y' (Add): a trained constant of 7 elements does not fit 3 channels"},

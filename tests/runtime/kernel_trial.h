@@ -85,6 +85,8 @@ static void begin(struct trial *trial, const struct kernel_row *row)
     }
     const Onnx__GraphProto *graph = trial->graph.model->proto->graph;
     const Onnx__NodeProto *last = graph->node[graph->n_node - 1];
+    for (size_t i = graph->n_node; row->flags & ROW_LEFT_OUT && !strstr(last->op_type, "Softmax");)
+        last = graph->node[--i];
     trial->logits = strstr(last->op_type, "Softmax") ? last->input[0] : last->output[0];
     const struct ref_tensor *logits = ref_run_value(trial->run, trial->logits);
     trial->weights = ref_make(logits->rank, logits->dims);

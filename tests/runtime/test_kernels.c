@@ -7,6 +7,7 @@
 #include "check.h"
 #include "count_allocations.h"
 #include "kernel_compare.h"
+#include "kernel_rows_shape.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/kernels/simd.h"
 #include "runtime/session.h"
@@ -380,6 +381,26 @@ static void run_refusal(const struct refusal_row *row)
     graph_free(&trial.graph);
 }
 
+#define COUNT(rows) (sizeof(rows) / sizeof(rows)[0])
+
+static const struct {
+    const struct kernel_row *rows;
+    size_t count;
+} groups[] = {{kernel_rows, COUNT(kernel_rows)}, {shape_rows, COUNT(shape_rows)}};
+static const struct {
+    const struct refusal_row *rows;
+    size_t count;
+} refusal_groups[] = {{refusal_rows, COUNT(refusal_rows)}, {shape_refusals, COUNT(shape_refusals)}};
+
+static size_t count_rows_with(const char *call)
+{
+    size_t found = 0;
+    for (size_t g = 0; g < COUNT(groups); g++)
+        for (size_t i = 0; i < groups[g].count; i++)
+            found += strstr(groups[g].rows[i].text, call) != NULL;
+    return found;
+}
+
 // Every kernel must have a row, so that a new one cannot be forgotten.
 static void check_all_have_rows(void)
 {
@@ -387,11 +408,8 @@ static void check_all_have_rows(void)
     const struct lorac_kernel *const *kernels = lorac_kernel_all(&count);
     for (size_t i = 0; i < count; i++) {
         char call[64];
-        size_t rows = 0;
         snprintf(call, sizeof call, "%s(", kernels[i]->op_type);
-        for (size_t k = 0; k < sizeof kernel_rows / sizeof kernel_rows[0]; k++)
-            rows += strstr(kernel_rows[k].text, call) != NULL;
-        CHECKF(rows > 0, "no row for %s", kernels[i]->op_type);
+        CHECKF(count_rows_with(call) > 0, "no row for %s", kernels[i]->op_type);
         CHECK(lorac_kernel_find(kernels[i]->op_type) == kernels[i]);
     }
     CHECK(lorac_kernel_find("NoSuchOperator") == NULL);
@@ -435,17 +453,20 @@ int main(int argc, char **argv)
     find_variants(variants);
     chosen_simd = variants[0];
     const char *only = folder == NULL && argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < sizeof kernel_rows / sizeof kernel_rows[0]; i++) {
-        if (folder != NULL)
-            dump_row(folder, i, &kernel_rows[i]);
-        else if (strstr(kernel_rows[i].text, only) != NULL)
-            run_row(&kernel_rows[i]);
-    }
+    size_t number = 0;
+    for (size_t g = 0; g < COUNT(groups); g++)
+        for (size_t i = 0; i < groups[g].count; i++, number++) {
+            if (folder != NULL)
+                dump_row(folder, number, &groups[g].rows[i]);
+            else if (strstr(groups[g].rows[i].text, only) != NULL)
+                run_row(&groups[g].rows[i]);
+        }
     if (folder != NULL)
         return 0;
-    for (size_t i = 0; i < sizeof refusal_rows / sizeof refusal_rows[0]; i++)
-        if (strstr(refusal_rows[i].text, only) != NULL)
-            run_refusal(&refusal_rows[i]);
+    for (size_t g = 0; g < COUNT(refusal_groups); g++)
+        for (size_t i = 0; i < refusal_groups[g].count; i++)
+            if (strstr(refusal_groups[g].rows[i].text, only) != NULL)
+                run_refusal(&refusal_groups[g].rows[i]);
     check_all_have_rows();
     CHECK(!COUNTS_ALLOCATIONS || allocation_count > 0);
     if (!COUNTS_ALLOCATIONS)
