@@ -47,6 +47,7 @@ struct lorac_conv_row {
     bool adapted;               // gets (or, in an injected model, has) an adapter
     enum lorac_adapter_form form; // of its adapter
     const char *reason;         // why it gets none; NULL where adapted
+    bool left_out;              // it gets none by the method's rule or by an option, and could have one
     const char *fault;          // what in the node contradicts what: inject refuses the model; NULL: nothing
     int64_t R;                  // inner dimension, where adapted
     int64_t adapter_parameters; // R*(C/g)*kw + M*kh*R, where adapted

@@ -193,8 +193,9 @@ static enum lorac_status look_for_fault(struct planner *planner, struct lorac_co
     return give_reason(lorac_match_text(planner->model, "contradicts itself: %s", fault.message), &row->fault, error);
 }
 
-// Why a convolution whose weight could be adapted gets no adapter; NULL where it gets one.
-static const char *refuse_adapter(const struct planner *planner, const struct lorac_conv_row *row, bool trained)
+// Why a convolution whose weight could be adapted gets no adapter by the method's rule or by the options; NULL where
+// nothing says so.
+static const char *leave_out(const struct planner *planner, const struct lorac_conv_row *row, bool trained)
 {
     if (row->last)
         return trained ? "last layer, trained whole" : "last layer";
@@ -202,16 +203,22 @@ static const char *refuse_adapter(const struct planner *planner, const struct lo
         return trained ? "first convolution, trained whole" : "first convolution";
     if (trained)
         return "trained whole";
-    if (row->group > 1 && row->dims[1] == 1)
-        return "depthwise: the adapter would be larger than the layer";
     if (planner->meta.injected)
         return "no adapter was injected";
-    if (shares_name(planner, row->name))
-        return "another node has the same name";
     if (planner->has_layers && regexec(&planner->layers, row->name, 0, NULL, 0) != 0)
         return "not in --layers";
     if (planner->has_exclude && regexec(&planner->exclude, row->name, 0, NULL, 0) == 0)
         return "excluded by --exclude";
+    return NULL;
+}
+
+// Why it cannot have one; NULL where it can.
+static const char *refuse_adapter(const struct planner *planner, const struct lorac_conv_row *row)
+{
+    if (row->group > 1 && row->dims[1] == 1)
+        return "depthwise: the adapter would be larger than the layer";
+    if (shares_name(planner, row->name))
+        return "another node has the same name";
     return NULL;
 }
 
@@ -273,12 +280,13 @@ static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto
         return size_adapter(row, error);
     }
     LORAC_TRY(look_for_fault(planner, row, error));
-    if (row->fault)
-        row->reason = row->fault;
-    else if (weight_reason)
-        row->reason = row->first ? "first convolution" : weight_reason;
-    else
-        row->reason = refuse_adapter(planner, row, is_trained_whole(planner, row));
+    const char *left_out = row->first && weight_reason ? "first convolution"
+                           : weight_reason             ? NULL
+                                                       : leave_out(planner, row, is_trained_whole(planner, row));
+    row->left_out = !row->fault && left_out;
+    row->reason = row->fault ? row->fault : left_out ? left_out : weight_reason;
+    if (!row->reason)
+        row->reason = refuse_adapter(planner, row);
     if (row->reason)
         return LORAC_OK;
     return choose_adapter(planner, row, error);

@@ -28,6 +28,10 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
 enum lorac_status lorac_adapters_apply(struct lorac_model *model, const struct lorac_adapter_settings *settings,
                                        struct lorac_error *error);
 
+// Whether a plain model's BatchNormalization can be trained with batch statistics (--bn train). False in the device
+// build, which injects nothing.
+bool lorac_adapters_can_train_bn(struct lorac_model *model, const struct lorac_adapter_settings *settings);
+
 // Was any of the options given? (False in the device build, which has none.)
 bool lorac_adapters_given(const struct lorac_call *call);
 

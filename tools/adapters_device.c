@@ -46,6 +46,7 @@ static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_
         row->adapter_parameters = site.R * (site.Cg * site.kw + site.M * site.kh); // located: both tensors are there
     } else {
         row->reason = meta->injected ? "no adapter was injected" : "the model is not injected";
+        row->left_out = true;
     }
     row->has_weight = weight.rank == 4;
     row->weight = weight;
@@ -126,4 +127,11 @@ enum lorac_status lorac_adapters_apply(struct lorac_model *model, const struct l
     (void)model;
     (void)settings;
     return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the model is not injected, and this build has no inject");
+}
+
+bool lorac_adapters_can_train_bn(struct lorac_model *model, const struct lorac_adapter_settings *settings)
+{
+    (void)model;
+    (void)settings;
+    return false;
 }

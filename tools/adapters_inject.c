@@ -102,3 +102,15 @@ enum lorac_status lorac_adapters_apply(struct lorac_model *model, const struct l
     lorac_adapters_fill(settings, &options);
     return lorac_pass_inject.run(model, &options, &report, error);
 }
+
+bool lorac_adapters_can_train_bn(struct lorac_model *model, const struct lorac_adapter_settings *settings)
+{
+    struct lorac_inject_options options = lorac_inject_options_default();
+    struct lorac_inject_plan plan;
+    lorac_adapters_fill(settings, &options);
+    options.bn = LORAC_BN_TRAIN;
+    options.train_last = false; // what else is asked for does not matter here
+    options.train_first = false;
+    return lorac_inject_plan(model, &options, &plan, NULL) == LORAC_OK &&
+           lorac_inject_check(model, &options, &plan, NULL) == LORAC_OK;
+}

@@ -6,6 +6,7 @@
 #include "report.h"
 #include "runtime/lower.h"
 #include "signals.h"
+#include "verdict.h"
 
 #include <inttypes.h>
 #include <regex.h>
@@ -79,10 +80,8 @@ static enum lorac_status print_report(const struct lorac_pass_report *report, co
         branches += plan->rows[i].adapted && plan->rows[i].form == LORAC_FORM_BRANCH;
     }
     lorac_adapters_split(plan, &split);
-    printf("adapters on %zu of %zu convolutions", adapted, plan->row_count);
     if (branches > 0)
-        printf(", %zu of them as branches", branches);
-    putchar('\n');
+        printf("%zu of %zu adapters are branches\n", branches, adapted);
     if (adapted < plan->row_count && !settings->adapters.train_all)
         LORAC_TRY(print_skipped(plan, error));
     if (!plan->last_layer)
@@ -140,26 +139,36 @@ static void note_unmatched(const struct lorac_call *call, const struct lorac_inj
         lorac_report_note(call, "note: %s '%s' matches no convolution; see inspect for the names", option, pattern);
 }
 
-// Any ONNX model can be injected, but not every one can be trained here. One whose input size is free is not tried:
-// train is told the size.
-static void note_training(const struct lorac_call *call, struct lorac_model *model)
+// Why the injected model cannot be trained here, in *reason; an empty message where it can. (Any ONNX model can be
+// injected.) One whose input size is free is not tried: train is told the size.
+static void try_training(struct lorac_model *model, struct lorac_error *reason)
 {
     const struct lorac_lower_options options = {.batch = 2, .training = true};
     struct lorac_input_shape input;
     struct lorac_meta meta;
     struct lorac_program *program = NULL;
-    struct lorac_error reason = {0};
-    enum lorac_status status = lorac_input_shape(model, &input, &reason);
+    enum lorac_status status = lorac_input_shape(model, &input, reason);
     if (status == LORAC_OK && (input.height == 0 || input.width == 0))
         return;
     if (status == LORAC_OK)
-        status = lorac_meta_read(model, &meta, &reason);
+        status = lorac_meta_read(model, &meta, reason);
     if (status == LORAC_OK)
-        status = lorac_lower(model, &meta, &options, &program, &reason);
-    if (status != LORAC_OK && status != LORAC_ERROR_MEMORY)
-        lorac_report_note(call, "note: this model cannot be trained yet: %s; lorac-onnx inspect lists all",
-                          reason.message);
+        lorac_lower(model, &meta, &options, &program, reason);
     lorac_program_free(program);
+}
+
+// The verdict comes before anything is written.
+static void print_verdict(const struct lorac_call *call, const struct lorac_inject_plan *plan,
+                          const struct lorac_error *reason)
+{
+    bool fails = reason->status != LORAC_OK && reason->status != LORAC_ERROR_MEMORY;
+    struct lorac_verdict verdict = lorac_verdict_of(plan, fails ? reason->message : NULL);
+    printf("%s\n", verdict.text);
+    if (fails)
+        printf("adapters on %zu of %zu convolutions all the same\n", verdict.adapted, plan->row_count);
+    if (fails)
+        lorac_report_note(call, "note: this model cannot be trained yet: %s; lorac-onnx inspect lists all",
+                          reason->message);
 }
 
 static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_new_job *job,
@@ -170,6 +179,7 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     struct lorac_meta meta;
     struct lorac_inject_plan plan;
     struct lorac_pass_report report;
+    struct lorac_error reason = {0};
     char tool[64];
     snprintf(tool, sizeof tool, "lorac-onnx %s", lorac_version());
     lorac_adapters_fill(&settings->adapters, &options);
@@ -195,13 +205,14 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     note_rank(call, &plan);
     note_unmatched(call, &plan, "--exclude", settings->adapters.exclude);
     note_unmatched(call, &plan, "--branch-layers", settings->adapters.branch_layers);
+    try_training(model, &reason);
+    print_verdict(call, &plan, &reason);
     lorac_signals_hold();
     enum lorac_status saved = lorac_model_save_as(model, settings->output, lorac_write_place(&settings->write), error);
     lorac_signals_release();
     LORAC_TRY(saved);
     lorac_new_job_print(job, &settings->new_job);
     LORAC_TRY(print_report(&report, &plan, settings, error));
-    note_training(call, model);
     return LORAC_OK;
 }
 

@@ -54,8 +54,9 @@ const struct lorac_command lorac_command_inspect = {
     .summary = "what is in a model, and what training it would cost",
     .synopsis = "MODEL.onnx [options]",
     .description =
-        "Prints the convolutions with their adapters (of a plain model: those that inject would add with the\n"
-        "same options), parameters, multiply-adds, the memory of training, and what cannot be run and why.\n",
+        "Prints a verdict (trainable, partly, not), then the convolutions with their adapters (of a plain model:\n"
+        "those that inject would add with the same options), who exported it, parameters, multiply-adds, the\n"
+        "memory of training, and what cannot be run and why.\n",
     .examples = "  lorac-onnx inspect resnet20.onnx\n"
                 "  lorac-onnx inspect resnet20.onnx --batch 64 --json\n",
     .operand_count = 1,

@@ -4,6 +4,7 @@
 
 #include "adapters.h"
 #include "groups.h"
+#include "verdict.h"
 
 struct lorac_inspect_settings {
     struct lorac_adapter_settings adapters;
@@ -42,6 +43,9 @@ struct lorac_inspection {
     size_t batch, step_multiply_adds;
     size_t memory_bytes; // predicted peak of training, all of the process but the images
     char training_reason[LORAC_ERROR_MESSAGE_BYTES];
+
+    struct lorac_verdict verdict;
+    bool can_train_bn; // a plain model: --bn train is possible
 
     size_t refusal_count;
     struct lorac_refusal *refusals; // in the arena of [trained] or of [model]

@@ -196,6 +196,13 @@ enum lorac_status lorac_inspection_make(struct lorac_inspection *inspection, con
         strcpy(inspection->training_reason, found.message);
     if (found.status == LORAC_ERROR_MEMORY)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", found.message);
+    // What cannot be run at all is told before what cannot be trained.
+    const char *reason = !inspection->forward_known    ? inspection->forward_reason
+                         : !inspection->training_known ? inspection->training_reason
+                                                       : NULL;
+    inspection->verdict = lorac_verdict_of(&inspection->plan, reason);
+    inspection->can_train_bn = !inspection->meta.injected && inspection->plan.batch_norm_count > 0 &&
+                               lorac_adapters_can_train_bn(inspection->model, &settings->adapters);
     return LORAC_OK;
 }
 

@@ -87,6 +87,38 @@ static void add_total(struct lorac_table *table, const char *what, const char *t
     lorac_table_cell(table, "%s", text);
 }
 
+static const char *batch_norm_state(const struct lorac_inspection *inspection)
+{
+    if (inspection->meta.injected)
+        return inspection->meta.bn == LORAC_BN_TRAIN ? ", trained with batch statistics" : ", statistics frozen";
+    return inspection->can_train_bn ? ": --bn frozen or --bn train" : ": --bn frozen only";
+}
+
+static const char *given(const char *text)
+{
+    return text && *text ? text : "unknown";
+}
+
+// Who exported it, and which operator sets it uses.
+static void add_origin(struct lorac_table *table, const struct lorac_inspection *inspection)
+{
+    const Onnx__ModelProto *proto = inspection->model->proto;
+    char text[256];
+    size_t used = 0;
+    snprintf(text, sizeof text, "%s %s, IR version %" PRId64, given(proto->producer_name),
+             proto->producer_version ? proto->producer_version : "", proto->ir_version);
+    add_total(table, "exporter", text);
+    for (size_t i = 0; i < proto->n_opset_import && used < sizeof text; i++) {
+        const Onnx__OperatorSetIdProto *set = proto->opset_import[i];
+        int length = snprintf(text + used, sizeof text - used, "%s%s %" PRId64, i ? ", " : "",
+                              set->domain && *set->domain ? set->domain : "ai.onnx", set->version);
+        used += length > 0 ? (size_t)length : 0;
+    }
+    add_total(table, "operator sets", text);
+    if (inspection->model->proto->graph->n_output > 1 && inspection->plan.output)
+        add_total(table, "output that is trained", inspection->plan.output);
+}
+
 static void add_parameters(struct lorac_table *table, const struct lorac_inspection *inspection)
 {
     char text[LORAC_ERROR_MESSAGE_BYTES], split[LORAC_SPLIT_TEXT];
@@ -99,12 +131,9 @@ static void add_parameters(struct lorac_table *table, const struct lorac_inspect
     if (!plan->last_layer)
         add_total(table, "last layer", plan->last_reason ? plan->last_reason : "none found");
     if (plan->batch_norm_count > 0)
-        snprintf(text, sizeof text, "%zu nodes%s", plan->batch_norm_count,
-                 !inspection->meta.injected              ? ""
-                 : inspection->meta.bn == LORAC_BN_TRAIN ? ", trained with batch statistics"
-                                                         : ", statistics frozen");
+        snprintf(text, sizeof text, "%zu nodes%s", plan->batch_norm_count, batch_norm_state(inspection));
     else
-        snprintf(text, sizeof text, "folded (no BatchNormalization nodes)");
+        snprintf(text, sizeof text, "folded (no BatchNormalization nodes): --bn frozen only");
     add_total(table, "BatchNorm", text);
 }
 
@@ -132,13 +161,15 @@ enum lorac_status lorac_inspection_print(const struct lorac_inspection *inspecti
 {
     struct lorac_table table;
     char text[512];
+    printf("%s\n\n", inspection->verdict.text);
     LORAC_TRY(print_convolutions(inspection, error));
     putchar('\n');
     lorac_table_init(&table, 2, "ll", NULL);
+    add_origin(&table, inspection);
     if (inspection->input.name) {
-        snprintf(text, sizeof text, "%s, %zux%zux%zu (channels, height, width; 0: free), %zu classes, opset %" PRId64,
+        snprintf(text, sizeof text, "%s, %zux%zux%zu (channels, height, width; 0: free)%s, %zu classes",
                  inspection->input.name, inspection->input.channels, inspection->input.height, inspection->input.width,
-                 inspection->classes, lorac_model_opset(inspection->model));
+                 inspection->input.channels_last ? ", declared channels last" : "", inspection->classes);
         add_total(&table, "input", text);
     }
     add_total(&table, "state", inspection->meta.injected ? "injected" : "plain");
@@ -203,7 +234,15 @@ static json_t *number_or_null(bool known, size_t value)
 
 static json_t *text_or_null(const char *text)
 {
-    return lorac_json_text(*text ? text : NULL);
+    return lorac_json_text(text && *text ? text : NULL);
+}
+
+// Those that inject can choose; of an injected model the one that was chosen.
+static json_t *bn_modes_json(const struct lorac_inspection *inspection)
+{
+    if (inspection->meta.injected)
+        return json_pack("[s]", inspection->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen");
+    return inspection->can_train_bn ? json_pack("[s, s]", "frozen", "train") : json_pack("[s]", "frozen");
 }
 
 enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *inspection, struct lorac_error *error)
@@ -214,11 +253,17 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
     for (size_t i = 0; i < inspection->refusal_count; i++)
         refusals = append(refusals, refusal_json(&inspection->refusals[i]));
     const struct lorac_input_shape *input = &inspection->input;
+    const Onnx__ModelProto *proto = inspection->model->proto;
     json_t *root = json_pack(
-        "{s:o, s:I, s:{s:o, s:I, s:I, s:I}, s:I, s:b, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
-        lorac_json_text(inspection->path), "opset", (json_int_t)lorac_model_opset(inspection->model), "input", "name",
+        "{s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:{s:o, s:I, s:I, s:I, s:b}, s:I, s:b, s:o, s:I, s:o, s:I, s:I, "
+        "s:o, s:o, s:o, s:o, s:o, s:o}",
+        "verdict", lorac_verdict_word(inspection->verdict.kind), "verdict_text",
+        lorac_json_text(inspection->verdict.text), "model", lorac_json_text(inspection->path), "producer",
+        text_or_null(proto->producer_name), "producer_version", text_or_null(proto->producer_version), "ir_version",
+        (json_int_t)proto->ir_version, "output", lorac_json_text(inspection->plan.output), "bn_modes",
+        bn_modes_json(inspection), "opset", (json_int_t)lorac_model_opset(inspection->model), "input", "name",
         lorac_json_text(input->name), "channels", (json_int_t)input->channels, "height", (json_int_t)input->height,
-        "width", (json_int_t)input->width, "classes", (json_int_t)inspection->classes, "injected",
+        "width", (json_int_t)input->width, "channels_last", (int)input->channels_last, "classes", (json_int_t)inspection->classes, "injected",
         (int)inspection->meta.injected, "convolutions", rows, "parameters", (json_int_t)inspection->plan.parameters,
         "trainable", trainable_json(inspection), "batch_norm_nodes", (json_int_t)inspection->plan.batch_norm_count,
         "batch", (json_int_t)inspection->batch, "multiply_adds_per_image",

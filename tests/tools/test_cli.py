@@ -288,6 +288,29 @@ def test_inspect_notes_unused_options(files):
     assert result.stdout == good("inspect", files / "injected.onnx").stdout
 
 
+def test_inspect_gives_a_verdict_first(files, tmp_path):
+    def verdict(path, *options):
+        text, data = good("inspect", path, *options).stdout, json.loads(good("inspect", path, "--json", *options).stdout)
+        assert text.startswith(data["verdict_text"] + "\n")
+        return data
+    plain = verdict(files / "plain.onnx")
+    assert plain["verdict"] == "trainable" and plain["bn_modes"] == ["frozen", "train"]
+    assert plain["verdict_text"] == "trainable: adapters on 8 of 9 convolutions"
+    assert plain["ir_version"] == onnx.load(files / "plain.onnx").ir_version and plain["output"]
+    assert verdict(files / "folded.onnx")["bn_modes"] == ["frozen"]
+    # What is left out by choice takes nothing away; what cannot have an adapter does.
+    assert verdict(files / "plain.onnx", "--exclude", "layer1")["verdict"] == "trainable"
+    model = onnx.load(files / "plain.onnx")
+    names = [node for node in model.graph.node if node.op_type == "Conv"]
+    names[4].name = names[3].name
+    onnx.save(model, tmp_path / "twins.onnx")
+    twins = verdict(tmp_path / "twins.onnx")
+    assert twins["verdict"] == "partly" and "2 cannot have one" in twins["verdict_text"]
+    assert names[3].name in twins["verdict_text"] and "same name" in twins["verdict_text"]
+    sine = verdict(files / "sine.onnx")
+    assert sine["verdict"] == "not" and "node 'wave' (Sin)" in sine["verdict_text"]
+
+
 def test_inspect_names_what_cannot_run(files):
     text = good("inspect", files / "sine.onnx").stdout
     data = json.loads(good("inspect", files / "sine.onnx", "--json").stdout)
@@ -349,6 +372,7 @@ def test_a_model_that_cannot_be_trained_is_injected_and_merged(files, tmp_path):
             break
     onnx.save(model, tmp_path / "i.onnx")
     result = good("inject", tmp_path / "i.onnx", "-o", tmp_path / "o.onnx")
+    assert result.stdout.startswith("not trainable: node 'wave' (Sin)")
     assert "adapters on 8 of 9 convolutions" in result.stdout
     (line,) = result.stderr.splitlines()
     assert "note: this model cannot be trained yet: node 'wave' (Sin)" in line
