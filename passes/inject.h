@@ -65,6 +65,9 @@ struct lorac_base_tensor {
     const char *copy_reason; // why the node gets a copy of its own: "'x' reads it too"; NULL where it gets none
 };
 
+// Adapters and copies of trained tensors may have so many elements in all (1 GiB).
+#define LORAC_INJECT_MAX_ELEMENTS ((size_t)1 << 28)
+
 struct lorac_inject_plan {
     size_t row_count;
     struct lorac_conv_row *rows;         // in the model's arena
@@ -82,7 +85,7 @@ struct lorac_inject_plan {
     size_t batch_norm_count;
 };
 
-// Errors: ARGUMENT (bad options, bad regex, an output that is not there), MEMORY. Works on plain models; on injected ones rows say what is there.
+// Errors: ARGUMENT (adapters too large, bad options, bad regex, an output that is not there), MEMORY. Works on plain models; on injected ones rows say what is there.
 enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lorac_inject_options *options,
                                     struct lorac_inject_plan *out, struct lorac_error *error);
 

@@ -29,6 +29,7 @@ struct planner {
     const struct lorac_inject_options *options;
     struct lorac_meta meta;
     struct site_of *sites; // by the address of the Conv; meta.adapter_count of them
+    size_t computed; // elements of weights that are computed
     struct lorac_last_layer last;
     const Onnx__NodeProto *first;
     const char **names; // of the plan.row_count convolutions, sorted
@@ -153,6 +154,7 @@ static enum lorac_status describe_weight(struct planner *planner, struct lorac_c
         return out_of_memory(error);
     else if (why.status != LORAC_OK)
         return give_reason(lorac_match_text(model, "weight is not constant: %s", why.message), reason, error);
+    LORAC_TRY(lorac_weight_count_computed(model, &weight, &planner->computed, error));
     if (weight.rank != 4)
         return give_reason(lorac_match_text(model, "weight has rank %zu", weight.rank), reason, error);
     row->has_weight = true;
@@ -427,6 +429,24 @@ static int64_t count_trainable(const struct planner *planner)
     return total;
 }
 
+// A few bytes can stand for a large weight (ConstantOfShape), and one weight for a thousand convolutions.
+static enum lorac_status check_growth(const struct lorac_inject_plan *plan, struct lorac_error *error)
+{
+    size_t total = 0;
+    bool fits = true;
+    for (size_t i = 0; i < plan->row_count; i++)
+        fits = fits && lorac_size_add(total, (size_t)plan->rows[i].adapter_parameters, &total);
+    for (size_t i = 0; i < plan->trained_count; i++)
+        if (plan->trained[i].copy_reason)
+            fits = fits && lorac_size_add(total, (size_t)plan->trained[i].count, &total);
+    if (fits && total <= LORAC_INJECT_MAX_ELEMENTS)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                           "inject would add %zu numbers to the model; at most %zu are supported: choose a smaller "
+                           "rank, or fewer layers",
+                           total, LORAC_INJECT_MAX_ELEMENTS);
+}
+
 // ---- the whole
 
 static enum lorac_status plan_all(struct planner *planner, struct lorac_error *error)
@@ -456,7 +476,7 @@ static enum lorac_status plan_all(struct planner *planner, struct lorac_error *e
         LORAC_TRY(lorac_inject_plan_base(model, options, &planner->last, plan, error));
     plan->parameters = count_parameters(planner);
     plan->trainable_parameters = count_trainable(planner);
-    return LORAC_OK;
+    return planner->meta.injected ? LORAC_OK : check_growth(plan, error);
 }
 
 enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lorac_inject_options *options,

@@ -81,8 +81,13 @@ static enum lorac_status evaluate_node(struct lorac_lowering *lowering, const On
     const struct lorac_constant **inputs = lorac_arena_alloc_array(arena, node->n_input + 1, sizeof(*inputs));
     if (!inputs)
         return out_of_memory(error);
+    // CastLike asks an activation for its type alone, which is float32 here.
+    static const struct lorac_constant float_type = {.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
+                                                     .floating = true};
     for (size_t i = 0; i < node->n_input; i++)
-        if (!lorac_lowering_absent(node, i))
+        if (i == 1 && lorac_node_is(node, "CastLike") && lorac_lowering_is_activation(lowering, node->input[i]))
+            inputs[i] = &float_type;
+        else if (!lorac_lowering_absent(node, i))
             LORAC_TRY(evaluate(lowering, node->input[i], depth + 1, &inputs[i], error));
     const struct lorac_constant_node what = {lowering->model, node, inputs, node->n_input, output};
     return lorac_constant_evaluate(&what, arena, out, error);
@@ -185,6 +190,7 @@ static enum lorac_status make_param(struct lorac_lowering *lowering, const char 
 {
     struct lorac_weight weight;
     LORAC_TRY(describe_param(lowering, name, &weight, &param->computed, error));
+    LORAC_TRY(lorac_weight_count_computed(lowering->model, &weight, &lowering->weight_elements, error));
     if (weight.rank > 4 || !lorac_weight_is_floating(&weight))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "tensor '%s' is %s of rank %zu; a float tensor of rank 4 or less is needed", name,

@@ -64,6 +64,9 @@ enum lorac_status lorac_program_add_param(struct lorac_program *program, const s
 enum lorac_status lorac_program_add_step(struct lorac_program *program, const struct lorac_step *step,
                                          struct lorac_error *error)
 {
+    if (program->step_count == LORAC_MAX_STEPS)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "the model has more than %d nodes that have to be run",
+                               LORAC_MAX_STEPS);
     LORAC_TRY(
         grow(program, &program->steps, program->step_count, &program->step_capacity, sizeof(*program->steps), error));
     program->steps[program->step_count++] = *step;

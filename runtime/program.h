@@ -52,6 +52,9 @@ struct lorac_param {
     float *gradient; // [count], where trainable; kernels add into it
 };
 
+// Real networks have some hundreds. The memory plan looks at pairs of values.
+enum { LORAC_MAX_STEPS = 1 << 14 };
+
 enum { LORAC_STEP_MAX_PARAMS = 6 };
 
 struct lorac_step {
@@ -136,7 +139,7 @@ struct lorac_program {
 // Frees the program; accepts NULL. The memory that a session bound to it is the session's.
 void lorac_program_free(struct lorac_program *program);
 
-// Grow the arrays by one; MEMORY. A new value gets a buffer of its own.
+// Grow the arrays by one; MEMORY, UNSUPPORTED (LORAC_MAX_STEPS). A new value gets a buffer of its own.
 enum lorac_status lorac_program_add_value(struct lorac_program *program, const struct lorac_value *value, uint32_t *id,
                                           struct lorac_error *error);
 enum lorac_status lorac_program_add_buffer(struct lorac_program *program, size_t bytes, uint32_t *id,
