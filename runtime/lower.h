@@ -64,6 +64,8 @@ enum lorac_status lorac_lowering_channel_input(struct lorac_lowering *lowering, 
                                                uint32_t *value, struct lorac_view *view, struct lorac_error *error);
 // True where input [i] is an activation (false: a constant, or unknown).
 bool lorac_lowering_is_activation(struct lorac_lowering *lowering, const char *name);
+// True where something reads the node's output [k]: another node, or the graph's caller.
+bool lorac_lowering_is_read(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k);
 // True where input [i] is absent or "".
 bool lorac_lowering_absent(const Onnx__NodeProto *node, size_t i);
 bool lorac_lowering_is_constant(struct lorac_lowering *lowering, const char *name);

@@ -180,6 +180,14 @@ enum lorac_status lorac_lowering_hidden(struct lorac_lowering *lowering, const O
     return new_value(lowering, node, step, &value, error);
 }
 
+bool lorac_lowering_is_read(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k)
+{
+    const struct lorac_use *uses;
+    const char *name = k < node->n_output ? node->output[k] : "";
+    return name[0] && (lorac_model_uses(lowering->model, name, &uses) > 0 ||
+                       lorac_model_is_graph_output(lowering->model, name));
+}
+
 // ---- steps
 
 struct lorac_step lorac_lowering_step(const struct lorac_kernel *kernel, const Onnx__NodeProto *node)

@@ -186,14 +186,6 @@ static enum lorac_status read_parts(struct lorac_lowering *lowering, const Onnx_
     return LORAC_OK;
 }
 
-static bool is_used(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k)
-{
-    struct lorac_model *model = lorac_lowering_program(lowering)->model;
-    const struct lorac_use *uses;
-    const char *name = node->output[k];
-    return name[0] && (lorac_model_uses(model, name, &uses) > 0 || lorac_model_is_graph_output(model, name));
-}
-
 static enum lorac_status lower_part(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t k, uint32_t x,
                                     const struct lorac_pick *pick, const struct lorac_view *view,
                                     struct lorac_error *error)
@@ -223,7 +215,7 @@ static enum lorac_status lower_split(struct lorac_lowering *lowering, const Onnx
             return lorac_refuse(node, error, "its parts do not add up to %lld elements", (long long)size);
         pick.axes[axis].first = begin;
         pick.axes[axis].out = each;
-        if (is_used(lowering, node, k))
+        if (lorac_lowering_is_read(lowering, node, k))
             LORAC_TRY(lower_part(lowering, node, k, x, &pick, &view, error));
         begin += each;
     }

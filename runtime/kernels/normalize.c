@@ -145,8 +145,9 @@ static enum lorac_status lower_layer(struct lorac_lowering *lowering, const Onnx
     size_t first = 0;
     bool together[LORAC_AXIS_COUNT] = {false};
     for (size_t i = 1; i < node->n_output; i++)
-        if (node->output[i][0])
-            return lorac_refuse(node, error, "its output %zu ('%s') is not supported", i, node->output[i]);
+        if (lorac_lowering_is_read(lowering, node, i))
+            return lorac_refuse(node, error, "something reads its output %zu ('%s'), which is not supported", i,
+                                node->output[i]);
     LORAC_TRY(lorac_lowering_input(lowering, node, 0, &x, error));
     LORAC_TRY(read_params(lowering, node, step, false, error));
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];

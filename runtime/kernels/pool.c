@@ -144,8 +144,8 @@ static void zero_input_gradient(const struct job *job, size_t n)
 static enum lorac_status lower_max(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                    struct lorac_step *step, struct lorac_error *error)
 {
-    if (node->n_output > 1 && node->output[1][0])
-        return lorac_refuse(node, error, "its second output (indices) is not supported");
+    if (lorac_lowering_is_read(lowering, node, 1))
+        return lorac_refuse(node, error, "something reads its second output (indices), which is not supported");
     struct pool *pool;
     LORAC_TRY(lower_pool(lowering, node, step, &pool, error));
     pool->on_xnn = lorac_xnn_can_max_pool(&pool->shape);

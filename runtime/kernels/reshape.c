@@ -55,8 +55,8 @@ static enum lorac_status lower_cast_like(struct lorac_lowering *lowering, const 
 static enum lorac_status lower_dropout(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                        struct lorac_step *step, struct lorac_error *error)
 {
-    if (node->n_output > 1 && node->output[1][0])
-        return lorac_refuse(node, error, "its mask output is not supported");
+    if (lorac_lowering_is_read(lowering, node, 1))
+        return lorac_refuse(node, error, "something reads its mask, which is not supported");
     if (!lorac_lowering_absent(node, 2)) {
         const struct lorac_constant *mode;
         LORAC_TRY(lorac_lowering_constant(lowering, node, 2, &mode, error));

@@ -66,10 +66,11 @@ static size_t run_images(struct graph *graph, size_t first, size_t count, float 
     CHECK_OK(lorac_session_forward(session, false, &error), error);
     const struct lorac_value *output = &program->values[program->output];
     REQUIRE(output->n == count && lorac_value_count(output) <= 64 * count);
-    memcpy(out, lorac_session_output(session), lorac_value_count(output) * sizeof(float));
+    size_t floats = lorac_value_count(output);
+    memcpy(out, lorac_session_output(session), floats * sizeof(float));
     lorac_session_free(session);
     lorac_program_free(program);
-    return lorac_value_count(output) / count;
+    return floats / count;
 }
 
 static void check_traced(const struct traced_row *row)
