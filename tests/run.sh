@@ -2,8 +2,8 @@
 # Sets up and runs all tests on a fresh Debian machine.
 #
 # 1. gcc, warnings as errors: every test (C and Python).
-# 2. clang, warnings as errors, with AddressSanitizer and UndefinedBehaviorSanitizer: every C test, and the tests of the
-#    program's manners.
+# 2. clang, warnings as errors, with AddressSanitizer and UndefinedBehaviorSanitizer: every C test, the tests of the
+#    program's manners, and libFuzzer for 20 seconds.
 # Both are summed up by ctest's own closing lines; the last line of this script counts both together.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,6 +26,7 @@ echo "building with gcc in build/test ..."
 tools/build.sh build/test -DCMAKE_C_COMPILER=gcc -DLORAC_WERROR=ON -DLORAC_TEST_PYTHON="$venv/bin/python"
 echo "building with clang and sanitizers in build/sanitize ..."
 tools/build.sh build/sanitize -DCMAKE_C_COMPILER=clang -DLORAC_WERROR=ON -DLORAC_SANITIZE=ON \
+    -DLORAC_FUZZ=ON \
     -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLORAC_TEST_PYTHON="$venv/bin/python"
 
 failed=0

@@ -4,7 +4,6 @@
 
 #include "proto/model_internal.h"
 #include "proto/tensor.h"
-#include "proto/wire.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -338,7 +337,7 @@ size_t fuzz_mutate_model(struct lorac_rng *rng, uint8_t *bytes, size_t count, si
     if (change.arena)
         model = (Onnx__ModelProto *)lorac_arena_unpack(change.arena, type, bytes, count, &out_of_memory);
     if (model) {
-        for (size_t changes = 1 + below(&change, 3); changes > 0; changes--) {
+        for (size_t changes = 1 + below(&change, 2); changes > 0; changes--) {
             change.graph = model->graph;
             change_once(&change, model);
         }

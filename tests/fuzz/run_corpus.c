@@ -108,7 +108,7 @@ static size_t make_input(const struct run *run, unsigned long at, uint8_t *bytes
     if (at < run->file_count)
         return count;
     bool messages = lorac_rng_below(&rng, 4) > 0;
-    for (uint64_t changes = 1 + lorac_rng_below(&rng, 3); changes > 0; changes--) {
+    for (uint64_t changes = 1 + lorac_rng_below(&rng, 2); changes > 0; changes--) {
         size_t changed = messages ? fuzz_mutate_model(&rng, bytes, count, CAPACITY) : 0;
         if (changed == 0)
             changed = fuzz_mutate_bytes(&rng, bytes, count, CAPACITY);
