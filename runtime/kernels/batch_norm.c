@@ -34,8 +34,7 @@ struct state {
 };
 
 static enum lorac_status check_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                    const struct lorac_step *step, size_t pixels, size_t C,
-                                    struct lorac_error *error)
+                                    const struct lorac_step *step, size_t pixels, size_t C, struct lorac_error *error)
 {
     for (size_t i = 1; i < node->n_output; i++)
         if (node->output[i][0])

@@ -13,8 +13,7 @@ static enum lorac_status read_mode(struct lorac_lowering *lowering, const Onnx__
                                    enum lorac_pick_kind *kind, struct lorac_error *error)
 {
     static const char *const NAMES[] = {"constant", "edge", "reflect", "wrap"};
-    static const enum lorac_pick_kind KINDS[] = {LORAC_PICK_LINE, LORAC_PICK_EDGE, LORAC_PICK_REFLECT,
-                                                 LORAC_PICK_WRAP};
+    static const enum lorac_pick_kind KINDS[] = {LORAC_PICK_LINE, LORAC_PICK_EDGE, LORAC_PICK_REFLECT, LORAC_PICK_WRAP};
     const char *mode = lorac_node_string(lorac_lowering_program(lowering)->model, node, "mode", "constant");
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (strcmp(mode, NAMES[i]) == 0) {

@@ -15,25 +15,29 @@ struct blocks {
 static struct lorac_reorder_walk deep_walk(const struct blocks *b)
 {
     int64_t deep = b->B * b->B * b->C, each = b->columns_first ? 1 : b->C, channel = b->columns_first ? b->B * b->B : 1;
-    return (struct lorac_reorder_walk){5,
-                                       {b->H, b->W, b->B, b->B, b->C},
-                                       {(size_t)(b->W * deep), (size_t)deep, (size_t)(b->B * each), (size_t)each,
-                                        (size_t)channel}};
+    return (struct lorac_reorder_walk){
+        5,
+        {b->H, b->W, b->B, b->B, b->C},
+        {(size_t)(b->W * deep), (size_t)deep, (size_t)(b->B * each), (size_t)each, (size_t)channel}};
 }
 
 static struct lorac_reorder_walk wide_walk(const struct blocks *b)
 {
     int64_t row = b->W * b->B * b->C;
-    return (struct lorac_reorder_walk){5,
-                                       {b->H, b->W, b->B, b->B, b->C},
-                                       {(size_t)(b->B * row), (size_t)(b->B * b->C), (size_t)row, (size_t)b->C, 1}};
+    return (struct lorac_reorder_walk){
+        5, {b->H, b->W, b->B, b->B, b->C}, {(size_t)(b->B * row), (size_t)(b->B * b->C), (size_t)row, (size_t)b->C, 1}};
 }
 
-static enum lorac_status read_size(const Onnx__NodeProto *node, int64_t *size, struct lorac_error *error)
+static enum lorac_status read_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct blocks *b,
+                                   struct lorac_error *error)
 {
-    *size = lorac_node_int(node, "blocksize", 0);
-    if (*size < 1 || *size > 65535)
-        return lorac_refuse(node, error, "its blocksize is %lld; it must be 1 to 65535", (long long)*size);
+    const char *mode = lorac_node_string(lorac_lowering_program(lowering)->model, node, "mode", "DCR");
+    b->B = lorac_node_int(node, "blocksize", 0);
+    b->columns_first = strcmp(mode, "CRD") == 0;
+    if (b->B < 1 || b->B > 65535)
+        return lorac_refuse(node, error, "its blocksize is %lld; it must be 1 to 65535", (long long)b->B);
+    if (!b->columns_first && strcmp(mode, "DCR") != 0)
+        return lorac_refuse(node, error, "mode '%s' is not known; DCR and CRD are", mode);
     return LORAC_OK;
 }
 
@@ -42,13 +46,9 @@ static enum lorac_status lower_to_space(struct lorac_lowering *lowering, const O
 {
     uint32_t x;
     struct blocks b = {0};
-    LORAC_TRY(read_size(node, &b.B, error));
+    LORAC_TRY(read_node(lowering, node, &b, error));
     LORAC_TRY(lorac_lowering_image_input(lowering, node, 0, &x, error));
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
-    const char *mode = lorac_node_string(lorac_lowering_program(lowering)->model, node, "mode", "DCR");
-    b.columns_first = strcmp(mode, "CRD") == 0;
-    if (!b.columns_first && strcmp(mode, "DCR") != 0)
-        return lorac_refuse(node, error, "mode '%s' is not known; DCR and CRD are", mode);
     if (value.c % (size_t)(b.B * b.B) != 0)
         return lorac_refuse(node, error, "%zu channels do not divide into blocks of %lld x %lld", value.c,
                             (long long)b.B, (long long)b.B);
@@ -67,7 +67,7 @@ static enum lorac_status lower_to_depth(struct lorac_lowering *lowering, const O
 {
     uint32_t x;
     struct blocks b = {0};
-    LORAC_TRY(read_size(node, &b.B, error));
+    LORAC_TRY(read_node(lowering, node, &b, error));
     LORAC_TRY(lorac_lowering_image_input(lowering, node, 0, &x, error));
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
     if (value.h % (size_t)b.B != 0 || value.w % (size_t)b.B != 0)

@@ -117,8 +117,10 @@ static enum lorac_status lower_tile(struct lorac_lowering *lowering, const Onnx_
     for (size_t i = 0; i < view.rank; i++) {
         int64_t times = repeats.values[i], size = (int64_t)lorac_view_size(&value, view.axes[i]);
         if (times < 1 || times > LORAC_PICK_MAX_SIZE || size > LORAC_PICK_MAX_SIZE)
-            return lorac_refuse(node, error, "it repeats dimension %zu of %lld elements %lld times; 1 to %d is "
-                                "supported", i, (long long)size, (long long)times, LORAC_PICK_MAX_SIZE);
+            return lorac_refuse(node, error,
+                                "it repeats dimension %zu of %lld elements %lld times; 1 to %d is "
+                                "supported",
+                                i, (long long)size, (long long)times, LORAC_PICK_MAX_SIZE);
         if (times > 1)
             LORAC_TRY(repeat(node, &view, i, size * times, &pick, error));
     }

@@ -91,9 +91,10 @@ static enum lorac_status rows_input(struct lorac_lowering *lowering, const Onnx_
         if (view->axes[i] != LORAC_AXIS_N) {
             bool large = lorac_view_size(&value, view->axes[i]) != 1;
             if (large && used == 2)
-                return lorac_refuse(node, error, "input 0 ('%s') is %s; two dimensions larger than 1 between the "
-                                    "batch and the last are supported", lorac_node_input(node, 0),
-                                    lorac_view_format(view, &value).text);
+                return lorac_refuse(node, error,
+                                    "input 0 ('%s') is %s; two dimensions larger than 1 between the "
+                                    "batch and the last are supported",
+                                    lorac_node_input(node, 0), lorac_view_format(view, &value).text);
             view->axes[i] = large ? names[used++] : LORAC_AXIS_ONE;
         }
     view->axes[last] = LORAC_AXIS_C;

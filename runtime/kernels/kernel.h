@@ -46,8 +46,8 @@ struct lorac_kernel {
     void (*destroy)(struct lorac_step *step);
     // True where dx[i] would be dy itself (Add): differentiate then shares the buffer and calls no backward for it.
     bool passes_gradient;
-    // At the end of a model: true where the loss is computed on what goes into the step, not on its output (Softmax over
-    // the classes). NULL: never.
+    // At the end of a model: true where the loss is computed on what goes into the step, not on its output (Softmax
+    // over the classes). NULL: never.
     bool (*is_left_out)(const struct lorac_step *step);
     // Bytes that create makes beside the plan (packed weights), for predictions; NULL: none.
     size_t (*packed_bytes)(const struct lorac_program *program, const struct lorac_step *step);

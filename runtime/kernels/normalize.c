@@ -303,8 +303,8 @@ static void backward_image(void *context, size_t n)
         for (size_t k = 0; k < map->dims[LORAC_PART_K]; k++) {
             struct pair pair = pair_at(job, n, &run, k);
             double inverse = job->state->inverses[n * map->count + pair.result];
-            dx[run.at + k] = (float)(inverse * (pair.g - sums[pair.result] / each -
-                                                pair.z * products[pair.result] / each));
+            dx[run.at + k] =
+                (float)(inverse * (pair.g - sums[pair.result] / each - pair.z * products[pair.result] / each));
         }
 }
 

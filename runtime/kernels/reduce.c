@@ -94,8 +94,8 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     const struct lorac_reduction *map = &reduce->map;
     struct lorac_xnn *op = NULL;
     if (reduce->on_xnn)
-        LORAC_TRY(lorac_xnn_global_average_pool(map->N, map->each, map->count, step->x[0], step->y, env->pool, &op,
-                                                error));
+        LORAC_TRY(
+            lorac_xnn_global_average_pool(map->N, map->each, map->count, step->x[0], step->y, env->pool, &op, error));
     step->state = op;
     return LORAC_OK;
 }

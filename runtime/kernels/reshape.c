@@ -154,8 +154,8 @@ static bool keeps_order(const struct lorac_view *view, const struct lorac_value 
 // False where more than four are left.
 static bool fresh_view(const int64_t *dims, size_t rank, struct lorac_view *seen)
 {
-    static const enum lorac_axis names[3][3] = {{LORAC_AXIS_C}, {LORAC_AXIS_C, LORAC_AXIS_W},
-                                                {LORAC_AXIS_C, LORAC_AXIS_H, LORAC_AXIS_W}};
+    static const enum lorac_axis names[3][3] = {
+        {LORAC_AXIS_C}, {LORAC_AXIS_C, LORAC_AXIS_W}, {LORAC_AXIS_C, LORAC_AXIS_H, LORAC_AXIS_W}};
     size_t large = 0, at = 0;
     for (size_t i = 1; i < rank; i++)
         large += dims[i] != 1;
@@ -207,8 +207,8 @@ static enum lorac_status lower_flatten(struct lorac_lowering *lowering, const On
     for (int64_t i = 1; row && i < axis; i++)
         row = lorac_view_size(value, view.axes[i]) == 1;
     if (!row)
-        return lorac_refuse(node, error, "axis %lld of %s does not give a row per image; axis 1 does",
-                            (long long)given, lorac_view_format(&view, value).text);
+        return lorac_refuse(node, error, "axis %lld of %s does not give a row per image; axis 1 does", (long long)given,
+                            lorac_view_format(&view, value).text);
     const int64_t dims[2] = {(int64_t)value->n, (int64_t)(value->h * value->w * value->c)};
     return reshape_to(lowering, node, step, x, dims, 2, error);
 }

@@ -88,8 +88,7 @@ static const struct word MODES[] = {{"nearest", 0}, {"linear", 1}, {"bilinear", 
 static enum lorac_status read_word(struct lorac_lowering *lowering, const Onnx__NodeProto *node, const char *attribute,
                                    const struct word *words, int *value, struct lorac_error *error)
 {
-    const char *given =
-        lorac_node_string(lorac_lowering_program(lowering)->model, node, attribute, words[0].name);
+    const char *given = lorac_node_string(lorac_lowering_program(lowering)->model, node, attribute, words[0].name);
     for (size_t i = 0; words[i].name; i++)
         if (strcmp(given, words[i].name) == 0) {
             *value = words[i].value;
@@ -102,16 +101,16 @@ struct resize {
     uint32_t x;
     struct lorac_view view;
     struct lorac_value value;
-    size_t count, places[LORAC_VIEW_MAX_RANK];           // the dimensions that scales or sizes speak of
-    struct lorac_resize_axis axes[LORAC_AXIS_COUNT];     // by axis of memory; in = 0: not resized
+    size_t count, places[LORAC_VIEW_MAX_RANK];       // the dimensions that scales or sizes speak of
+    struct lorac_resize_axis axes[LORAC_AXIS_COUNT]; // by axis of memory; in = 0: not resized
     int transform, nearest, linear;
 };
 
 static enum lorac_status refuse_variants(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                          struct lorac_error *error)
 {
-    const char *policy = lorac_node_string(lorac_lowering_program(lowering)->model, node, "keep_aspect_ratio_policy",
-                                           "stretch");
+    const char *policy =
+        lorac_node_string(lorac_lowering_program(lowering)->model, node, "keep_aspect_ratio_policy", "stretch");
     if (lorac_node_int(node, "antialias", 0) != 0)
         return lorac_refuse(node, error, "antialias = 1 is not supported");
     if (strcmp(policy, "stretch") != 0)
@@ -159,6 +158,14 @@ static enum lorac_status add_axis(const Onnx__NodeProto *node, struct resize *re
     if (out < 1 || out > LORAC_PICK_MAX_SIZE || in > LORAC_PICK_MAX_SIZE)
         return lorac_refuse(node, error, "it resizes a dimension of %lld to %lld; 1 to %d is supported", (long long)in,
                             (long long)out, LORAC_PICK_MAX_SIZE);
+    // Engines differ in whether these count the elements that are there or those that the scale gives.
+    bool counts = resize->transform == LORAC_RESIZE_ALIGN_CORNERS ||
+                  (resize->transform == LORAC_RESIZE_PYTORCH_HALF_PIXEL && out == 1);
+    if (counts && fabs((double)in * scale - (double)out) > 1e-3)
+        return lorac_refuse(node, error,
+                            "it scales %lld elements by %g with align_corners or pytorch_half_pixel, which is not a "
+                            "whole number of elements",
+                            (long long)in, scale);
     resize->axes[axis] =
         (struct lorac_resize_axis){in, out, (float)scale, (enum lorac_resize_transform)resize->transform,
                                    (enum lorac_resize_nearest)resize->nearest};

@@ -87,8 +87,7 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     const struct lorac_reduction *map = &softmax->map;
     struct lorac_xnn *op = NULL;
     if (softmax->on_xnn)
-        LORAC_TRY(
-            lorac_xnn_softmax(map->N * map->count, map->each, step->x[0], step->y, env->pool, &op, error));
+        LORAC_TRY(lorac_xnn_softmax(map->N * map->count, map->each, step->x[0], step->y, env->pool, &op, error));
     step->state = op;
     return LORAC_OK;
 }
@@ -174,8 +173,8 @@ static void backward_image(void *context, size_t n)
         for (size_t k = 0; k < map->dims[LORAC_PART_K]; k++) {
             size_t at = run.at + k;
             double sum = sums[run.result + k * stride];
-            dx[at] = (float)(logarithm ? (double)dy[at] - exp((double)y[at]) * sum
-                                       : (double)y[at] * ((double)dy[at] - sum));
+            dx[at] =
+                (float)(logarithm ? (double)dy[at] - exp((double)y[at]) * sum : (double)y[at] * ((double)dy[at] - sum));
         }
 }
 

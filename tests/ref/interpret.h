@@ -31,7 +31,7 @@ static inline int64_t whole(double value)
 
 // Integers from input [i], or where that is absent from the attribute [name]; *values NULL where neither is there.
 static inline size_t integers(const struct call *call, size_t i, const char *name, int64_t buffer[16],
-                       const int64_t **values)
+                              const int64_t **values)
 {
     const struct ref_tensor *x = input(call, i);
     if (x == NULL) {

@@ -15,7 +15,7 @@ static struct ref_tensor run_reduce(const struct call *call)
     static const struct {
         const char *op_type;
         enum ref_reduce_kind kind;
-    } kinds[] = {{"ReduceMean", REF_MEAN},       {"ReduceSum", REF_TOTAL}, {"ReduceMax", REF_MAXIMUM},
+    } kinds[] = {{"ReduceMean", REF_MEAN},   {"ReduceSum", REF_TOTAL}, {"ReduceMax", REF_MAXIMUM},
                  {"ReduceMin", REF_MINIMUM}, {"ReduceL2", REF_NORM},   {"ReduceSumSquare", REF_SQUARES}};
     int64_t buffer[16];
     const int64_t *axes;

@@ -173,8 +173,7 @@ static struct ref_tensor run_space_to_depth(const struct call *call)
     const int64_t *d = call->x->dims;
     int64_t b = lorac_node_int(call->node, "blocksize", 1);
     return exchange(call->x, (const int64_t[]){d[0], d[1], d[2] / b, b, d[3] / b, b},
-                    (const int64_t[]){0, 3, 5, 1, 2, 4},
-                    (const int64_t[]){d[0], b * b * d[1], d[2] / b, d[3] / b});
+                    (const int64_t[]){0, 3, 5, 1, 2, 4}, (const int64_t[]){d[0], b * b * d[1], d[2] / b, d[3] / b});
 }
 
 // ---- Resize and Upsample
@@ -212,10 +211,9 @@ static struct ref_tensor run_resize(const struct call *call)
     bool old = call->opset < 11 || lorac_node_is(call->node, "Upsample");
     struct ref_resize rule = {
         .linear = strcmp(lorac_node_string(call->model, call->node, "mode", "nearest"), "nearest") != 0,
-        .transform = old ? "asymmetric" : lorac_node_string(call->model, call->node, "coordinate_transformation_mode",
-                                                            "half_pixel"),
-        .nearest =
-            old ? "outward" : lorac_node_string(call->model, call->node, "nearest_mode", "round_prefer_floor")};
+        .transform = old ? "asymmetric"
+                         : lorac_node_string(call->model, call->node, "coordinate_transformation_mode", "half_pixel"),
+        .nearest = old ? "outward" : lorac_node_string(call->model, call->node, "nearest_mode", "round_prefer_floor")};
     for (size_t i = 0; i < y.rank; i++) {
         struct ref_tensor next = ref_resize(&y, i, resized.out[i], resized.scales[i], &rule);
         ref_free(&y);

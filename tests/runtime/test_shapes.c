@@ -101,9 +101,8 @@ static void check_traced(const struct traced_row *row)
 
 static void check_other_output(void)
 {
-    struct graph graph =
-        build_text(LEAD "f=Flatten(a); k=ArgMax(f) axis=1; n=NoSuchOperator(f); y=Gemm(f, w[12,4]*)",
-                   (const int64_t[]){2, CHANNELS, 2, 2});
+    struct graph graph = build_text(LEAD "f=Flatten(a); k=ArgMax(f) axis=1; n=NoSuchOperator(f); y=Gemm(f, w[12,4]*)",
+                                    (const int64_t[]){2, CHANNELS, 2, 2});
     Onnx__GraphProto *proto = graph.model->proto->graph;
     Onnx__ValueInfoProto *outputs[3], **kept = proto->output, others[2];
     outputs[0] = proto->output[0];
