@@ -2,6 +2,7 @@
 
 #include "passes/inject.h"
 #include "passes/merge.h"
+#include "passes/new_job.h"
 #include "proto/rng.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/net.h"
@@ -71,6 +72,31 @@ static struct lorac_model *parse_again(struct packed packed, const char *what)
     PROMISE(model->rewrites_unchanged, "%s: our own file would not be written unchanged", what);
     free(again.bytes);
     return model;
+}
+
+// The look-ups of an edited model, which its index follows step by step, are those of a fresh one.
+static void check_lookups(struct lorac_model *edited, struct lorac_model *fresh)
+{
+    const Onnx__GraphProto *graph = fresh->proto->graph;
+    PROMISE(graph->n_node == edited->proto->graph->n_node, "%zu nodes", graph->n_node);
+    for (size_t i = 0; i < graph->n_node; i++)
+        for (size_t k = 0; k < graph->node[i]->n_output; k++) {
+            const char *name = graph->node[i]->output[k];
+            const struct lorac_use *one, *other;
+            if (!*name)
+                continue;
+            PROMISE(lorac_model_producer(edited, name) == edited->proto->graph->node[i], "producer of '%s'", name);
+            size_t uses = lorac_model_uses(edited, name, &one);
+            PROMISE(uses == lorac_model_uses(fresh, name, &other), "%zu uses of '%s'", uses, name);
+            for (size_t u = 0; u < uses; u++)
+                PROMISE(one[u].input == other[u].input, "use %zu of '%s'", u, name);
+        }
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        const char *name = graph->initializer[i]->name;
+        const struct lorac_use *uses;
+        PROMISE(lorac_model_initializer(edited, name) == edited->proto->graph->initializer[i], "tensor '%s'", name);
+        PROMISE(lorac_model_uses(edited, name, &uses) == lorac_model_uses(fresh, name, &uses), "uses of '%s'", name);
+    }
 }
 
 // ---- the runtime
@@ -243,51 +269,76 @@ static struct lorac_inject_options choose_options(uint64_t hash)
     options.train_first = hash >> 3 & 1;
     options.train_last = (hash >> 4 & 3) != 0;
     options.train_all = (hash >> 6 & 15) == 0;
-    options.bn = (hash >> 10 & 3) == 0 ? LORAC_BN_TRAIN : LORAC_BN_FROZEN;
+    options.bn = (hash >> 10 & 7) == 0 ? LORAC_BN_TRAIN : LORAC_BN_FROZEN;
+    options.form = hash >> 13 & 1 ? LORAC_FORM_BRANCH : LORAC_FORM_WEIGHT;
+    options.branch_layers = (hash >> 14 & 3) == 0 ? "[a-e]$" : NULL; // both forms in one model
     return options;
 }
 
-// The model injected and packed; bytes NULL where inject refuses.
-static struct packed inject(struct packed original, const struct lorac_inject_options *options)
+// What a pass made of the packed model; bytes NULL where it refuses.
+static struct packed run_pass(struct packed from, const struct lorac_pass *pass, const void *options)
 {
     struct lorac_error error = {0};
-    struct lorac_model *model = parse_again(original, "what was packed");
-    struct lorac_inject_plan plan;
+    struct lorac_model *model = parse_again(from, "what was packed");
     struct lorac_pass_report report = {0};
     struct packed out = {0};
-    bool planned = is_ok(lorac_inject_plan(model, options, &plan, &error), &error);
-    bool applies = lorac_pass_inject.applies(model, options);
-    bool done = is_ok(lorac_pass_inject.run(model, options, &report, &error), &error);
-    PROMISE(planned || !done, "injected what could not be planned");
-    PROMISE(applies || !done, "injected where it said that there is nothing to do");
-    if (done)
+    bool applies = pass->applies(model, options);
+    if (is_ok(pass->run(model, options, &report, &error), &error)) {
+        PROMISE(applies || report.changed == 0, "%s changed what it does not apply to", pass->name);
         out = pack(model);
+        struct lorac_model *fresh = parse_again(out, pass->name);
+        check_lookups(model, fresh);
+        lorac_model_free(fresh);
+    }
     lorac_model_free(model);
     return out;
+}
+
+// Whether inject leaves all tensors of the model where they are; merging gives the very file back then.
+static bool copies_nothing(struct packed original, const struct lorac_inject_options *options)
+{
+    struct lorac_model *model = parse_again(original, "what was packed");
+    struct lorac_inject_plan plan;
+    bool none = lorac_inject_plan(model, options, &plan, NULL) == LORAC_OK;
+    for (size_t i = 0; none && i < plan.trained_count; i++)
+        none = !plan.trained[i].copy_reason;
+    lorac_model_free(model);
+    return none;
 }
 
 static struct packed merge(struct packed injected, bool must_succeed)
 {
-    struct lorac_error error = {0};
-    struct lorac_model *model = parse_again(injected, "an injected model");
-    struct lorac_pass_report report = {0};
-    struct packed out = {0};
-    enum lorac_status status = lorac_pass_merge.run(model, NULL, &report, &error);
-    if (must_succeed)
-        must(status, &error, "merge");
-    if (is_ok(status, &error)) {
-        out = pack(model);
-        lorac_model_free(parse_again(out, "a merged model"));
-    }
-    lorac_model_free(model);
+    struct packed out = run_pass(injected, &lorac_pass_merge, NULL);
+    PROMISE(out.bytes || !must_succeed, "merge refused what was just injected");
     return out;
+}
+
+// Runs two models that must compute the same.
+static void compare_runs(struct packed one, struct packed other)
+{
+    struct outputs before = predict(one), after = predict(other);
+    compare(before, after);
+    free(before.values);
+    free(after.values);
+}
+
+// Training, and merging what was trained.
+static bool drive_training(struct packed injected)
+{
+    struct packed trained = train(injected), plain = {0};
+    bool done = trained.bytes != NULL;
+    if (done)
+        plain = merge(trained, false); // numbers that training made may be too large
+    free(trained.bytes);
+    free(plain.bytes);
+    return done;
 }
 
 // Inject, run, train, merge, with one set of options. [runs]: the original can be run here.
 static enum fuzz_stage drive_inject(struct packed original, bool runs, const struct lorac_inject_options *options)
 {
     struct lorac_error error = {0};
-    struct packed injected = inject(original, options);
+    struct packed injected = run_pass(original, &lorac_pass_inject, options);
     if (!injected.bytes)
         return FUZZ_READ;
     enum fuzz_stage stage = FUZZ_INJECTED;
@@ -302,28 +353,45 @@ static enum fuzz_stage drive_inject(struct packed original, bool runs, const str
     trains = lower(model, &meta, true, &trains) && trains;
     lorac_model_free(model);
 
+    struct packed merged = merge(injected, true);
+    PROMISE(same_bytes(merged, original) || !copies_nothing(original, options),
+            "merging what was just injected gives %zu bytes for %zu", merged.count, original.count);
     if (runs && small) {
-        struct outputs before = predict(original), after = predict(injected);
-        compare(before, after);
-        free(before.values);
-        free(after.values);
+        compare_runs(original, injected);
+        compare_runs(original, merged);
         stage = FUZZ_RUN;
     }
-    struct packed merged = merge(injected, true);
-    PROMISE(same_bytes(merged, original), "merging what was just injected gives %zu bytes for %zu", merged.count,
-            original.count);
-    if (trains) {
-        struct packed trained = train(injected), plain = {0};
-        if (trained.bytes) {
-            stage = FUZZ_TRAINED;
-            plain = merge(trained, false);
-        }
-        free(trained.bytes);
-        free(plain.bytes);
-    }
+    if (trains && drive_training(injected))
+        stage = FUZZ_TRAINED;
     free(merged.bytes);
     free(injected.bytes);
     return stage;
+}
+
+// A new job first, for some: the model that goes on is the changed one, where it could be changed.
+static struct packed change_job(struct packed original, uint64_t hash)
+{
+    const struct lorac_replace_head_options head = {.classes = (int64_t)(2 + (hash >> 18 & 3))};
+    const struct lorac_small_image_stem_options stem = {.replace = true};
+    const struct lorac_set_input_size_options size = {.height = 7, .width = 9, .channels_last = hash >> 18 & 1};
+    struct packed changed = {0};
+    switch (hash >> 20 & 15) {
+    case 0:
+        changed = run_pass(original, &lorac_pass_replace_head, &head);
+        break;
+    case 1:
+        changed = run_pass(original, &lorac_pass_small_image_stem, &stem);
+        break;
+    case 2:
+        changed = run_pass(original, &lorac_pass_set_input_size, &size);
+        break;
+    default:
+        break;
+    }
+    if (!changed.bytes)
+        return original;
+    free(original.bytes);
+    return changed;
 }
 
 // ---- the whole
@@ -349,6 +417,29 @@ static enum fuzz_stage drive_injected(struct packed original, struct lorac_model
     return stage;
 }
 
+// A plain model: injected with options of its own, else with the default ones, else only run.
+static enum fuzz_stage drive_plain(struct packed original, uint64_t hash)
+{
+    struct lorac_error error = {0};
+    struct lorac_model *model = parse_again(original, "what was packed");
+    struct lorac_meta meta;
+    bool small = false, runs = false;
+    if (is_ok(lorac_meta_read(model, &meta, &error), &error)) {
+        inspect(model, &meta);
+        runs = lower(model, &meta, false, &small) && small;
+    }
+    lorac_model_free(model);
+    struct lorac_inject_options options = choose_options(hash), defaults = lorac_inject_options_default();
+    enum fuzz_stage stage = drive_inject(original, runs, &options);
+    if (stage == FUZZ_READ)
+        stage = drive_inject(original, runs, &defaults);
+    if (stage == FUZZ_READ && runs) {
+        struct outputs outputs = predict(original);
+        free(outputs.values);
+    }
+    return stage;
+}
+
 enum fuzz_stage fuzz_drive(const uint8_t *bytes, size_t byte_count)
 {
     struct lorac_error error = {0};
@@ -361,19 +452,14 @@ enum fuzz_stage fuzz_drive(const uint8_t *bytes, size_t byte_count)
                 same_bytes(original, (struct packed){(uint8_t *)(uintptr_t)bytes, byte_count}),
             "says that it is written unchanged, and is not");
     struct lorac_meta meta;
+    uint64_t hash = hash_bytes(bytes, byte_count);
     if (is_ok(lorac_meta_read(model, &meta, &error), &error)) {
-        bool small = false;
         inspect(model, &meta);
-        bool runs = lower(model, &meta, false, &small) && small;
         if (meta.injected) {
             stage = drive_injected(original, model, &meta);
         } else {
-            struct lorac_inject_options options = choose_options(hash_bytes(bytes, byte_count));
-            stage = drive_inject(original, runs, &options);
-            if (stage == FUZZ_READ && runs) { // nothing to train: run it at least
-                struct outputs outputs = predict(original);
-                free(outputs.values);
-            }
+            original = change_job(original, hash);
+            stage = drive_plain(original, hash);
         }
     }
     lorac_model_free(model);
