@@ -91,11 +91,38 @@ static enum input_state look_at_inputs(struct lorac_lowering *lowering, const On
     return all_constant && node->n_input > 0 ? INPUTS_CONSTANT : INPUTS_MIXED;
 }
 
+// What to do about operators that real exports have and that are not run.
+static const struct remedy {
+    const char *op_type; // the beginning of it
+    const char *text;
+} remedies[] = {
+    {"If", "control flow is not supported; export with fixed shapes, or simplify the model, so that it goes away"},
+    {"Loop", "control flow is not supported; export with fixed shapes, or simplify the model, so that it goes away"},
+    {"Scan", "control flow is not supported; export with fixed shapes, or simplify the model, so that it goes away"},
+    {"QLinear", "it works on quantised activations, which cannot be trained; take the float model"},
+    {"QuantizeLinear", "it quantises activations, which cannot be trained; take the float model, or one with "
+                       "quantised weights only"},
+    {"DynamicQuantizeLinear", "it quantises activations, which cannot be trained; take the float model"},
+    {"ConvInteger", "it works on quantised activations, which cannot be trained; take the float model"},
+    {"MatMulInteger", "it works on quantised activations, which cannot be trained; take the float model"},
+};
+
 static enum lorac_status refuse_operator(const Onnx__NodeProto *node, struct lorac_error *error)
 {
+    if (node->domain && strcmp(node->domain, "com.microsoft") == 0)
+        return lorac_refuse(node, error,
+                            "operators of domain 'com.microsoft' are not supported; take the model as it was exported, "
+                            "or have onnxruntime optimise it at the basic level only");
     if (node->domain && node->domain[0] && strcmp(node->domain, "ai.onnx") != 0)
-        return lorac_refuse(node, error, "operators of domain '%s' are not supported", node->domain);
-    return lorac_refuse(node, error, "this operator is not supported");
+        return lorac_refuse(node, error,
+                            "operators of domain '%s' are not supported; export with standard operators only",
+                            node->domain);
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
+        if (strncmp(node->op_type, remedies[i].op_type, strlen(remedies[i].op_type)) == 0)
+            return lorac_refuse(node, error, "%s", remedies[i].text);
+    return lorac_refuse(node, error,
+                        "this operator is not supported; docs/operators.md lists those that are, and inject and merge "
+                        "work all the same");
 }
 
 // What the node gives is evaluated when somebody asks.
@@ -103,7 +130,7 @@ static enum lorac_status define_constants(struct lorac_lowering *lowering, const
                                           struct lorac_error *error)
 {
     if (!lorac_constant_knows(node))
-        return lorac_refuse(node, error, "constant arithmetic with this operator is not supported");
+        return refuse_operator(node, error);
     for (size_t i = 0; i < node->n_output; i++) {
         struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT,
                                     .tensor = lorac_model_constant(lowering->model, node->output[i]),
@@ -138,13 +165,21 @@ static enum lorac_status lower_branch_node(struct lorac_lowering *lowering, cons
     return lorac_lowering_define(lowering, node->output[0], &sum, error);
 }
 
+// Over constants alone, or over what is known of an activation before the first image: its shape, its type.
+static bool is_constant_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node)
+{
+    if (lorac_node_is(node, "Constant") || lorac_node_is(node, "Shape") ||
+        look_at_inputs(lowering, node) == INPUTS_CONSTANT)
+        return true;
+    return lorac_node_is(node, "CastLike") && lorac_lowering_is_constant(lowering, lorac_node_input(node, 0));
+}
+
 static enum lorac_status lower_node(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                     struct lorac_error *error)
 {
     if (lorac_branch_nodes_has(&lowering->branch_nodes, node))
         return lower_branch_node(lowering, node, error);
-    if (lorac_node_is(node, "Constant") || lorac_node_is(node, "Shape") ||
-        look_at_inputs(lowering, node) == INPUTS_CONSTANT)
+    if (is_constant_node(lowering, node))
         return define_constants(lowering, node, error);
     bool default_domain = !node->domain || !node->domain[0] || strcmp(node->domain, "ai.onnx") == 0;
     const struct lorac_kernel *kernel = default_domain ? lorac_kernel_find(node->op_type) : NULL;
