@@ -52,7 +52,7 @@ static enum lorac_status add_tensor(struct lorac_model *model, const char *name,
 {
     size_t count, bytes;
     if (!lorac_size_of_dims(tensor->dims, tensor->dim_count, &count) ||
-        !lorac_size_multiply(count, lorac_tensor_type_bytes(tensor->data_type), &bytes) || bytes > INT32_MAX)
+        !lorac_tensor_raw_bytes(tensor->data_type, count, &bytes) || bytes > INT32_MAX)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "tensor '%s' would be too large for an ONNX file", name);
     void *zeros = calloc(1, bytes + 1);
     if (!zeros)

@@ -140,7 +140,7 @@ static enum lorac_status find_place(struct lorac_model *model, const struct work
         return LORAC_OK;
     }
     LORAC_TRY(lorac_model_fresh_name(model, work->adapter.weight, name, error));
-    bool fits = lorac_size_multiply(weight->count, lorac_tensor_type_bytes(weight->data_type), &bytes);
+    bool fits = lorac_tensor_raw_bytes(weight->data_type, weight->count, &bytes);
     void *zeros = fits ? calloc(1, bytes + 1) : NULL;
     if (!zeros)
         return out_of_memory(work, error);

@@ -86,6 +86,14 @@ int64_t lorac_constant_wrap(int32_t data_type, int64_t value)
     switch (data_type) {
     case TYPE(BOOL):
         return value != 0;
+    case LORAC_TYPE_INT2:
+        return low_bits(value, 2, true);
+    case LORAC_TYPE_UINT2:
+        return low_bits(value, 2, false);
+    case LORAC_TYPE_INT4:
+        return low_bits(value, 4, true);
+    case LORAC_TYPE_UINT4:
+        return low_bits(value, 4, false);
     case TYPE(INT8):
         return low_bits(value, 8, true);
     case TYPE(UINT8):

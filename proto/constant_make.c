@@ -1,5 +1,6 @@
 // Operators that make elements or change their type: Constant, ConstantOfShape, Range, Cast, quantisation.
 #include "constant_internal.h"
+#include "tensor.h"
 
 #include <math.h>
 #include <string.h>
@@ -120,6 +121,10 @@ static bool is_integer_type(int32_t type)
 {
     switch (type) {
     case TYPE(BOOL):
+    case LORAC_TYPE_INT2:
+    case LORAC_TYPE_UINT2:
+    case LORAC_TYPE_INT4:
+    case LORAC_TYPE_UINT4:
     case TYPE(INT8):
     case TYPE(UINT8):
     case TYPE(INT16):
@@ -264,6 +269,11 @@ static enum lorac_status eval_dequantize(const struct evaluation *e, struct lora
 static bool integer_limits(int32_t type, double *low, double *high)
 {
     switch (type) {
+    case LORAC_TYPE_INT4:
+    case LORAC_TYPE_UINT4:
+        *low = type == LORAC_TYPE_INT4 ? -8 : 0;
+        *high = *low + 15;
+        return true;
     case TYPE(INT8):
     case TYPE(INT16):
         *high = type == TYPE(INT8) ? 127 : 32767;

@@ -255,12 +255,12 @@ static enum lorac_status check_entries(const Onnx__TensorProto *tensor, struct l
 // The bytes that dims and type need; SIZE_MAX for a type of unknown size.
 static enum lorac_status needed_bytes(const Onnx__TensorProto *tensor, size_t *out, struct lorac_error *error)
 {
-    size_t count, each = lorac_tensor_type_bytes(tensor->data_type);
+    size_t count;
     LORAC_TRY(lorac_tensor_count(tensor, &count, error));
     if (tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING)
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "holds strings, which cannot be in another file");
     *out = SIZE_MAX;
-    if (each > 0 && !lorac_size_multiply(count, each, out))
+    if (lorac_tensor_type_has_raw(tensor->data_type) && !lorac_tensor_raw_bytes(tensor->data_type, count, out))
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "is too large: dims %s",
                                lorac_dims_format(tensor->dims, tensor->n_dims).text);
     return LORAC_OK;

@@ -211,7 +211,7 @@ static enum lorac_status check_new_tensor(struct lorac_model *model, const char 
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "cannot add an initializer '%s': the name is %s", name,
                                *name ? "taken" : "empty");
     if (!lorac_size_of_dims(dims, dim_count, &count) ||
-        !lorac_size_multiply(count, lorac_tensor_type_bytes(data_type), &bytes) || bytes != byte_count)
+        !lorac_tensor_raw_bytes(data_type, count, &bytes) || bytes != byte_count)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "cannot add '%s': %zu bytes do not make a %s tensor %s",
                                name, byte_count, lorac_tensor_type_name(data_type),
                                lorac_dims_format(dims, dim_count).text);

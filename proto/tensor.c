@@ -23,10 +23,18 @@ static const char *const FIELD_NAMES[LORAC_FIELD_COUNT] = {"raw_data",   "float_
 
 // ---- looking
 
-size_t lorac_tensor_type_bytes(int32_t data_type)
+bool lorac_tensor_type_has_raw(int32_t data_type)
 {
     const struct lorac_tensor_type *type = lorac_tensor_type_find(data_type);
-    return type ? type->cell_bytes * type->cells : 0;
+    return type && type->cell_bytes > 0;
+}
+
+bool lorac_tensor_raw_bytes(int32_t data_type, size_t count, size_t *bytes)
+{
+    const struct lorac_tensor_type *type = lorac_tensor_type_find(data_type);
+    size_t cells;
+    return lorac_tensor_type_has_raw(data_type) && lorac_tensor_cells(type, count, &cells) &&
+           lorac_size_multiply(cells, type->cell_bytes, bytes);
 }
 
 const char *lorac_tensor_type_name(int32_t data_type)
@@ -79,13 +87,17 @@ static enum lorac_status check_field(const Onnx__TensorProto *tensor, const stru
     if (field == LORAC_FIELD_RAW && type->cell_bytes == 0)
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' of type %s has raw_data: not allowed",
                                tensor_name(tensor), type->name);
-    size_t unit = type->cells * (field == LORAC_FIELD_RAW ? type->cell_bytes : 1), wanted = SIZE_MAX;
-    size_t got = lorac_tensor_field_items(tensor, field);
-    if (!lorac_size_multiply(count, unit, &wanted) || wanted != got)
+    size_t wanted = SIZE_MAX, got = lorac_tensor_field_items(tensor, field);
+    bool fits = lorac_tensor_cells(type, count, &wanted) &&
+                lorac_size_multiply(wanted, field == LORAC_FIELD_RAW ? type->cell_bytes : 1, &wanted);
+    if (!fits || wanted != got)
         return lorac_error_set(error, LORAC_ERROR_FORMAT,
                                "tensor '%s' of type %s and dims %s has %zu %s in %s, not %zu", tensor_name(tensor),
                                type->name, lorac_dims_format(tensor->dims, tensor->n_dims).text, got,
-                               field == LORAC_FIELD_RAW ? "bytes" : "elements", FIELD_NAMES[field], wanted);
+                               field == LORAC_FIELD_RAW ? "bytes"
+                               : type->packed > 1       ? "items"
+                                                        : "elements",
+                               FIELD_NAMES[field], wanted);
     bool widened =
         (field == LORAC_FIELD_INT32 && type->cell_bytes < 4) || (field == LORAC_FIELD_UINT64 && type->cell_bytes < 8);
     return widened ? check_narrow_items(tensor, type, error) : LORAC_OK;
@@ -136,8 +148,8 @@ static enum lorac_status open_numbers(const Onnx__TensorProto *tensor, size_t co
                                       struct lorac_error *error)
 {
     LORAC_TRY(open_view(tensor, view, error));
-    if (view->type->cell_bytes == 0 || view->type->cells != 1)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' of type %s does not hold real numbers",
+    if (!view->type->has_numbers)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "tensor '%s' has data type %s: not supported as numbers",
                                tensor_name(tensor), view->type->name);
     if (view->count != count)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "tensor '%s' %s has %zu elements, not %zu",
@@ -397,7 +409,7 @@ enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, 
     else
         for (size_t i = 0; i < size / type->cell_bytes; i++)
             lorac_bits_store(block + i * type->cell_bytes, type->cell_bytes,
-                             lorac_tensor_get_bits(tensor, type, type->field, i));
+                             lorac_tensor_get_cell(tensor, type, type->field, i));
     *bytes = block;
     *byte_count = size;
     return LORAC_OK;

@@ -3,18 +3,26 @@
 // nobody else may touch those fields: they can be views of a mapped file, of the model's or of another one
 // (external.h), at any alignment.
 //
-// Types read as numbers: FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT8/16/32/64, UINT8/16/32/64, BOOL. Others are
+// Types read as numbers: FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT2/4/8/16/32/64, UINT2/4/8/16/32/64, BOOL. Others are
 // UNSUPPORTED. Layout is row-major as in ONNX; a convolution's weight is [M, C/g, kh, kw].
 #ifndef LORAC_TENSOR_H
 #define LORAC_TENSOR_H
 
 #include "model.h"
 
+// Element types that the distribution's schema has no name for. Two or four elements are in one byte, the first in its
+// lowest bits; in int32_data each item is such a byte.
+enum { LORAC_TYPE_UINT4 = 21, LORAC_TYPE_INT4 = 22, LORAC_TYPE_UINT2 = 25, LORAC_TYPE_INT2 = 26 };
+
 // Number of elements; FORMAT where a dim is negative or the product overflows.
 enum lorac_status lorac_tensor_count(const Onnx__TensorProto *tensor, size_t *count, struct lorac_error *error);
 
-// Bytes that [count] elements of [data_type] take in raw form; 0 for a type that has none (strings, unknown).
-size_t lorac_tensor_type_bytes(int32_t data_type);
+// Bytes that [count] elements of [data_type] take in raw form; false where they overflow, and for a type that has none
+// (strings, unknown).
+bool lorac_tensor_raw_bytes(int32_t data_type, size_t count, size_t *bytes);
+
+// Whether that form is known: false for strings and for types that are not known here.
+bool lorac_tensor_type_has_raw(int32_t data_type);
 
 // "FLOAT", "INT64", ...; "type 99" is not built: unknown types give "unknown".
 const char *lorac_tensor_type_name(int32_t data_type);

@@ -1,29 +1,42 @@
 #include "tensor_store.h"
 
+#include "size.h"
+#include "tensor.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
 
-// In the order of the schema's numbers, which start at 1.
+// In the order of ONNX's numbers, which start at 1; from 17 on the distribution's schema has no names for them.
 static const struct lorac_tensor_type TYPES[] = {
-    {TYPE(FLOAT), "FLOAT", 4, 1, LORAC_FIELD_FLOAT},
-    {TYPE(UINT8), "UINT8", 1, 1, LORAC_FIELD_INT32},
-    {TYPE(INT8), "INT8", 1, 1, LORAC_FIELD_INT32},
-    {TYPE(UINT16), "UINT16", 2, 1, LORAC_FIELD_INT32},
-    {TYPE(INT16), "INT16", 2, 1, LORAC_FIELD_INT32},
-    {TYPE(INT32), "INT32", 4, 1, LORAC_FIELD_INT32},
-    {TYPE(INT64), "INT64", 8, 1, LORAC_FIELD_INT64},
-    {TYPE(STRING), "STRING", 0, 1, LORAC_FIELD_STRING},
-    {TYPE(BOOL), "BOOL", 1, 1, LORAC_FIELD_INT32},
-    {TYPE(FLOAT16), "FLOAT16", 2, 1, LORAC_FIELD_INT32},
-    {TYPE(DOUBLE), "DOUBLE", 8, 1, LORAC_FIELD_DOUBLE},
-    {TYPE(UINT32), "UINT32", 4, 1, LORAC_FIELD_UINT64},
-    {TYPE(UINT64), "UINT64", 8, 1, LORAC_FIELD_UINT64},
-    {TYPE(COMPLEX64), "COMPLEX64", 4, 2, LORAC_FIELD_FLOAT},
-    {TYPE(COMPLEX128), "COMPLEX128", 8, 2, LORAC_FIELD_DOUBLE},
-    {TYPE(BFLOAT16), "BFLOAT16", 2, 1, LORAC_FIELD_INT32},
+    {TYPE(FLOAT), "FLOAT", 4, 1, 1, true, LORAC_FIELD_FLOAT},
+    {TYPE(UINT8), "UINT8", 1, 1, 1, true, LORAC_FIELD_INT32},
+    {TYPE(INT8), "INT8", 1, 1, 1, true, LORAC_FIELD_INT32},
+    {TYPE(UINT16), "UINT16", 2, 1, 1, true, LORAC_FIELD_INT32},
+    {TYPE(INT16), "INT16", 2, 1, 1, true, LORAC_FIELD_INT32},
+    {TYPE(INT32), "INT32", 4, 1, 1, true, LORAC_FIELD_INT32},
+    {TYPE(INT64), "INT64", 8, 1, 1, true, LORAC_FIELD_INT64},
+    {TYPE(STRING), "STRING", 0, 1, 1, false, LORAC_FIELD_STRING},
+    {TYPE(BOOL), "BOOL", 1, 1, 1, true, LORAC_FIELD_INT32},
+    {TYPE(FLOAT16), "FLOAT16", 2, 1, 1, true, LORAC_FIELD_INT32},
+    {TYPE(DOUBLE), "DOUBLE", 8, 1, 1, true, LORAC_FIELD_DOUBLE},
+    {TYPE(UINT32), "UINT32", 4, 1, 1, true, LORAC_FIELD_UINT64},
+    {TYPE(UINT64), "UINT64", 8, 1, 1, true, LORAC_FIELD_UINT64},
+    {TYPE(COMPLEX64), "COMPLEX64", 4, 2, 1, false, LORAC_FIELD_FLOAT},
+    {TYPE(COMPLEX128), "COMPLEX128", 8, 2, 1, false, LORAC_FIELD_DOUBLE},
+    {TYPE(BFLOAT16), "BFLOAT16", 2, 1, 1, true, LORAC_FIELD_INT32},
+    {17, "FLOAT8E4M3FN", 1, 1, 1, false, LORAC_FIELD_INT32},
+    {18, "FLOAT8E4M3FNUZ", 1, 1, 1, false, LORAC_FIELD_INT32},
+    {19, "FLOAT8E5M2", 1, 1, 1, false, LORAC_FIELD_INT32},
+    {20, "FLOAT8E5M2FNUZ", 1, 1, 1, false, LORAC_FIELD_INT32},
+    {LORAC_TYPE_UINT4, "UINT4", 1, 1, 2, true, LORAC_FIELD_INT32},
+    {LORAC_TYPE_INT4, "INT4", 1, 1, 2, true, LORAC_FIELD_INT32},
+    {23, "FLOAT4E2M1", 1, 1, 2, false, LORAC_FIELD_INT32},
+    {24, "FLOAT8E8M0", 1, 1, 1, false, LORAC_FIELD_INT32},
+    {LORAC_TYPE_UINT2, "UINT2", 1, 1, 4, true, LORAC_FIELD_INT32},
+    {LORAC_TYPE_INT2, "INT2", 1, 1, 4, true, LORAC_FIELD_INT32},
 };
 
 const struct lorac_tensor_type *lorac_tensor_type_find(int32_t data_type)
@@ -33,6 +46,11 @@ const struct lorac_tensor_type *lorac_tensor_type_find(int32_t data_type)
         return NULL;
     assert(TYPES[data_type - 1].data_type == data_type);
     return &TYPES[data_type - 1];
+}
+
+bool lorac_tensor_cells(const struct lorac_tensor_type *type, size_t count, size_t *cells)
+{
+    return lorac_size_multiply(count / type->packed + (count % type->packed != 0), type->cells, cells);
 }
 
 // ---- fields
@@ -108,7 +126,7 @@ static double bits_double(uint64_t bits)
     return value;
 }
 
-uint64_t lorac_tensor_get_bits(const Onnx__TensorProto *tensor, const struct lorac_tensor_type *type,
+uint64_t lorac_tensor_get_cell(const Onnx__TensorProto *tensor, const struct lorac_tensor_type *type,
                                enum lorac_tensor_field field, size_t i)
 {
     switch (field) {
@@ -131,6 +149,16 @@ uint64_t lorac_tensor_get_bits(const Onnx__TensorProto *tensor, const struct lor
     }
     assert(!"a string has no bits");
     return 0;
+}
+
+uint64_t lorac_tensor_get_bits(const Onnx__TensorProto *tensor, const struct lorac_tensor_type *type,
+                               enum lorac_tensor_field field, size_t i)
+{
+    if (type->packed == 1)
+        return lorac_tensor_get_cell(tensor, type, field, i);
+    const size_t bits = 8 * type->cell_bytes / type->packed;
+    uint64_t cell = lorac_tensor_get_cell(tensor, type, field, i / type->packed);
+    return cell >> (bits * (i % type->packed)) & ((UINT64_C(1) << bits) - 1);
 }
 
 void lorac_tensor_put_bits(Onnx__TensorProto *tensor, const struct lorac_tensor_type *type,
@@ -212,10 +240,10 @@ static struct lorac_number natural(uint64_t value)
     return (struct lorac_number){LORAC_NUMBER_UNSIGNED, {.natural = value}};
 }
 
-// [bits] as a two's complement integer of [bytes] bytes.
-static struct lorac_number integer(uint64_t bits, size_t bytes)
+// [bits] as a two's complement integer of [width] bits.
+static struct lorac_number integer(uint64_t bits, size_t width)
 {
-    uint64_t sign = UINT64_C(1) << (8 * bytes - 1);
+    uint64_t sign = UINT64_C(1) << (width - 1);
     int64_t value;
     bits = (bits ^ sign) - sign; // carries the sign up
     memcpy(&value, &bits, sizeof value);
@@ -233,14 +261,18 @@ struct lorac_number lorac_tensor_decode(int32_t data_type, uint64_t bits)
         return real(small_decode(HALF, bits));
     case TYPE(BFLOAT16):
         return real(small_decode(BRAIN, bits));
-    case TYPE(INT8):
-        return integer(bits, 1);
-    case TYPE(INT16):
+    case LORAC_TYPE_INT2:
         return integer(bits, 2);
-    case TYPE(INT32):
+    case LORAC_TYPE_INT4:
         return integer(bits, 4);
-    case TYPE(INT64):
+    case TYPE(INT8):
         return integer(bits, 8);
+    case TYPE(INT16):
+        return integer(bits, 16);
+    case TYPE(INT32):
+        return integer(bits, 32);
+    case TYPE(INT64):
+        return integer(bits, 64);
     case TYPE(BOOL):
         return natural(bits != 0);
     default:

@@ -222,7 +222,7 @@ enum lorac_status lorac_weight_add_copy(struct lorac_model *model, const struct 
         // Bit by bit: a copy through numbers would lose the sign of a zero.
         LORAC_TRY(lorac_tensor_canonical_bytes(weight->tensor, &bytes, &size, error));
     } else {
-        bool fits = lorac_size_multiply(weight->count, lorac_tensor_type_bytes(weight->data_type), &size) &&
+        bool fits = lorac_tensor_raw_bytes(weight->data_type, weight->count, &size) &&
                     lorac_size_multiply(weight->count, sizeof *values, &double_bytes);
         bytes = fits ? calloc(1, size + 1) : NULL;
         values = fits ? malloc(double_bytes + 1) : NULL;

@@ -79,13 +79,14 @@ static void fill_tensor(struct change *change, Onnx__TensorProto *tensor)
         dims[i] = keep ? tensor->dims[i] : (int64_t)below(change, 7);
         count = count * (size_t)dims[i] % 65536;
     }
-    size_t bytes = count * lorac_tensor_type_bytes(tensor->data_type);
+    size_t bytes = 0, each = 0;
+    lorac_tensor_raw_bytes(tensor->data_type, count, &bytes);
+    lorac_tensor_raw_bytes(tensor->data_type, 1, &each);
     uint8_t *data = lorac_arena_alloc(change->arena, bytes + 1);
     if (!data)
         return;
     // Small numbers of each type: bytes that were there, or one small integer in each place.
     const ProtobufCBinaryData *old = &tensor->raw_data;
-    size_t each = lorac_tensor_type_bytes(tensor->data_type);
     for (size_t i = 0; i < bytes; i++)
         data[i] = tensor->has_raw_data && old->len > 0 ? old->data[i % old->len]
                   : each && i % each == 0              ? (uint8_t)below(change, 4)

@@ -4,6 +4,7 @@
 #include "ref/graph.h"
 #include "proto/constant.h"
 #include "proto/model_edit.h"
+#include "proto/tensor.h"
 
 #include <inttypes.h>
 
@@ -168,6 +169,14 @@ static const struct row rows[] = {
     {"q=Cast(d{7,9}) to=3; t=Cast(s<0.1>) to=10; y=DequantizeLinear(q, t)", "float16[2] 0.69970703125 0.89990234375"},
     {"q=Cast(d{1,2,3,4,5}[1,5]) to=3; y=DequantizeLinear(q, s<1.,10.,100.>[1,3]) axis=1 block_size=2",
      "float[1,5] 1 2 30 40 500"},
+    {"q=Cast(d{-8,7,9,-1}) to=22; y=DequantizeLinear(q, s<0.5>)", "float[4] -4 3.5 -3.5 -0.5"},
+    {"q=Cast(d{15,0,17}) to=21; z=Cast(o{8}[]) to=21; y=DequantizeLinear(q, s<0.5>, z)", "float[3] 3.5 -4 -3.5"},
+    {"q=Cast(d{1,2,3,4}[2,2]) to=22; y=DequantizeLinear(q, s<0.5,2.>) axis=0", "float[2,2] 0.5 1 6 8"},
+    {"q=Cast(d{1,2,3,4,5}[1,5]) to=21; y=DequantizeLinear(q, s<1.,10.,100.>[1,3]) axis=1 block_size=2",
+     "float[1,5] 1 2 30 40 500"},
+    {"q=Cast(d{1,2,-2}) to=26; y=DequantizeLinear(q, s<1.>)", "float[3] 1 -2 -2"},
+    {"q=Cast(d<1.,-9.>) to=22", "refused: a value does not fit"},
+    {"z=Cast(o{0}[]) to=22; y=QuantizeLinear(d<0.5,1.5,-9.,9.>, s<1.>, z)", "int4[4] 0 2 -8 7"},
     {"q=Cast(d{1,2,3,4}[2,2]) to=3; y=DequantizeLinear(q, s<1.,10.,100.>) axis=1", "refused: the scale does not"},
     {"q=Cast(d{1,2}[1,2]) to=3; y=DequantizeLinear(q, s<1.,10.>) axis=2", "refused: axis outside"},
     {"q=Cast(d{1,2}) to=3; z=Cast(o{1}[]) to=2; y=DequantizeLinear(q, s<1.>, z)", "refused: one integer type"},
@@ -315,6 +324,8 @@ static const char *type_text(int32_t type)
         return "uint8";
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT16:
         return "int16";
+    case LORAC_TYPE_INT4:
+        return "int4";
     default:
         return "other";
     }

@@ -41,6 +41,13 @@ static const struct row ROWS[] = {
      .numbers = {-0x1p63, -4, 0x1p40}},
     {TYPE(UINT64), 2, .uint64s = {5, 1ull << 62}, .raw = "05000000000000000000000000000040", .numbers = {5, 0x1p62}},
     {TYPE(BOOL), 3, .int32s = {0, 1, 1}, .raw = "000101", .numbers = {0, 1, 1}},
+    {LORAC_TYPE_INT4, 4, .int32s = {0x78, 0xf1}, .raw = "78f1", .numbers = {-8, 7, 1, -1}},
+    {LORAC_TYPE_INT4, 3, .int32s = {0x78, 0x0e}, .raw = "780e", .numbers = {-8, 7, -2}},
+    {LORAC_TYPE_UINT4, 4, .int32s = {0x78, 0xf1}, .raw = "78f1", .numbers = {8, 7, 1, 15}},
+    {LORAC_TYPE_UINT4, 1, .int32s = {0xfe}, .raw = "fe", .numbers = {14}},
+    {LORAC_TYPE_INT2, 4, .int32s = {0xb4}, .raw = "b4", .numbers = {0, 1, -1, -2}},
+    {LORAC_TYPE_UINT2, 3, .int32s = {0x34}, .raw = "34", .numbers = {0, 1, 3}},
+    {LORAC_TYPE_INT4, 0, .raw = ""},
     {TYPE(FLOAT), 0, .raw = ""},
     {TYPE(INT64), 0, .raw = ""},
 };
@@ -89,6 +96,14 @@ static void typed_tensor(Onnx__TensorProto *tensor, struct row *row, int64_t *di
     case TYPE(UINT32):
     case TYPE(UINT64):
         tensor->n_uint64_data = row->count;
+        break;
+    case LORAC_TYPE_INT4:
+    case LORAC_TYPE_UINT4:
+        tensor->n_int32_data = (row->count + 1) / 2;
+        break;
+    case LORAC_TYPE_INT2:
+    case LORAC_TYPE_UINT2:
+        tensor->n_int32_data = (row->count + 3) / 4;
         break;
     default:
         tensor->n_int32_data = row->count;
@@ -139,7 +154,8 @@ static void test_forms(void)
         int64_t dims[1];
         uint8_t raw[64];
         size_t raw_count = from_hex(row.raw, raw);
-        CHECK(raw_count == row.count * lorac_tensor_type_bytes(row.type));
+        size_t raw_bytes = 999;
+        CHECK(lorac_tensor_raw_bytes(row.type, row.count, &raw_bytes) && raw_bytes == raw_count);
         typed_tensor(&tensor, &row, dims);
         check_reads(&tensor, &row, "typed");
         check_canonical(&tensor, raw, raw_count, "typed");
@@ -180,7 +196,7 @@ static void test_single_rounding(void)
 
 static void test_refusals(void)
 {
-    static int64_t two[] = {2}, negative[] = {2, -3}, huge[] = {INT64_MAX, INT64_MAX};
+    static int64_t two[] = {2}, four[] = {4}, negative[] = {2, -3}, huge[] = {INT64_MAX, INT64_MAX};
     static float floats[4];
     static int32_t int32s[] = {1, 300};
     static uint64_t uint64s[] = {1, 1ull << 32};
@@ -214,6 +230,11 @@ static void test_refusals(void)
         {TYPE(COMPLEX64), two, 1, 2, 0, 0, 99, 0, LORAC_ERROR_FORMAT, "not 4"},
         {0, two, 1, 2, 0, 0, 99, 0, LORAC_ERROR_FORMAT, "no data type"},
         {99, two, 1, 0, 0, 0, 1, 0, LORAC_OK, ""}, // newer than the schema
+        {LORAC_TYPE_INT4, two, 1, 0, 0, 0, 2, 0, LORAC_ERROR_FORMAT, "2 bytes in raw_data, not 1"},
+        {LORAC_TYPE_INT4, two, 1, 0, 2, 0, 99, 0, LORAC_ERROR_FORMAT, "2 items in int32_data, not 1"},
+        {LORAC_TYPE_UINT4, four, 1, 0, 2, 0, 99, 0, LORAC_ERROR_FORMAT, "element 1"},
+        {LORAC_TYPE_UINT4, huge, 1, 0, 0, 0, 8, 0, LORAC_ERROR_FORMAT, "8 bytes in raw_data"},
+        {17, two, 1, 0, 0, 0, 1, 0, LORAC_ERROR_FORMAT, "FLOAT8E4M3FN and dims [2] has 1 bytes"},
         {TYPE(FLOAT), two, 1, 0, 0, 0, 99, 1, LORAC_ERROR_UNSUPPORTED, "in another file, which was not read"},
         {TYPE(FLOAT), two, 1, 2, 0, 0, 99, 2, LORAC_ERROR_UNSUPPORTED, "segments"},
     };
@@ -262,7 +283,20 @@ static void test_unreadable(void)
     init_tensor(&tensor, 99, dims, 1);
     CHECK(lorac_tensor_to_double(&tensor, out, 1, &error) == LORAC_ERROR_UNSUPPORTED);
     CHECK_STRING(lorac_tensor_type_name(99), "unknown");
-    CHECK(lorac_tensor_type_bytes(99) == 0 && lorac_tensor_type_bytes(TYPE(STRING)) == 0);
+    CHECK(!lorac_tensor_raw_bytes(99, 1, &count) && !lorac_tensor_raw_bytes(TYPE(STRING), 1, &count));
+    CHECK(!lorac_tensor_raw_bytes(TYPE(DOUBLE), SIZE_MAX / 4, &count));
+    for (int32_t type = 17; type <= 20; type++) { // the four FLOAT8
+        int32_t stored = 0x38;
+        init_tensor(&tensor, type, dims, 1);
+        tensor.int32_data = &stored;
+        tensor.n_int32_data = 1;
+        CHECK_OK(lorac_tensor_check(&tensor, &error), error);
+        CHECK(lorac_tensor_to_double(&tensor, out, 1, &error) == LORAC_ERROR_UNSUPPORTED);
+        CHECKF(strstr(error.message, "FLOAT8E") != NULL, "%s", error.message);
+        REQUIRE(CHECK_OK(lorac_tensor_canonical_bytes(&tensor, &bytes, &count, &error), error));
+        CHECK(count == 1 && bytes[0] == 0x38);
+        free(bytes);
+    }
 }
 
 // ---- 16-bit floats: reading against a table, writing against a search through all values
@@ -386,7 +420,7 @@ static void test_set_forms(void)
                 init_tensor(&tensor, types[i], dims, 1);
                 tensor.has_raw_data = 1;
                 tensor.raw_data.data = bytes;
-                tensor.raw_data.len = 3 * lorac_tensor_type_bytes(types[i]);
+                CHECK(lorac_tensor_raw_bytes(types[i], 3, &tensor.raw_data.len));
             }
             const float values[] = {-1.5f, 0.25f, 640};
             double back[3];
