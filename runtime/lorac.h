@@ -51,6 +51,7 @@ LORAC_API void lorac_close(struct lorac_net *net);
 
 struct lorac_info {
     size_t channels, height, width; // of the input; 0 where the model leaves it free
+    bool channels_last;             // the model declares its images [N, H, W, C]; else [N, C, H, W]
     size_t classes; // columns of the output; 0 where only lorac_prepare can tell (the model leaves height or
                     // width free, or cannot be run as it declares itself)
     bool injected;  // has LoRA-C metadata: can be trained
@@ -120,7 +121,7 @@ LORAC_API size_t lorac_memory_bytes(const struct lorac_net *net);
 
 enum lorac_pixel_type {
     LORAC_PIXELS_U8,  // [count, H, W, C], RGB; normalised
-    LORAC_PIXELS_F32, // [count, C, H, W]; taken as it is
+    LORAC_PIXELS_F32, // the model's own layout, [count, C, H, W] or [count, H, W, C] (lorac_info); taken as it is
 };
 struct lorac_images {
     enum lorac_pixel_type type;

@@ -130,6 +130,7 @@ static enum lorac_status borrow_images(const struct lorac_net *net, const struct
         .channels = input->c,
         .height = input->h,
         .width = input->w,
+        .channels_last = net->input.channels_last,
         .pixels = images->data,
         .labels = labels,
     };

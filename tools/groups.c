@@ -258,6 +258,7 @@ enum lorac_status lorac_data_open(const struct lorac_data_settings *data, const 
                                                   .channels = shape->channels,
                                                   .height = shape->height,
                                                   .width = shape->width,
+                                                  .channels_last = shape->channels_last,
                                                   .classes = classes};
     struct lorac_corrupt corrupt = {0};
     if (data->corrupt)

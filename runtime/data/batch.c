@@ -113,7 +113,7 @@ static void write_pixel(const struct lorac_batch_source *source, size_t index, s
     } else {
         const float *image = (const float *)set->pixels + index * plane * C;
         for (size_t c = 0; c < C; c++)
-            out[c] = image[c * plane + place];
+            out[c] = set->channels_last ? image[place * C + c] : image[c * plane + place];
     }
 }
 

@@ -54,22 +54,23 @@ static enum lorac_status check_shape(const struct lorac_dataset_options *want, e
                                      const struct lorac_array *array, struct lorac_error *error)
 {
     const size_t C = want->channels, H = want->height, W = want->width;
-    const bool pixels = element == LORAC_ELEMENT_U8;
+    const bool last = element == LORAC_ELEMENT_U8 || want->channels_last;
     const bool is_nhwc = dims_are(array, H, W, C), is_nchw = dims_are(array, C, H, W);
-    if ((pixels ? is_nhwc : is_nchw) || (C == 1 && dims_are_one_channel(array, H, W)))
+    if ((last ? is_nhwc : is_nchw) || (C == 1 && dims_are_one_channel(array, H, W)))
         return LORAC_OK;
     char got[LORAC_SHAPE_TEXT_BYTES], expected[LORAC_SHAPE_TEXT_BYTES];
-    snprintf(expected, sizeof expected, "[N, %zu, %zu, %zu]%s", pixels ? H : C, pixels ? W : H, pixels ? C : W,
+    snprintf(expected, sizeof expected, "[N, %zu, %zu, %zu]%s", last ? H : C, last ? W : H, last ? C : W,
              C == 1 ? " (or [N, H, W])" : "");
     const char *hint = "";
-    if (pixels && is_nchw)
+    if (last && is_nchw)
         hint = ": use transpose(0, 2, 3, 1)";
-    else if (!pixels && is_nhwc)
+    else if (!last && is_nhwc)
         hint = ": use transpose(0, 3, 1, 2)";
     return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                            "the images have the shape %s; this model takes %s, as %s images are %s%s",
                            lorac_shape_text(array->dims, array->rank, got, sizeof got), expected,
-                           pixels ? "uint8" : "float32", pixels ? "[N, H, W, C]" : "[N, C, H, W]", hint);
+                           element == LORAC_ELEMENT_U8 ? "uint8" : "float32", last ? "[N, H, W, C]" : "[N, C, H, W]",
+                           hint);
 }
 
 static enum lorac_status find_range(const struct lorac_dataset_options *options, size_t count, size_t *begin,
@@ -127,6 +128,7 @@ static enum lorac_status open_images(const struct lorac_dataset_options *options
     dataset->channels = options->channels;
     dataset->height = options->height;
     dataset->width = options->width;
+    dataset->channels_last = options->channels_last;
     dataset->pixels = array->data;
     return LORAC_OK;
 

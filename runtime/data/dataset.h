@@ -3,7 +3,7 @@
 //
 // Two kinds, told apart by the file's type:
 //   uint8   pixels, [N, H, W, C] (or [N, H, W], read as one channel), RGB. Normalised: x = (value*scale - mean)/std.
-//   float32 [N, ...] in the model's own input layout ([N, C, H, W]), taken as it is.
+//   float32 [N, ...] in the model's own input layout ([N, C, H, W] or [N, H, W, C]), taken as it is.
 // Formats: .npy (versions 1 to 3, C or Fortran order) and IDX, gzipped or not, recognised by their first bytes.
 // Labels: one integer per image, any integer type or bool.
 //
@@ -48,7 +48,8 @@ struct lorac_dataset {
     size_t count;       // images, after the range was taken
     size_t first_index; // index in the file of image 0
     size_t channels, height, width;
-    const void *pixels;             // u8 [count, H, W, C] or f32 [count, C, H, W]
+    const void *pixels;             // u8 [count, H, W, C]; f32 [count, C, H, W], or as u8 where channels_last
+    bool channels_last;             // of f32
     const int32_t *labels;          // [count], or NULL where none were given
     struct lorac_array image_array; // owns pixels; dims[0] is count, images outside the range are not kept
     int32_t *label_storage;         // owns labels
@@ -61,6 +62,7 @@ struct lorac_dataset_options {
     size_t range_begin, range_end;
     // What the model takes; a set that differs is refused (MISMATCH) with both shapes.
     size_t channels, height, width;
+    bool channels_last; // the model's own layout, which float images have, is [N, H, W, C]; else [N, C, H, W]
     size_t classes; // labels must be in 0 .. classes-1; 0: in 0 .. INT32_MAX
 };
 

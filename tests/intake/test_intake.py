@@ -92,8 +92,7 @@ class Walk:
         self.expected = self.reference.run(self.images)
         self.trained = self.reference.outputs.index(OPTIONS[row.name][1]) if row.name in OPTIONS else 0
         self.classes = self.expected[self.trained].shape[1]
-        # Images are [N,C,H,W] for our program, also where the model takes them channels last.
-        np.save(folder / "images.npy", self.images.transpose(0, 3, 1, 2) if shape[2] in (1, 3, 4) else self.images)
+        np.save(folder / "images.npy", self.images)
         np.save(folder / "labels.npy", numbers.integers(0, self.classes, IMAGES))
         sides = self.reference.input.shape[2:]
         self.size = [] if all(isinstance(side, int) for side in sides) else ["--input-size", f"{SIDE}x{SIDE}"]

@@ -96,6 +96,29 @@ static void test_images(void)
     }
 }
 
+// Floats come in the model's own layout, also where that has the channels last.
+static void test_channels_last(void)
+{
+    float values[2 * 4 * 5 * 3], image[4 * 5 * 3];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        values[i] = (float)i - 60.5F;
+    bytes.count = 0;
+    put_npy(&bytes, "<f4", "(2, 4, 5, 3)", values, sizeof values);
+    write_plain(images_path, &bytes);
+    struct lorac_dataset_options options = {
+        .images_path = images_path, .channels = 3, .height = 4, .width = 5, .channels_last = true};
+    struct lorac_dataset set = {0};
+    struct lorac_error error = {0};
+    REQUIRE(CHECK_OK(lorac_dataset_open(&options, &set, &error), error));
+    const struct lorac_batch_source source = {.dataset = &set, .augment = LORAC_AUGMENT_NONE};
+    lorac_batch_image(&source, 1, 0, image);
+    CHECK(memcmp(image, values + 60, sizeof image) == 0);
+    lorac_dataset_clear(&set);
+    write_images("<f4", "(2, 3, 4, 5)", sizeof values);
+    CHECK(lorac_dataset_open(&options, &set, &error) == LORAC_ERROR_MISMATCH);
+    CHECK(strstr(error.message, "takes [N, 4, 5, 3], as float32 images are [N, H, W, C]: use transpose(0, 2, 3, 1)"));
+}
+
 // ---- ranges
 
 static void test_ranges(void)
@@ -308,6 +331,7 @@ int main(void)
     for (size_t i = 0; i < sizeof counting; i++)
         counting[i] = (uint8_t)(i % 251);
     test_images();
+    test_channels_last();
     test_ranges();
     test_labels();
     test_labels_in_range();
