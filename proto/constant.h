@@ -15,9 +15,9 @@ enum { LORAC_CONSTANT_MAX_RANK = 8 };
 // A file of a few bytes can ask for any number of elements. The most that a constant may have (1 GiB in memory), and
 // the most where it has more than each of its inputs (Expand, ConstantOfShape, Concat, ...).
 #define LORAC_CONSTANT_MAX_COUNT ((size_t)1 << 27)
-#define LORAC_CONSTANT_MAX_MADE ((size_t)1 << 24)
+#define LORAC_CONSTANT_MAX_MADE ((size_t)1 << 23)
 
-// Whether one question may evaluate [count] elements in all: 2^25, or four times what the model's own tensors hold.
+// Whether one question may evaluate [count] elements in all: 2^24, or four times what the model's own tensors hold.
 bool lorac_constant_total_fits(const struct lorac_model *model, size_t count);
 
 struct lorac_constant {

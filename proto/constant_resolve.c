@@ -67,7 +67,7 @@ static size_t elements_of_model(const struct lorac_model *model)
 
 bool lorac_constant_total_fits(const struct lorac_model *model, size_t count)
 {
-    return count <= (size_t)1 << 25 || count / 4 <= elements_of_model(model);
+    return count <= (size_t)1 << 24 || count / 4 <= elements_of_model(model);
 }
 
 static enum lorac_status count_elements(struct resolver *r, const char *name, size_t count)
