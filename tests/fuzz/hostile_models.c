@@ -479,6 +479,12 @@ const struct hostile_model HOSTILE_MODELS[] = {
 
     {"ConstantOfShape of 2^40", "k=ConstantOfShape(sh{1048576,1048576,1,1}); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD,
      NULL, "1099511627776 elements", SAID},
+    {"ConstantOfShape of 2^23", "k=ConstantOfShape(sh{2097152,4,1,1}); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD, NULL,
+     NULL, SAID},
+    {"a chain of Adds of 2^23",
+     "k=ConstantOfShape(sh{2097152,4,1,1}); l=Add(k, k); m=Add(l, l); n=Add(m, m); a=Conv(x, w1[4,2,3,3]); "
+     "e=Conv(a, n)" HEAD,
+     NULL, "too many elements", SAID},
     {"Expand to 2^40", "k=Expand(one<1.>, sh{1048576,1048576,1,1}); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD, NULL,
      "1099511627776 elements", SAID},
     {"Tile to 2^40", "k=Tile(one[1,1,1,1], sh{1048576,1048576,1,1}); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD, NULL,
