@@ -101,14 +101,16 @@ static enum lorac_status plan_moved(struct lorac_model *model, struct lorac_inje
     plan->moved = lorac_arena_alloc_array(model->arena, plan->batch_norm_count + 1, 2 * sizeof *plan->moved);
     if (!plan->moved)
         return out_of_memory(error);
-    for (size_t i = 0; i < graph->n_node; i++)
-        for (size_t k = 0; k < 2 && lorac_node_is(graph->node[i], "BatchNormalization"); k++) {
+    for (size_t i = 0; i < graph->n_node; i++) {
+        bool moves = lorac_constant_spares_batch_norm(model, graph->node[i]);
+        for (size_t k = 0; k < 2 && moves; k++) {
             size_t before = plan->moved_count;
             LORAC_TRY(
                 add_tensor(model, graph->node[i], 3 + k, LORAC_BASE_OTHER, plan->moved, &plan->moved_count, error));
             if (plan->moved_count > before)
                 plan->moved[before].copy_name = names[k];
         }
+    }
     return LORAC_OK;
 }
 

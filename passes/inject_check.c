@@ -32,7 +32,7 @@ static size_t count_adapted(const struct lorac_inject_plan *plan)
 // ---- numbers
 
 // Training moves the running mean and variance, which must be in the file.
-static enum lorac_status check_statistics(const struct lorac_model *model, const struct lorac_inject_plan *plan,
+static enum lorac_status check_statistics(struct lorac_model *model, const struct lorac_inject_plan *plan,
                                           struct lorac_error *error)
 {
     enum { MEAN = 3, VARIANCE = 4 };
@@ -42,9 +42,10 @@ static enum lorac_status check_statistics(const struct lorac_model *model, const
                                "the model has no BatchNormalization to train (the "
                                "exporter folded it into the convolutions); use --bn frozen");
     size_t at = 0; // the plan lists them in graph order
-    for (size_t i = 0; i < graph->n_node; i++)
-        for (size_t k = MEAN; k <= VARIANCE && lorac_node_is(graph->node[i], "BatchNormalization"); k++) {
-            const Onnx__NodeProto *node = graph->node[i];
+    for (size_t i = 0; i < graph->n_node; i++) {
+        const Onnx__NodeProto *node = graph->node[i];
+        bool moves = lorac_constant_spares_batch_norm(model, node);
+        for (size_t k = MEAN; k <= VARIANCE && moves; k++) {
             if (at < plan->moved_count && plan->moved[at].node == node && plan->moved[at].input == k)
                 at++;
             else
@@ -53,6 +54,7 @@ static enum lorac_status check_statistics(const struct lorac_model *model, const
                                        "use --bn frozen",
                                        lorac_node_name(node), lorac_node_input(node, k));
         }
+    }
     return LORAC_OK;
 }
 

@@ -306,7 +306,7 @@ static enum lorac_status plan_rows(struct planner *planner, struct lorac_error *
     LORAC_TRY(lorac_branch_nodes_list(planner->model, &planner->meta, &planner->own, error));
     for (size_t i = 0; i < graph->n_node; i++) {
         plan->row_count += is_row(planner, graph->node[i]);
-        plan->batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
+        plan->batch_norm_count += lorac_constant_spares_batch_norm(planner->model, graph->node[i]);
     }
     plan->rows = lorac_arena_alloc_array(planner->model->arena, plan->row_count, sizeof *plan->rows);
     planner->names = lorac_arena_alloc_array(planner->model->arena, plan->row_count, sizeof *planner->names);

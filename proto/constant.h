@@ -57,6 +57,10 @@ struct lorac_constant_node {
 enum lorac_status lorac_constant_evaluate(const struct lorac_constant_node *what, struct lorac_arena *arena,
                                           struct lorac_constant *out, struct lorac_error *error);
 
+// True for a BatchNormalization of activations: one of those that have statistics to keep or to train. That of a weight
+// (its x follows from constants alone) is constant arithmetic like any other.
+bool lorac_constant_spares_batch_norm(struct lorac_model *model, const Onnx__NodeProto *node);
+
 // Which output of [node] is [value]; n_output where none is.
 size_t lorac_constant_output(const Onnx__NodeProto *node, const char *value);
 

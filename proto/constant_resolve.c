@@ -157,3 +157,10 @@ enum lorac_status lorac_constant_follows(struct lorac_model *model, const char *
     struct lorac_constant nothing;
     return ask(model, value, NULL, &nothing, error);
 }
+
+bool lorac_constant_spares_batch_norm(struct lorac_model *model, const Onnx__NodeProto *node)
+{
+    struct lorac_error ignored = {0};
+    return lorac_node_is(node, "BatchNormalization") &&
+           lorac_constant_follows(model, lorac_node_input(node, 0), &ignored) != LORAC_OK;
+}

@@ -103,7 +103,7 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
     if (!plan.rows || !plan.trained)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the list of convolutions");
     for (size_t i = 0; i < graph->n_node; i++) {
-        plan.batch_norm_count += lorac_node_is(graph->node[i], "BatchNormalization");
+        plan.batch_norm_count += lorac_constant_spares_batch_norm(model, graph->node[i]);
         if (!lorac_node_is(graph->node[i], "Conv") || lorac_branch_nodes_has(&branches, graph->node[i]))
             continue;
         struct lorac_conv_row *row = &plan.rows[plan.row_count++];

@@ -26,6 +26,9 @@ static const struct row {
     {GRAPH("e=Expand(k{-3}, s{2,4,3,3}); q=Cast(e) to=3; w=DequantizeLinear(q, g<0.0625>)"), 1, "n_q", 1},
     {GRAPH("e=Expand(k{-3}, s{2,4,3,3}); q=Cast(e) to=3; w=DequantizeLinear(q, g<0.0625,0.125>) axis=0"), 1, "n_e", 1},
     {GRAPH("w=Mul(o[2,4,3,3], g[2,1,1,1])"), 1, "n_w", 0},
+    {GRAPH("r=Reshape(o[2,4,3,3], s{1,2,36}); b=BatchNormalization(r, u[2]+, z[2], z, u) training_mode=1; "
+           "w=Reshape(b, t{2,4,3,3})"),
+     1, "n_b", 0},
     {GRAPH("w=Identity(o[2,4,3,3]); d=Conv(a, w)"), 1, NULL, 0},
 };
 
@@ -153,6 +156,9 @@ static const struct copy_row {
      true, false},
     {"a=Conv(x, w[4,3,1,1]); b=BatchNormalization(a, s[4]+, o[4], o, s); y=Conv(b, v[4,4,1,1])", "v",
      "n_b/running_mean=o n_b/running_var=s", false, false, true},
+    {"u=BatchNormalization(w[3,3,1,1], s[3]+, o[3], p[3], q[3]+); a=Conv(x, u); b=BatchNormalization(a, s, o, o, s); "
+     "y=Conv(b, v[4,3,1,1])",
+     "v", "n_b/running_mean=o n_b/running_var=s", false, false, true},
 };
 
 static void print_names(struct lorac_model *model, char *trained, char *copies, size_t bytes)

@@ -283,6 +283,21 @@ static const struct row rows[] = {
     {"y=ReduceSumSquare(d{3,4})", "int64[1] 25"},
     {"y=ReduceSum(d{1,2}, a{1})", "refused: axis"},
     {"y=ReduceMax(d{}[0])", "refused: no elements"},
+
+    // (x - mean) / sqrt(variance + epsilon) * scale + shift
+    {"y=BatchNormalization(d<1.,2.,3.,4.>[2,2], s<1.,2.>, b<0.,1.>, m<1.,4.>, v<3.,8.>) epsilon=1.",
+     "float[2,2] 0 -0.3333333432674408 1 1"},
+    {"y=BatchNormalization(d<1.,2.,3.,4.>[2,2,1], s<1.,2.>, b<0.,1.>, m<9.,9.>, v<0.,0.>) epsilon=3. training_mode=1",
+     "float[2,2,1] -0.5 0 0.5 2"},
+    {"y=BatchNormalization(d<1.,3.,2.,6.>[1,2,2], s<2.,1.>, b<0.,0.>, m<9.,9.>, v<0.,0.>) epsilon=0. training_mode=1",
+     "float[1,2,2] -2 2 -1 1"},
+    {"y=BatchNormalization(d<1.,2.>[1,2], s<1.>, b<0.>, m<1.>, v<3.>)", "refused: one element per channel"},
+    {"y=BatchNormalization(d<1.,2.>, s<1.>, b<0.>, m<1.>, v<3.>)", "refused: without channels"},
+    {"y=BatchNormalization(d{1,2}[1,2], s<1.,1.>, b<0.,0.>, m<1.,1.>, v<3.,3.>)", "refused: this type"},
+    {"y=BatchNormalization(d<1.,2.>[1,1,2], s<1.>, b<0.>, m<1.>, v<3.>) spatial=0", "refused: spatial"},
+    {"y=InstanceNormalization(d<1.,3.,2.,6.>[2,1,2], s<2.>, b<1.>) epsilon=0.", "float[2,1,2] -1 3 -1 3"},
+    {"y=InstanceNormalization(d<1.,3.,2.,6.>[1,2,2], s<2.,1.>, b<1.,0.>) epsilon=8.",
+     "float[1,2,2] 0.3333333432674408 1.6666666269302368 -0.57735025882720947 0.57735025882720947"},
 };
 
 // The same where the last node has [outputs] outputs, of which number [output] is looked at.
@@ -298,6 +313,10 @@ static const struct {
     {{"y=Split(d{1,2,3,4,5}) split=[2,2]", "refused: do not add up"}, 2, 1},
     {{"y=Split(d{1,2,3,4,5}, s{6,-1})", "refused: do not add up"}, 2, 1},
     {{"y=Split(d{1,2,3,4,5}) split=[5]", "refused: do not add up"}, 2, 1},
+    {{"y=BatchNormalization(d<1.,2.,3.,4.>[2,2], s<1.,2.>, b<0.,1.>, m<9.,9.>, v<0.,0.>) epsilon=3.",
+      "float[2,2] -0.5 0 0.5 2"}, // training mode as sets before 14 have it
+     5,
+     0},
     {{"y=Identity(d{1})", "refused: only its first output"}, 2, 1},
 };
 
