@@ -13,7 +13,7 @@
 
 struct seed {
     const char *name;
-    bool injected;
+    bool injected; // by the default options
     int64_t opset;
     int64_t dims[4]; // of the input
     const char *text;
@@ -82,6 +82,24 @@ static const struct seed SEEDS[] = {
     {"argmax", false, 17, {1, 2, 4, 4},
      "a=Conv(x, w1[4,2,3,3]); e=Conv(a, w2[4,4,1,1]); p=ReduceSum(e, ax{2,3}) keepdims=0; q=Squeeze(e1[1,4,1], qa{0}); "
      "m=Squeeze(q); y=Add(p, m)"},
+    {"quantised", false, 17, {1, 2, 4, 4},
+     "q=Cast(wq{1,-2,3,4,-5,6,7,-8,9,1,-2,3,4,5,6,-7}[4,4,1,1]) to=3; d=DequantizeLinear(q, s<0.05>); "
+     "a=Conv(x, w1[4,2,3,3]); e=Conv(a, d)" HEAD},
+    {"half", false, 17, {1, 2, 4, 4},
+     "h=Cast(w2[4,4,1,1]) to=10; i=Cast(h) to=1; a=Conv(x, w1[4,2,3,3]); b=Conv(a, i); c=Cast(b) to=10; "
+     "e=Cast(c) to=1" HEAD},
+    {"joins", false, 18, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,3,3]); b=Concat(a, a) axis=1; c=Gather(b, i{0,3,5,7}) axis=1; t=Tile(c, r{1,1,2,1}); "
+     "d=DepthToSpace(t) blocksize=2; s=SpaceToDepth(d) blocksize=2; e=Conv(s, w2[4,4,1,1])" HEAD},
+    {"reductions", false, 18, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,3,3]); b=ReduceMax(a, r1{3}) keepdims=1; c=Mul(a, b); d=ReduceMin(c, r2{2,3}); g=Sub(c, d); "
+     "h=ReduceL2(g, r3{1}) keepdims=1; l=Softplus(h); m=Div(g, l); n=Max(m, a); o=Min(n, k<2.0>); e=Tanh(o)" HEAD},
+    {"layer_norm", false, 17, {1, 2, 5, 5},
+     "a=Conv(x, w1[4,2,3,3]); t=Transpose(a) perm=[0,2,3,1]; n=LayerNormalization(t, g[4], b[4]) axis=-1; "
+     "u=Transpose(n) perm=[0,3,1,2]; v=Pow(u, two<2.0>); z=Neg(v); y1=Exp(z); e=Conv(y1, w2[4,4,1,1])" HEAD},
+    {"shared", false, 17, {1, 2, 4, 4},
+     "a=Conv(x, w1[4,2,1,1]); b=Conv(a, w2[4,4,1,1], bb[4]); c=Conv(b, w2, bb); s=Mul(c, w2); i=Identity(bb); "
+     "e=Conv(c, w2, i)" HEAD},
 };
 // clang-format on
 
