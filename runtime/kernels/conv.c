@@ -2,6 +2,8 @@
 // changed, and the gradients of A and B come from the dense gradient of W.
 //
 // Parameters: 0 the weight (W0), 1 the bias, 2 A, 3 B.
+//
+// A 1-D convolution, of a row [N, C, W] with a weight [M, C/g, kw], is one of an image of height 1.
 #include "conv_algorithm.h"
 
 #include "elementwise.h"
@@ -62,19 +64,28 @@ static enum lorac_status lower_adapter(struct lorac_lowering *lowering, const On
     return LORAC_OK;
 }
 
-static enum lorac_status check_shape(const Onnx__NodeProto *node, const struct lorac_param *weight,
-                                     const struct lorac_param *bias, const struct lorac_value *input, int64_t group,
-                                     struct lorac_error *error)
+// The kernel's size, from the weight alone.
+static enum lorac_status read_kernel(const Onnx__NodeProto *node, const struct lorac_param *weight,
+                                     struct lorac_window *window, struct lorac_error *error)
 {
-    if (weight->rank != 4)
-        return lorac_refuse(node, error, "its weight has rank %zu; 2-D convolutions (rank 4) are supported",
+    if (weight->rank != 4 && weight->rank != 3)
+        return lorac_refuse(node, error, "its weight has rank %zu; 2-D and 1-D convolutions (rank 4, 3) are supported",
                             weight->rank);
-    int64_t M = weight->dims[0], Cg = weight->dims[1];
-    if (M < 1 || Cg < 1 || weight->dims[2] < 1 || weight->dims[3] < 1)
+    const int64_t kh = weight->rank == 4 ? weight->dims[2] : 1, kw = weight->dims[weight->rank - 1];
+    if (weight->dims[0] < 1 || weight->dims[1] < 1 || kh < 1 || kw < 1)
         return lorac_refuse(node, error, "its weight is empty");
-    if (weight->dims[2] > 65535 || weight->dims[3] > 65535)
-        return lorac_refuse(node, error, "its kernel is %lld x %lld; at most 65535 is supported",
-                            (long long)weight->dims[2], (long long)weight->dims[3]);
+    if (kh > 65535 || kw > 65535)
+        return lorac_refuse(node, error, "its kernel is %lld x %lld; at most 65535 is supported", (long long)kh,
+                            (long long)kw);
+    *window = (struct lorac_window){.rank = weight->rank - 2, .kh = (size_t)kh, .kw = (size_t)kw};
+    return LORAC_OK;
+}
+
+static enum lorac_status check_channels(const Onnx__NodeProto *node, const struct lorac_param *weight,
+                                        const struct lorac_param *bias, const struct lorac_value *input, int64_t group,
+                                        struct lorac_error *error)
+{
+    int64_t M = weight->dims[0], Cg = weight->dims[1];
     if (group < 1 || M % group != 0 || Cg > (int64_t)input->c || Cg * group != (int64_t)input->c)
         return lorac_refuse(node, error, "group %lld does not fit %zu input channels and a weight [%lld, %lld, ...]",
                             (long long)group, input->c, (long long)M, (long long)Cg);
@@ -87,8 +98,9 @@ static enum lorac_status check_shape(const Onnx__NodeProto *node, const struct l
 static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
                                struct lorac_error *error)
 {
+    static const struct lorac_view row = {3, {LORAC_AXIS_N, LORAC_AXIS_C, LORAC_AXIS_W}};
+    struct lorac_window window;
     uint32_t x;
-    LORAC_TRY(lorac_lowering_image_input(lowering, node, 0, &x, error));
     struct conv *conv = lorac_lowering_config(lowering, step, sizeof(*conv));
     if (!conv)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
@@ -102,17 +114,19 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
         LORAC_TRY(lorac_lowering_param(lowering, node, 2, &step->params[1], error));
 
     struct lorac_program *program = lorac_lowering_program(lowering);
-    const struct lorac_value input = program->values[x];
     const struct lorac_param *weight = lorac_step_param(program, step, 0);
+    LORAC_TRY(read_kernel(node, weight, &window, error));
+    const struct lorac_view *view = window.rank == 2 ? &lorac_view_image : &row;
+    LORAC_TRY(lorac_lowering_input_as(lowering, node, 0, view, &x, error));
+    const struct lorac_value input = program->values[x];
     int64_t group = lorac_node_int(node, "group", 1);
-    LORAC_TRY(check_shape(node, weight, lorac_step_param(program, step, 1), &input, group, error));
-    LORAC_TRY(lorac_window_read(lowering, node, &input, (size_t)weight->dims[2], (size_t)weight->dims[3], false,
-                                &conv->shape, error));
+    LORAC_TRY(check_channels(node, weight, lorac_step_param(program, step, 1), &input, group, error));
+    LORAC_TRY(lorac_window_read(lowering, node, &input, &window, &conv->shape, error));
     conv->shape.M = (size_t)weight->dims[0];
     conv->shape.G = (size_t)group;
     LORAC_TRY(lorac_lowering_set_inputs(lowering, step, &x, 1, error));
-    return lorac_lowering_output(lowering, node, step, input.n, conv->shape.OH, conv->shape.OW, conv->shape.M,
-                                 &lorac_view_image, error);
+    return lorac_lowering_output(lowering, node, step, input.n, conv->shape.OH, conv->shape.OW, conv->shape.M, view,
+                                 error);
 }
 
 // ---- memory

@@ -100,8 +100,8 @@ static enum lorac_status lower_pool(struct lorac_lowering *lowering, const Onnx_
     if (!pool)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
     const struct lorac_value value = lorac_lowering_program(lowering)->values[x];
-    LORAC_TRY(lorac_window_read(lowering, node, &value, 0, 0, lorac_node_int(node, "ceil_mode", 0) != 0, &pool->shape,
-                                error));
+    const struct lorac_window window = {.rank = 2, .ceil_mode = lorac_node_int(node, "ceil_mode", 0) != 0};
+    LORAC_TRY(lorac_window_read(lowering, node, &value, &window, &pool->shape, error));
     pool->shape.M = pool->shape.C;
     pool->shape.G = pool->shape.C;
     LORAC_TRY(refuse_empty_windows(node, &pool->shape, error));

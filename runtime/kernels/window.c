@@ -7,37 +7,34 @@ struct axis {
     size_t in, kernel, stride, dilation, pad_begin, pad_end, out;
 };
 
-static enum lorac_status read_pair(const Onnx__NodeProto *node, const char *name, size_t fallback, size_t out[2],
+// [rank] values, for the last axes of [out]; the others keep what they have.
+static enum lorac_status read_axes(const Onnx__NodeProto *node, const char *name, size_t rank, size_t out[2],
                                    struct lorac_error *error)
 {
     const int64_t *values;
     size_t count = lorac_node_ints(node, name, &values);
-    if (count != 0 && count != 2)
-        return lorac_refuse(node, error, "%s has %zu values; images have 2 axes", name, count);
-    for (size_t i = 0; i < 2; i++) {
-        out[i] = fallback;
-        if (count == 0)
-            continue;
+    if (count != 0 && count != rank)
+        return lorac_refuse(node, error, "%s has %zu values; it needs %zu here", name, count, rank);
+    for (size_t i = 0; i < count; i++) {
         if (values[i] < 1 || values[i] > 65535)
             return lorac_refuse(node, error, "%s is %lld; it must be 1 to 65535", name, (long long)values[i]);
-        out[i] = (size_t)values[i];
+        out[2 - rank + i] = (size_t)values[i];
     }
     return LORAC_OK;
 }
 
-static enum lorac_status read_pads(const Onnx__NodeProto *node, struct axis axes[2], struct lorac_error *error)
+static enum lorac_status read_pads(const Onnx__NodeProto *node, size_t rank, struct axis axes[2],
+                                   struct lorac_error *error)
 {
     const int64_t *values;
     size_t count = lorac_node_ints(node, "pads", &values);
-    if (count != 0 && count != 4)
-        return lorac_refuse(node, error, "pads has %zu values; images need 4", count);
+    if (count != 0 && count != 2 * rank)
+        return lorac_refuse(node, error, "pads has %zu values; it needs %zu here", count, 2 * rank);
     for (size_t i = 0; i < count; i++) {
         if (values[i] < 0 || values[i] > 65535)
             return lorac_refuse(node, error, "a pad is %lld; it must be 0 to 65535", (long long)values[i]);
-        if (i < 2)
-            axes[i].pad_begin = (size_t)values[i];
-        else
-            axes[i - 2].pad_end = (size_t)values[i];
+        struct axis *axis = &axes[2 - rank + i % rank];
+        *(i < rank ? &axis->pad_begin : &axis->pad_end) = (size_t)values[i];
     }
     return LORAC_OK;
 }
@@ -57,13 +54,13 @@ static void pad_same(struct axis *axis, bool upper)
     axis->pad_end = total - axis->pad_begin;
 }
 
-static enum lorac_status apply_auto_pad(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
+static enum lorac_status apply_auto_pad(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t rank,
                                         struct axis axes[2], struct lorac_error *error)
 {
     struct lorac_model *model = lorac_lowering_program(lowering)->model;
     const char *mode = lorac_node_string(model, node, "auto_pad", "NOTSET");
     if (strcmp(mode, "NOTSET") == 0 || mode[0] == '\0')
-        return read_pads(node, axes, error);
+        return read_pads(node, rank, axes, error);
     if (strcmp(mode, "VALID") == 0)
         return LORAC_OK;
     if (strcmp(mode, "SAME_UPPER") != 0 && strcmp(mode, "SAME_LOWER") != 0)
@@ -89,17 +86,18 @@ static enum lorac_status size_output(const Onnx__NodeProto *node, struct axis *a
 }
 
 enum lorac_status lorac_window_read(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                    const struct lorac_value *input, size_t kh, size_t kw, bool ceil_mode,
+                                    const struct lorac_value *input, const struct lorac_window *window,
                                     struct lorac_conv_shape *shape, struct lorac_error *error)
 {
-    size_t kernel[2] = {0}, stride[2] = {1, 1}, dilation[2] = {1, 1};
-    LORAC_TRY(read_pair(node, "kernel_shape", 0, kernel, error));
-    LORAC_TRY(read_pair(node, "strides", 1, stride, error));
-    LORAC_TRY(read_pair(node, "dilations", 1, dilation, error));
-    if (kh && kernel[0] && (kernel[0] != kh || kernel[1] != kw))
+    const size_t kh = window->kh, kw = window->kw;
+    size_t kernel[2] = {window->rank == 1, 0}, stride[2] = {1, 1}, dilation[2] = {1, 1};
+    LORAC_TRY(read_axes(node, "kernel_shape", window->rank, kernel, error));
+    LORAC_TRY(read_axes(node, "strides", window->rank, stride, error));
+    LORAC_TRY(read_axes(node, "dilations", window->rank, dilation, error));
+    if (kw && kernel[1] && (kernel[0] != kh || kernel[1] != kw))
         return lorac_refuse(node, error, "kernel_shape is %zu x %zu, but its weight is %zu x %zu", kernel[0], kernel[1],
                             kh, kw);
-    if (!kh && !kernel[0])
+    if (!kw && !kernel[1])
         return lorac_refuse(node, error, "kernel_shape is missing");
     struct axis axes[2] = {{.in = input->h, .kernel = kh ? kh : kernel[0]},
                            {.in = input->w, .kernel = kw ? kw : kernel[1]}};
@@ -107,9 +105,9 @@ enum lorac_status lorac_window_read(struct lorac_lowering *lowering, const Onnx_
         axes[i].stride = stride[i];
         axes[i].dilation = dilation[i];
     }
-    LORAC_TRY(apply_auto_pad(lowering, node, axes, error));
+    LORAC_TRY(apply_auto_pad(lowering, node, window->rank, axes, error));
     for (size_t i = 0; i < 2; i++)
-        LORAC_TRY(size_output(node, &axes[i], ceil_mode, error));
+        LORAC_TRY(size_output(node, &axes[i], window->ceil_mode, error));
     *shape = (struct lorac_conv_shape){.N = input->n,
                                        .H = input->h,
                                        .W = input->w,

@@ -6,11 +6,17 @@
 #include "conv_shape.h"
 #include "kernel.h"
 
-// Fills everything of [shape] but M and G from the node's attributes and the input's size. kh, kw: the kernel's size
-// where the caller knows it from the weight (0: kernel_shape is required). [ceil_mode]: as the node says (pools).
-// Refuses what does not fit, by node name.
+// What the caller knows of a window.
+struct lorac_window {
+    size_t rank;    // 2, or 1: the node's attributes have one axis, which is W; H is then 1
+    size_t kh, kw;  // from the weight; 0: kernel_shape is required
+    bool ceil_mode; // as the node says (pools)
+};
+
+// Fills everything of [shape] but M and G from the node's attributes and the input's size. Refuses what does not fit,
+// by node name.
 enum lorac_status lorac_window_read(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
-                                    const struct lorac_value *input, size_t kh, size_t kw, bool ceil_mode,
+                                    const struct lorac_value *input, const struct lorac_window *window,
                                     struct lorac_conv_shape *shape, struct lorac_error *error);
 
 #endif

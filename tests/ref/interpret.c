@@ -101,10 +101,33 @@ static struct ref_window window_of(const struct call *call)
     return window;
 }
 
+static void insert_height(struct ref_tensor *row)
+{
+    row->dims[3] = row->dims[2];
+    row->dims[2] = 1;
+    row->rank = 4;
+}
+
 static struct ref_tensor run_conv(const struct call *call)
 {
     struct ref_window window = window_of(call);
-    return ref_conv(call->x, input(call, 1), input(call, 2), &window, lorac_node_int(call->node, "group", 1));
+    struct ref_tensor x = *call->x, w = *input(call, 1);
+    if (x.rank == 3) { // an image of height 1
+        insert_height(&x);
+        insert_height(&w);
+        read_ints(call, "strides", &window.stride[1], 1);
+        read_ints(call, "dilations", &window.dilation[1], 1);
+        int64_t pads[2] = {0};
+        read_ints(call, "pads", pads, 2);
+        window.pads[1] = pads[0];
+        window.pads[3] = pads[1];
+    }
+    struct ref_tensor y = ref_conv(&x, &w, input(call, 2), &window, lorac_node_int(call->node, "group", 1));
+    if (call->x->rank == 3) {
+        y.dims[2] = y.dims[3];
+        y.rank = 3;
+    }
+    return y;
 }
 
 static struct ref_tensor run_pool(const struct call *call)

@@ -71,6 +71,14 @@ static const struct kernel_row kernel_rows[] = {
     {{1, 17, 5, 5}, "Conv(a, w[17,1,5,5]*) group=17 pads=[2,2,2,2]", 0, 0},
     {{2, 3, 3, 5}, "Conv(a, w[3,1,1,1]*, b[3]*) group=3", 0, 0},
     {{1, 6, 9, 7}, "Conv(a, w[9,2,3,2]*) group=3 dilations=[2,1] pads=[1,0,0,1]", 0, 0},
+    // one dimension
+    {{2, 3, 1, 7}, "s=Squeeze(a, i{2}); y=Conv(s, w[4,3,3]*, b[4]*) pads=[1,1]", 0, 0},
+    {{2, 3, 9, 1}, "s=Squeeze(a, i{3}); y=Conv(s, w[2,3,2]*) strides=[2] dilations=[3] pads=[0,2]", 0, 0},
+    {{2, 4, 1, 8}, "s=Squeeze(a, i{2}); y=Conv(s, w[6,2,3]*) group=2 auto_pad=SAME_UPPER strides=[3]", 0, 0},
+    {{2, 3, 2, 5}, "r=Reshape(a, i{0,3,10}); c=Conv(r, w[3,3,1]*, b[3]); u=Unsqueeze(c, j{2}); y=Conv(u, v[2,3,1,3]*)",
+     0, 0},
+    {{3, 5, 4, 4}, "g=ReduceMean(a) axes=[2,3] keepdims=0; r=Reshape(g, i{0,1,-1}); c=Conv(r, w[1,1,3]) pads=[1,1]; "
+     "t=Sigmoid(c); q=Reshape(t, j{0,-1,1,1}); y=Mul(a, q)", 0, 0},
     // auto_pad
     {{2, 3, 7, 6}, "Conv(a, w[4,3,3,3]*, b[4]*) auto_pad=SAME_UPPER", 0, 0},
     {{2, 3, 7, 6}, "Conv(a, w[4,3,3,3]*) auto_pad=SAME_UPPER strides=[2,2]", 0, 0},
@@ -476,7 +484,11 @@ static const struct refusal_row refusal_rows[] = {
     {{2, 3, 5, 7}, "Conv(a, w[4,1,3,3]) group=2", 0, 0, "node 'n_y' (Conv)"},
     {{2, 3, 5, 7}, "Conv(a, w[4,1,3,3]) group=3", 0, 0, "node 'n_y' (Conv)"},
     {{2, 3, 5, 7}, "Conv(a, w[4,3,3,3]) group=0", 0, 0, "node 'n_y' (Conv)"},
-    {{2, 3, 5, 7}, "Conv(a, w[4,3,3])", 0, 0, "node 'n_y' (Conv)"},
+    {{2, 3, 5, 7}, "Conv(a, w[4,3,3])", 0, 0, "node 'n_y' (Conv): input 0 ('a') is [2, 3, 5, 7]; rank 3"},
+    {{2, 3, 1, 7}, "s=Squeeze(a, i{2}); y=Conv(s, w[4,3,1,3])", 0, 0, "node 'n_y' (Conv): input 0 ('s') is [2, 3, 7]"},
+    {{2, 3, 1, 7}, "s=Squeeze(a, i{2}); y=Conv(s, w[4,3,3]) pads=[1,1,1,1]", 0, 0, "pads has 4 values; it needs 2"},
+    {{2, 3, 1, 7}, "s=Squeeze(a, i{2}); y=Conv(s, w[4,3,3]) kernel_shape=[5]", 0, 0, "kernel_shape is 1 x 5, but"},
+    {{2, 3, 5, 7}, "Conv(a, w[4,3])", 0, 0, "its weight has rank 2"},
     {{2, 3, 5, 7}, "Conv(a, w[4,3,9,9])", 0, 0, "node 'n_y' (Conv)"},
     {{2, 3, 5, 7}, "Conv(a, w[4,3,3,3]) strides=[0,1]", 0, 0, "node 'n_y' (Conv)"},
     {{2, 3, 5, 7}, "Conv(a, w[4,3,3,3]) strides=[2]", 0, 0, "node 'n_y' (Conv)"},
