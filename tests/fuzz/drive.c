@@ -172,6 +172,7 @@ static struct lorac_net *open_net(struct packed packed, bool training)
     options.batch = BATCH;
     options.threads = 1;
     options.training = training;
+    options.optimizer.kind = packed.count % 4 == 0 ? LORAC_ADAMW : LORAC_SGD;
     options.height = sizes.height;
     options.width = sizes.width;
     if (!is_ok(lorac_prepare(net, &options, &error), &error)) {

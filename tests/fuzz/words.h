@@ -16,7 +16,8 @@
     X("Sum") X("Tanh") X("Tile") X("Transpose") X("Unsqueeze") X("Upsample") X("Where") X("Celu")                      \
     X("DepthToSpace") X("SpaceToDepth") X("LayerNormalization") X("Log") X("Mish") X("Reciprocal") X("ReduceL2")       \
     X("ReduceMin") X("ReduceSumSquare") X("Selu") X("Swish") X("ThresholdedRelu") X("LpNormalization") X("Ceil")       \
-    X("Round")
+    X("Round") X("Greater") X("Less") X("GreaterOrEqual") X("LessOrEqual") X("And") X("Or") X("Not") X("Xor")          \
+    X("Mod") X("Block") X("Act")
 
 // name, type of Onnx__AttributeProto
 #define FUZZ_ATTRIBUTES(X)                                                                                             \
@@ -34,9 +35,9 @@
 #define FUZZ_STRINGS(X)                                                                                                \
     X("SAME_UPPER") X("SAME_LOWER") X("VALID") X("NOTSET") X("constant") X("reflect") X("edge") X("linear")            \
     X("nearest") X("cubic") X("half_pixel") X("asymmetric") X("align_corners") X("tanh") X("none") X("ai.onnx")        \
-    X("com.vendor") X("lorac.format") X("lorac.adapters") X("lorac.trainable") X("lorac.bn") X("lorac.seed")           \
-    X("lorac.input") X("lorac.output") X("lorac.classes") X("lorac.base_hash") X("lorac.tool") X("location")           \
-    X("offset") X("length") X("x") X("")
+    X("com.vendor") X("local") X("lorac.format") X("lorac.adapters") X("lorac.trainable") X("lorac.bn")                \
+    X("lorac.seed") X("lorac.input") X("lorac.output") X("lorac.classes") X("lorac.base_hash") X("lorac.tool")         \
+    X("location") X("offset") X("length") X("x") X("")
 
 // clang-format on
 #endif
