@@ -3,6 +3,7 @@
 #include "inject_parts.h"
 #include "match.h"
 
+#include "proto/input_shape.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
 
@@ -51,18 +52,11 @@ static int compare_names(const void *a, const void *b)
 
 // ---- options
 
-// The channels that the model's input declares ([N, C, H, W]), 0 where it does not say.
+// The channels that the model's input declares, 0 where it does not say.
 static size_t input_channels(struct lorac_model *model)
 {
-    const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
-    if (!input || !input->type || input->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-        return 0;
-    const Onnx__TensorShapeProto *shape = input->type->tensor_type->shape;
-    if (!shape || shape->n_dim < 2 ||
-        shape->dim[1]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
-        shape->dim[1]->dim_value < 1)
-        return 0;
-    return (size_t)shape->dim[1]->dim_value;
+    struct lorac_input_shape shape;
+    return lorac_input_shape(model, &shape, NULL) == LORAC_OK ? shape.channels : 0;
 }
 
 static enum lorac_status check_options(struct lorac_model *model, const struct lorac_inject_options *options,

@@ -4,8 +4,9 @@
 #ifndef LORAC_LOWER_H
 #define LORAC_LOWER_H
 
-#include "proto/constant.h"
 #include "program.h"
+#include "proto/constant.h"
+#include "proto/input_shape.h"
 #include "view.h"
 
 struct lorac_lower_options {
@@ -20,16 +21,6 @@ struct lorac_lower_options {
 enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta *meta,
                               const struct lorac_lower_options *options, struct lorac_program **out,
                               struct lorac_error *error);
-
-// What the model's input is: dims as declared, 0 for a free one. UNSUPPORTED where it is not one float tensor (of any
-// floating type) of rank 4. Images are channels last in memory whatever the model declares.
-struct lorac_input_shape {
-    const char *name;
-    size_t batch, channels, height, width;
-    bool channels_last; // the model declares [N, H, W, C]; else [N, C, H, W]
-};
-enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_input_shape *out,
-                                    struct lorac_error *error);
 
 // Every node that cannot be run, with the reason: for inspect. Lowers as far as it can; rows are in the model's arena.
 struct lorac_refusal {

@@ -107,12 +107,13 @@ enum lorac_status lorac_lowering_set_inputs(struct lorac_lowering *lowering, str
     return LORAC_OK;
 }
 
-// Exporters that trace write the batch down. It stands for the batch of today where the file says so: the model's input
-// declares it, or leaves its batch free and a single image was traced.
+// Exporters that trace write the batch down: as a literal, or as constants that only a later step joins. It stands for
+// the batch of today where the file says so: the model's input declares it, or leaves its batch free and a single image
+// was traced. A shape that comes from the Shape of an activation has the batch of today already.
 int64_t lorac_lowering_batch_now(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i, int64_t wanted)
 {
     int64_t traced = lowering->declared_batch > 0 ? lowering->declared_batch : 1;
-    bool literal = lorac_model_constant(lowering->model, lorac_node_input(node, i)) != NULL;
+    bool literal = lorac_constant_follows(lowering->model, lorac_node_input(node, i), NULL) == LORAC_OK;
     return literal && wanted == traced ? (int64_t)lowering->program->batch : wanted;
 }
 

@@ -212,8 +212,8 @@ enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const stru
 // clang-format off
 #define DATA_OPTION(is_required) \
     {.name = "data", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(data), .required = is_required, \
-     .help = "Images, .npy or IDX, gzipped or not: uint8 [N,H,W,C] or [N,H,W], or float32 in the model's own layout " \
-             "[N,C,H,W]."}
+     .help = "Images, .npy or IDX, gzipped or not: uint8 [N,H,W,C] or [N,H,W], or float32 in the model's own layout, " \
+             "[N,C,H,W] or [N,H,W,C]."}
 #define LABELS_OPTION(is_required) \
     {.name = "labels", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(labels), .required = is_required, \
      .help = "Labels, .npy or IDX, gzipped or not: one whole number per image."}

@@ -177,6 +177,19 @@ def test_model(row, tmp_path):
         accepted(row, tmp_path)
 
 
+def test_channels_last_are_normalised_by_channel(tmp_path):
+    """The channels are where the graph has them, for what is recorded and for pixels as bytes."""
+    injected = tmp_path / "injected.onnx"
+    good("inject", MODELS / "tf2onnx-op15-resnet.onnx", "-o", injected, "--mean", "0.4,0.5,0.6", "--std", "0.2")
+    shown = json.loads(good("inspect", injected, "--json").stdout)["input"]
+    assert shown["channels_last"] is True and shown["channels"] == 3
+    pixels = np.random.default_rng(3).integers(0, 256, (IMAGES, shown["height"], shown["width"], 3), np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    good("eval", injected, "--data", tmp_path / "pixels.npy", "--outputs", tmp_path / "out.npy", "--threads", "1")
+    reference = Reference(injected).run((pixels / 255 - [0.4, 0.5, 0.6]) / 0.2)[0]
+    assert relative_error(np.load(tmp_path / "out.npy"), reference) < OUTPUTS_RELATIVE
+
+
 def test_table_is_complete():
     """A row for each file, and the sets that it states."""
     names = {path.name if path.is_dir() else path.stem for path in MODELS.iterdir()}

@@ -35,6 +35,9 @@ struct traced_row {
 static const struct traced_row traced_rows[] = {
     {LEAD "y=Reshape(a, s{1,12})", NULL},
     {LEAD "y=Reshape(a, s{1,-1})", NULL},
+    {LEAD "i=Identity(s{1,-1}); y=Reshape(a, i)", NULL},
+    {LEAD "c=Concat(o{1}, m{-1}) axis=0; y=Reshape(a, c)", NULL},
+    {LEAD "u=Unsqueeze(o{1}[], k{0}); c=Concat(u, m{12}) axis=0; y=Reshape(a, c)", NULL},
     {LEAD "y=Reshape(a, s{2,-1})", "its shape makes 2 rows of a batch of 3"},
     {LEAD "g=GlobalAveragePool(a); e=Expand(g, s{1,3,2,2}); m=Mul(a, e); y=Flatten(m)", NULL},
     {LEAD "g=GlobalAveragePool(a); e=Expand(g, s{2,3,2,2}); y=Flatten(e)", "its shape has 2 where the input"},

@@ -1,5 +1,5 @@
 // What the model's input is: its sizes, and whether it declares its channels first or last.
-#include "lower.h"
+#include "input_shape.h"
 
 #include <string.h>
 
