@@ -368,15 +368,9 @@ static enum lorac_status read_trained(struct planner *planner, struct lorac_erro
 static int64_t float_elements(const Onnx__TensorProto *tensor)
 {
     size_t count;
-    switch (tensor->data_type) {
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
-        return lorac_tensor_count(tensor, &count, NULL) == LORAC_OK ? (int64_t)count : 0;
-    default:
-        return 0;
-    }
+    bool counts =
+        lorac_tensor_type_is_floating(tensor->data_type) && lorac_tensor_count(tensor, &count, NULL) == LORAC_OK;
+    return counts ? (int64_t)count : 0;
 }
 
 static int64_t count_parameters(const struct planner *planner)

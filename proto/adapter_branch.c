@@ -237,16 +237,9 @@ enum lorac_status lorac_branch_describe(struct lorac_arena *arena, const struct 
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "a kernel of %" PRId64 " rows is too high for the branch form (at most %d)", shape->kh,
                                (int)LORAC_BRANCH_MAX_ROWS);
-    switch (shape->type) {
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
-        break;
-    default:
+    if (!lorac_tensor_type_is_floating(shape->type))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "a convolution of type %s has no branch form",
                                lorac_tensor_type_name(shape->type));
-    }
     size_t most = EACH_ROW * (size_t)shape->kh + ALSO;
     builder.branch.tensors = lorac_arena_alloc_array(arena, most, sizeof *builder.branch.tensors);
     builder.branch.nodes = lorac_arena_alloc_array(arena, most, sizeof *builder.branch.nodes);

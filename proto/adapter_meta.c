@@ -4,6 +4,7 @@
 #include "adapter_json.h"
 #include "model_edit.h"
 #include "size.h"
+#include "tensor.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -292,7 +293,7 @@ static enum lorac_status check_trainable(struct lorac_model *model, const struct
 {
     for (size_t i = 0; i < meta->trainable_count; i++) {
         const Onnx__TensorProto *tensor = lorac_model_constant(model, meta->trainable[i]);
-        if (!tensor || !lorac_constant_type_is_floating(tensor->data_type))
+        if (!tensor || !lorac_tensor_type_is_floating(tensor->data_type))
             return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                    "metadata '%s' names '%s', which is no floating initialiser or Constant of the model",
                                    KEY_TRAINABLE, meta->trainable[i]);

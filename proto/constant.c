@@ -25,7 +25,7 @@ enum lorac_status lorac_constant_init(struct lorac_constant *out, int32_t data_t
                                "a computed constant of %zu elements (at most %zu are supported)", out->count,
                                LORAC_CONSTANT_MAX_COUNT);
     out->data_type = data_type;
-    out->floating = lorac_constant_type_is_floating(data_type);
+    out->floating = lorac_tensor_type_is_floating(data_type);
     out->rank = rank;
     for (size_t i = 0; i < rank; i++)
         out->dims[i] = dims[i];
@@ -55,12 +55,6 @@ enum lorac_status lorac_constant_from_tensor(const Onnx__TensorProto *tensor, st
         LORAC_TRY(lorac_tensor_to_int64(tensor, constant.ints, constant.count, error));
     *out = constant;
     return LORAC_OK;
-}
-
-bool lorac_constant_type_is_floating(int32_t data_type)
-{
-    return data_type == TYPE(FLOAT) || data_type == TYPE(DOUBLE) || data_type == TYPE(FLOAT16) ||
-           data_type == TYPE(BFLOAT16);
 }
 
 double lorac_constant_round(int32_t data_type, double value)

@@ -85,8 +85,6 @@ enum lorac_status lorac_constant_shape(const int64_t *dims, size_t rank, int64_t
 // Element [i] of an integer (or whole floating) constant.
 int64_t lorac_constant_int(const struct lorac_constant *constant, size_t i);
 
-// FLOAT, DOUBLE, FLOAT16 or BFLOAT16.
-bool lorac_constant_type_is_floating(int32_t data_type);
 
 // [value] rounded to nearest even to a value of a floating type.
 double lorac_constant_round(int32_t data_type, double value);

@@ -164,7 +164,7 @@ static bool cast_element(struct lorac_constant *out, const struct lorac_constant
 static enum lorac_status cast_to(const struct evaluation *e, int32_t type, struct lorac_constant *out)
 {
     const struct lorac_constant *x = lorac_constant_input(e, 0);
-    if (!lorac_constant_type_is_floating(type) && !is_integer_type(type))
+    if (!lorac_tensor_type_is_floating(type) && !is_integer_type(type))
         return lorac_constant_refuse(e, "casting a constant to this type is not supported");
     LORAC_TRY(lorac_constant_result(e, type, x->dims, x->rank, out));
     for (size_t i = 0; i < x->count; i++)

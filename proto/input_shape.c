@@ -1,6 +1,8 @@
 // What the model's input is: its sizes, and whether it declares its channels first or last.
 #include "input_shape.h"
 
+#include "tensor.h"
+
 #include <string.h>
 
 static int64_t declared_dim(const Onnx__TensorShapeProto *shape, size_t i)
@@ -76,12 +78,6 @@ static bool has_channels_last(struct lorac_model *model, const char *input, cons
 
 // ---- the shape
 
-static bool is_floating(int32_t type)
-{
-    return type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
-           type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 || type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
-}
-
 enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_input_shape *out, struct lorac_error *error)
 {
     const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
@@ -93,7 +89,7 @@ enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_inpu
                                input->name, lorac_model_input(model, 1)->name);
     const Onnx__TypeProto__Tensor *type =
         input->type && input->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? input->type->tensor_type : NULL;
-    if (!type || !is_floating(type->elem_type))
+    if (!type || !lorac_tensor_type_is_floating(type->elem_type))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "input '%s' is not a tensor of a floating type (FLOAT, FLOAT16, BFLOAT16, DOUBLE)",
                                input->name);

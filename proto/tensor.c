@@ -43,6 +43,12 @@ const char *lorac_tensor_type_name(int32_t data_type)
     return type ? type->name : "unknown";
 }
 
+bool lorac_tensor_type_is_floating(int32_t data_type)
+{
+    return data_type == TYPE(FLOAT) || data_type == TYPE(DOUBLE) || data_type == TYPE(FLOAT16) ||
+           data_type == TYPE(BFLOAT16);
+}
+
 enum lorac_status lorac_tensor_count(const Onnx__TensorProto *tensor, size_t *count, struct lorac_error *error)
 {
     if (!lorac_size_of_dims(tensor->dims, tensor->n_dims, count))
@@ -284,16 +290,10 @@ static enum lorac_status open_floats(const Onnx__TensorProto *tensor, size_t cou
                                      struct lorac_error *error)
 {
     LORAC_TRY(open_numbers(tensor, count, view, error));
-    switch (view->type->data_type) {
-    case TYPE(FLOAT):
-    case TYPE(DOUBLE):
-    case TYPE(FLOAT16):
-    case TYPE(BFLOAT16):
-        return LORAC_OK;
-    default:
+    if (!lorac_tensor_type_is_floating(view->type->data_type))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "cannot write numbers into tensor '%s' of type %s",
                                tensor_name(tensor), view->type->name);
-    }
+    return LORAC_OK;
 }
 
 // True where the stored element is as good as the rounded new one. An equal number keeps its bits: -0 where 0 is

@@ -24,6 +24,9 @@ bool lorac_tensor_raw_bytes(int32_t data_type, size_t count, size_t *bytes);
 // Whether that form is known: false for strings and for types that are not known here.
 bool lorac_tensor_type_has_raw(int32_t data_type);
 
+// The floating types that are worked with, trained and adapted: FLOAT, DOUBLE, FLOAT16 and BFLOAT16.
+bool lorac_tensor_type_is_floating(int32_t data_type);
+
 // "FLOAT", "INT64", ...; "type 99" is not built: unknown types give "unknown".
 const char *lorac_tensor_type_name(int32_t data_type);
 

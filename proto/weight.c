@@ -24,12 +24,12 @@ static bool pass_node(struct lorac_model *model, const Onnx__NodeProto *node, st
     if (lorac_node_is(node, "DequantizeLinear")) {
         const Onnx__TensorProto *scale = lorac_model_constant(model, lorac_node_input(node, 1));
         weight->data_type = scale ? scale->data_type : 0;
-        return lorac_constant_type_is_floating(weight->data_type);
+        return lorac_tensor_type_is_floating(weight->data_type);
     }
     if (lorac_node_is(node, "Cast")) {
         int64_t to = lorac_node_int(node, "to", 0);
         weight->data_type = to > 0 && to < INT32_MAX ? (int32_t)to : 0;
-        return lorac_constant_type_is_floating(weight->data_type);
+        return lorac_tensor_type_is_floating(weight->data_type);
     }
     if (!lorac_node_is(node, "Transpose"))
         return false;
@@ -148,7 +148,7 @@ enum lorac_status lorac_weight_count_computed(const struct lorac_model *model, c
 
 bool lorac_weight_is_floating(const struct lorac_weight *weight)
 {
-    return lorac_constant_type_is_floating(weight->data_type);
+    return lorac_tensor_type_is_floating(weight->data_type);
 }
 
 // ---- reading

@@ -67,13 +67,13 @@ static int64_t count_parameters(struct lorac_model *model, int64_t in_adapters)
     const Onnx__GraphProto *graph = model->proto->graph;
     int64_t total = -in_adapters;
     for (size_t i = 0; i < graph->n_initializer; i++)
-        if (lorac_constant_type_is_floating(graph->initializer[i]->data_type))
+        if (lorac_tensor_type_is_floating(graph->initializer[i]->data_type))
             total += count_of(graph->initializer[i]);
     for (size_t i = 0; i < graph->n_node; i++) {
         const Onnx__TensorProto *tensor = NULL;
         if (lorac_node_is(graph->node[i], "Constant") && graph->node[i]->n_output > 0)
             tensor = lorac_model_constant(model, graph->node[i]->output[0]);
-        if (tensor && lorac_constant_type_is_floating(tensor->data_type))
+        if (tensor && lorac_tensor_type_is_floating(tensor->data_type))
             total += count_of(tensor);
     }
     return total;

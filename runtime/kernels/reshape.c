@@ -32,7 +32,7 @@ static enum lorac_status lower_cast(struct lorac_lowering *lowering, const Onnx_
                                     struct lorac_step *step, struct lorac_error *error)
 {
     int64_t to = lorac_node_int(node, "to", 0);
-    if (to <= 0 || to > INT32_MAX || !lorac_constant_type_is_floating((int32_t)to))
+    if (to <= 0 || to > INT32_MAX || !lorac_tensor_type_is_floating((int32_t)to))
         return lorac_refuse(node, error, "it makes %s of an activation; floating types are supported",
                             lorac_tensor_type_name(to > 0 && to <= INT32_MAX ? (int32_t)to : 0));
     return lower_identity(lowering, node, step, error);
