@@ -123,7 +123,7 @@ Onnx__TensorProto *lorac_model_constant(struct lorac_model *model, const char *v
 // there.)
 size_t lorac_model_uses(struct lorac_model *model, const char *value, const struct lorac_use **uses);
 
-bool lorac_model_is_graph_output(const struct lorac_model *model, const char *value);
+bool lorac_model_is_graph_output(struct lorac_model *model, const char *value);
 
 // The graph inputs that are not initialisers: what a caller must feed. At index [i], or NULL past the last.
 Onnx__ValueInfoProto *lorac_model_input(struct lorac_model *model, size_t i);

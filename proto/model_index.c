@@ -9,7 +9,7 @@
 
 // ---- walking over every name of the model
 
-enum role { ROLE_OTHER, ROLE_INITIALIZER, ROLE_PRODUCED, ROLE_USED };
+enum role { ROLE_OTHER, ROLE_INITIALIZER, ROLE_PRODUCED, ROLE_USED, ROLE_OUTPUT };
 
 struct occurrence {
     const char *name; // not empty
@@ -73,7 +73,7 @@ static void walk_graph(const struct walk *walk, Onnx__GraphProto *graph, Onnx__N
         walk_node(walk, graph->node[i], owner);
     // A subgraph may hand out a value of the graph around it.
     for (size_t i = 0; i < graph->n_output; i++)
-        visit(walk, (struct occurrence){graph->output[i]->name, owner ? ROLE_USED : ROLE_OTHER, owner, SIZE_MAX, NULL});
+        visit(walk, (struct occurrence){graph->output[i]->name, owner ? ROLE_USED : ROLE_OUTPUT, owner, SIZE_MAX, NULL});
 }
 
 static void walk_model(const struct lorac_model *model, visit_function *function)
@@ -112,6 +112,8 @@ static void fill_names(struct lorac_name_index *index, const struct occurrence *
         entry->producer = occurrence->node;
     else if (occurrence->role == ROLE_INITIALIZER)
         entry->initializer = occurrence->initializer;
+    else if (occurrence->role == ROLE_OUTPUT)
+        entry->output = true;
 }
 
 static void count_uses(struct lorac_name_index *index, const struct occurrence *occurrence)
@@ -312,15 +314,10 @@ size_t lorac_model_uses(struct lorac_model *model, const char *value, const stru
     return count;
 }
 
-bool lorac_model_is_graph_output(const struct lorac_model *model, const char *value)
+bool lorac_model_is_graph_output(struct lorac_model *model, const char *value)
 {
-    const Onnx__GraphProto *graph = model->proto->graph;
-    if (!value || !*value)
-        return false;
-    for (size_t i = 0; i < graph->n_output; i++)
-        if (strcmp(graph->output[i]->name, value) == 0)
-            return true;
-    return false;
+    const struct lorac_name_entry *entry = find(model, value);
+    return entry && entry->output;
 }
 
 Onnx__ValueInfoProto *lorac_model_input(struct lorac_model *model, size_t i)

@@ -10,6 +10,7 @@
 struct lorac_name_entry {
     Onnx__NodeProto *producer;
     Onnx__TensorProto *initializer;
+    bool output;                 // of the main graph
     size_t first_use, use_count; // in lorac_name_index.uses
 };
 

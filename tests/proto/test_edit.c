@@ -78,6 +78,8 @@ static void test_looking(void)
     CHECK(lorac_model_uses(f.model, "x", &uses) == 2 && uses[1].node == graph->node[1] && uses[1].input == 0);
     CHECK(lorac_model_uses(f.model, "z", &uses) == 0 && lorac_model_uses(f.model, "nothing", &uses) == 0);
     CHECK(lorac_model_is_graph_output(f.model, "z") && !lorac_model_is_graph_output(f.model, "y"));
+    CHECK(!lorac_model_is_graph_output(f.model, "inner_value") && !lorac_model_is_graph_output(f.model, "nothing"));
+    CHECK(!lorac_model_is_graph_output(f.model, "") && !lorac_model_is_graph_output(f.model, NULL));
     CHECK(lorac_model_input(f.model, 0) == graph->input[0] && !lorac_model_input(f.model, 1));
     CHECK_STRING(lorac_node_name(graph->node[0]), "conv");
     CHECK_STRING(lorac_node_name(graph->node[1]), "z");
