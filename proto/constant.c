@@ -234,8 +234,8 @@ void lorac_constant_fill(struct lorac_constant *out, const struct lorac_constant
 static const struct lorac_constant_op *find_op(const Onnx__NodeProto *node)
 {
     const struct lorac_constant_op *const tables[] = {lorac_constant_layout_ops, lorac_constant_make_ops,
-                                                      lorac_constant_arithmetic_ops, lorac_constant_reduce_ops,
-                                                      lorac_constant_normalize_ops};
+                                                      lorac_constant_arithmetic_ops, lorac_constant_activation_ops,
+                                                      lorac_constant_reduce_ops, lorac_constant_normalize_ops};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const struct lorac_constant_op *op = tables[t]; op->op_type; op++)
             if (lorac_node_is(node, op->op_type))

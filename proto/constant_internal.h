@@ -17,10 +17,12 @@ struct lorac_constant_op {
 };
 
 // One table for each file: constant_layout.c (elements move), constant_make.c (elements appear or change type),
-// constant_arithmetic.c (element by element, and MatMul), constant_reduce.c, constant_normalize.c.
+// constant_arithmetic.c (element by element, and MatMul), constant_activation.c, constant_reduce.c,
+// constant_normalize.c.
 extern const struct lorac_constant_op lorac_constant_layout_ops[];
 extern const struct lorac_constant_op lorac_constant_make_ops[];
 extern const struct lorac_constant_op lorac_constant_arithmetic_ops[];
+extern const struct lorac_constant_op lorac_constant_activation_ops[];
 extern const struct lorac_constant_op lorac_constant_reduce_ops[];
 extern const struct lorac_constant_op lorac_constant_normalize_ops[];
 

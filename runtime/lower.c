@@ -129,6 +129,10 @@ static enum lorac_status refuse_operator(const Onnx__NodeProto *node, struct lor
 static enum lorac_status define_constants(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                           struct lorac_error *error)
 {
+    if (!lorac_constant_knows(node) && lorac_kernel_find(node->op_type))
+        return lorac_refuse(node, error,
+                            "its inputs are constants, over which this operator is not evaluated; simplify the model "
+                            "(onnxslim, onnxsim), which folds them");
     if (!lorac_constant_knows(node))
         return refuse_operator(node, error);
     for (size_t i = 0; i < node->n_output; i++) {

@@ -179,7 +179,8 @@ static enum lorac_status reshape_to(struct lorac_lowering *lowering, const Onnx_
     if (keeps_order(&view, &value, dims, rank, &reorder.to))
         return lorac_lowering_alias(lowering, node, step, x, &reorder.to, error);
     if (!fresh_view(dims, rank, &reorder.to))
-        return lorac_refuse(node, error, "its output has more than three dimensions larger than 1 behind the batch");
+        return lorac_refuse(node, error, "its output has more than three dimensions larger than 1 behind the batch (as in channel shuffle or "
+                            "split attention), which is not supported; inject and merge work all the same");
     step->kernel = &lorac_kernel_reorder;
     LORAC_TRY(lorac_reorder_lower(lowering, step, &reorder, dims, error));
     const struct lorac_value *sizes = &reorder.sizes;
@@ -235,6 +236,10 @@ static enum lorac_status lower_reshape(struct lorac_lowering *lowering, const On
     if (!lorac_reshape_dims(from, rank, target, shape->count, lorac_node_int(node, "allowzero", 0) != 0, dims))
         return lorac_refuse(node, error, "its shape, which begins with %lld, does not fit %s", (long long)first,
                             seen.text);
+    if (shape->count == 1 && value.h * value.w * value.c > 1)
+        return lorac_refuse(node, error,
+                            "it lays the elements of the whole batch in one row, as exports of models in channels-last "
+                            "memory do (as_strided); export the model in contiguous memory format");
     if (dims[0] != (int64_t)value.n)
         return lorac_refuse(node, error,
                             "its shape makes %lld rows of a batch of %zu: it mixes images, or has another batch than "
