@@ -37,7 +37,7 @@ static enum lorac_status eval_identity(const struct evaluation *e, struct lorac_
 static enum lorac_status eval_dropout(const struct evaluation *e, struct lorac_constant *out)
 {
     const struct lorac_constant *training = lorac_constant_input(e, 2);
-    if (training && lorac_constant_int(training, 0) != 0)
+    if (training && (training->count != 1 || lorac_constant_int(training, 0) != 0))
         return lorac_constant_refuse(e, "dropout in training mode");
     return eval_identity(e, out);
 }
@@ -273,6 +273,8 @@ static bool split_part(const struct evaluation *e, int64_t size, int64_t *begin,
     size_t output = e->what.output, parts = e->what.node->n_output;
     size_t given = input ? input->count : lorac_node_ints(e->what.node, "split", &sizes);
     *begin = 0;
+    if (given > 0 && given != parts)
+        return false;
     if (given > 0) {
         int64_t total = 0;
         for (size_t i = 0; i < given; i++) {
@@ -283,7 +285,7 @@ static bool split_part(const struct evaluation *e, int64_t size, int64_t *begin,
             *count = i == output ? part : *count;
             total += part;
         }
-        return given == parts && total == size;
+        return total == size;
     }
     int64_t wanted = lorac_node_int(e->what.node, "num_outputs", (int64_t)parts);
     if (wanted != (int64_t)parts || parts == 0)
@@ -441,14 +443,16 @@ static enum lorac_status read_pads(const struct evaluation *e, size_t rank, int6
     return LORAC_OK;
 }
 
-static void set_all(struct lorac_constant *out, const struct evaluation *e)
+static enum lorac_status set_all(struct lorac_constant *out, const struct evaluation *e)
 {
     const struct lorac_constant *given = lorac_constant_input(e, 2);
-    struct lorac_constant value = {.floating = true, .floats = &(double){0}, .count = 1};
-    if (!given)
-        value.floats[0] = (double)lorac_node_float(e->what.node, "value", 0);
+    double attribute = (double)lorac_node_float(e->what.node, "value", 0);
+    struct lorac_constant value = {.floating = true, .floats = &attribute, .count = 1};
+    if (given && given->count != 1)
+        return lorac_constant_refuse(e, "constant_value is not one element");
     for (size_t i = 0; i < out->count; i++)
-        lorac_constant_copy_element(out, i, given && given->count == 1 ? given : &value, 0);
+        lorac_constant_copy_element(out, i, given ? given : &value, 0);
+    return LORAC_OK;
 }
 
 static enum lorac_status eval_pad(const struct evaluation *e, struct lorac_constant *out)
@@ -466,7 +470,7 @@ static enum lorac_status eval_pad(const struct evaluation *e, struct lorac_const
         dims[i] = x->dims[i] + before[i] + after[i];
     }
     LORAC_TRY(lorac_constant_result(e, x->data_type, dims, x->rank, out));
-    set_all(out, e);
+    LORAC_TRY(set_all(out, e));
     struct lorac_walk walk = {.rank = x->rank, .dims = dims, .position_count = 1};
     for (size_t at = 0; at < out->count; at++, lorac_walk_next(&walk)) {
         size_t from = 0;

@@ -220,6 +220,10 @@ static const struct row rows[] = {
     {"y=Flatten(d{1,2}) axis=2", "refused: axis"},
     {"y=Size(d{1,2,3,4}[2,2])", "int64[] 4"},
     {"y=Dropout(d<1.5>)", "float[] 1.5"},
+    {"m=Cast(t{0}[]) to=9; y=Dropout(d<1.5>, -, m)", "float[] 1.5"},
+    {"m=Cast(t{1}[]) to=9; y=Dropout(d<1.5>, -, m)", "refused: node 'n_y' (Dropout): dropout in training mode"},
+    {"t=ConstantOfShape(s{0}); m=Cast(t) to=9; y=Dropout(d<1.5>, -, m)",
+     "refused: node 'n_y' (Dropout): dropout in training mode"},
 
     {"y=Pad(d{1,2}, p{1,2})", "int64[5] 0 1 2 0 0"},
     {"y=Pad(d{1,2}, p{1,-1}, v{9}[])", "int64[2] 9 1"},
@@ -228,6 +232,8 @@ static const struct row rows[] = {
     {"y=Pad(d<1.5>[1]) pads=[0,1] value=0.5", "float[2] 1.5 0.5"},
     {"y=Pad(d{1,2}, p{1,1}) mode=reflect", "refused: only mode 'constant'"},
     {"y=Pad(d{1,2}, p{1})", "refused: two entries per axis"},
+    {"v=ConstantOfShape(s{0}) value={7}; y=Pad(d{1,2}, p{1,1}, v)", "refused: constant_value is not one element"},
+    {"y=Pad(d{1,2}, p{1,1}, v{7,8})", "refused: constant_value is not one element"},
     {"y=Pad(d{1,2}, p{max,max})", "refused: too large"},
 
     // activation functions, and Clip in both forms
