@@ -4,6 +4,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 folder=$1
 shift
+mkdir -p "$folder"
 cmake -G Ninja -S "$root" -B "$folder" "$@" >"$folder.configure.log" 2>&1 || {
     cat "$folder.configure.log"
     exit 1
