@@ -43,6 +43,7 @@ struct lorac_conv_row {
     int64_t dims[4]; // M, C/g, kh, kw
     int64_t group;
     bool first;                 // the first convolution
+    bool reaches;               // the trained output depends on it; else it has no gradient, and cannot be trained
     bool last;                  // this convolution is the last layer
     bool adapted;               // gets (or, in an injected model, has) an adapter
     enum lorac_adapter_form form; // of its adapter

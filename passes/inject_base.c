@@ -78,7 +78,7 @@ static enum lorac_status plan_trained(struct lorac_model *model, const struct lo
     for (size_t i = 0; i < plan->row_count; i++) {
         const struct lorac_conv_row *row = &plan->rows[i];
         enum lorac_base_role role = row->first ? LORAC_BASE_FIRST_WEIGHT : LORAC_BASE_OTHER;
-        if (!row->has_weight || !(options->train_all || (row->first && options->train_first)))
+        if (!row->has_weight || !row->reaches || !(options->train_all || (row->first && options->train_first)))
             continue;
         LORAC_TRY(add_tensor(model, row->node, 1, role, plan->trained, &plan->trained_count, error));
         if (options->train_all)

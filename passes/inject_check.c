@@ -121,7 +121,7 @@ static enum lorac_status check_wishes(const struct lorac_inject_options *options
     if (options->train_first && !options->train_all && (!first || !trains(plan, first->node, 1)))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--train-first: %s",
                                first ? "the first convolution's weight is no floating constant of rank 4"
-                                     : "the model has no convolution that depends on its input");
+                                     : "the model has no convolution that depends on its input and reaches the output");
     if (options->train_last && !options->train_all && !plan->last_layer)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the last layer cannot be trained: %s; use --no-train-last",
                                plan->last_reason);

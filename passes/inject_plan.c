@@ -32,6 +32,8 @@ struct planner {
     struct site_of *sites; // by the address of the Conv; meta.adapter_count of them
     size_t computed; // elements of weights that are computed
     struct lorac_last_layer last;
+    struct lorac_reach reach; // of the trained output
+    const char *unreached;    // why what it lacks gets nothing
     const Onnx__NodeProto *first;
     const char **names; // of the plan.row_count convolutions, sorted
     regex_t layers, exclude, branch_layers;
@@ -268,6 +270,7 @@ static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto
     row->group = lorac_node_int(node, "group", 1);
     row->first = node == planner->first;
     row->last = node == planner->last.node;
+    row->reaches = lorac_reach_has(&planner->reach, node);
     LORAC_TRY(describe_weight(planner, row, site, &weight_reason, error));
     if (site) {
         row->adapted = true;
@@ -276,7 +279,8 @@ static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto
         return size_adapter(row, error);
     }
     LORAC_TRY(look_for_fault(planner, row, error));
-    const char *left_out = row->first && weight_reason ? "first convolution"
+    const char *left_out = !row->reaches               ? planner->unreached
+                           : row->first && weight_reason ? "first convolution"
                            : weight_reason             ? NULL
                                                        : leave_out(planner, row, is_trained_whole(planner, row));
     row->left_out = !row->fault && left_out;
@@ -449,9 +453,13 @@ static enum lorac_status plan_all(struct planner *planner, struct lorac_error *e
                       error));
     LORAC_TRY(lorac_meta_read(model, &planner->meta, error));
     LORAC_TRY(locate_sites(planner, error));
-    LORAC_TRY(lorac_match_first_conv(model, &planner->first, error));
     if (model->proto->graph->n_output > 0)
         LORAC_TRY(lorac_meta_output(model, &planner->meta, options->output, &plan->output, error));
+    LORAC_TRY(lorac_match_reach(model, plan->output, &planner->reach, error));
+    planner->unreached = lorac_match_text(model, "does not reach the output '%s'", plan->output ? plan->output : "");
+    if (!planner->unreached)
+        return out_of_memory(error);
+    LORAC_TRY(lorac_match_first_conv(model, &planner->reach, &planner->first, error));
     LORAC_TRY(lorac_match_last_layer(model, plan->output, &planner->last, error));
     plan->last_layer = planner->last.node;
     plan->last_weight = planner->last.weight;

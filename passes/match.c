@@ -22,16 +22,7 @@ const char *lorac_match_text(struct lorac_model *model, const char *format, ...)
     return text;
 }
 
-// ---- the first convolution
-
-// Which nodes depend on the input: walks from each value to the nodes that use it. Nodes are told apart by address,
-// sorted, because a node does not know its place in the graph.
-struct reach {
-    const Onnx__NodeProto **sorted;
-    bool *reached;                 // beside [sorted]
-    const Onnx__NodeProto **stack; // reached, outputs not yet followed; each node is on it once at most
-    size_t count, depth;
-};
+// ---- what depends on what
 
 static int compare_addresses(const void *a, const void *b)
 {
@@ -40,57 +31,91 @@ static int compare_addresses(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static bool *reached_flag(const struct reach *reach, const Onnx__NodeProto *node)
+static bool *reached_flag(const struct lorac_reach *reach, const Onnx__NodeProto *node)
 {
     const Onnx__NodeProto **found =
         bsearch(&node, reach->sorted, reach->count, sizeof *reach->sorted, compare_addresses);
     return &reach->reached[found - reach->sorted];
 }
 
-static void follow_value(struct lorac_model *model, struct reach *reach, const char *value)
+bool lorac_reach_has(const struct lorac_reach *reach, const Onnx__NodeProto *node)
+{
+    return *reached_flag(reach, node);
+}
+
+// Nothing is reached yet.
+static enum lorac_status start_reach(struct lorac_model *model, struct lorac_reach *out, struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    *out = (struct lorac_reach){.count = graph->n_node};
+    out->sorted = lorac_arena_alloc_array(model->arena, out->count, sizeof *out->sorted);
+    out->reached = lorac_arena_alloc_array(model->arena, out->count, sizeof *out->reached);
+    if (!out->sorted || !out->reached)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "what the output depends on: out of memory");
+    for (size_t i = 0; i < out->count; i++)
+        out->sorted[i] = graph->node[i];
+    if (out->count > 0)
+        qsort(out->sorted, out->count, sizeof *out->sorted, compare_addresses);
+    return LORAC_OK;
+}
+
+static bool reaches(struct lorac_model *model, const struct lorac_reach *reach, const Onnx__NodeProto *node,
+                    const char *output)
+{
+    for (size_t i = 0; i < node->n_output; i++) {
+        const struct lorac_use *uses;
+        size_t count = lorac_model_uses(model, node->output[i], &uses);
+        if (strcmp(node->output[i], output) == 0)
+            return true;
+        for (size_t u = 0; u < count; u++)
+            if (*reached_flag(reach, uses[u].node))
+                return true;
+    }
+    return false;
+}
+
+enum lorac_status lorac_match_reach(struct lorac_model *model, const char *output, struct lorac_reach *out,
+                                    struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    if (!output && graph->n_output > 0)
+        output = graph->output[0]->name;
+    LORAC_TRY(start_reach(model, out, error));
+    for (size_t i = graph->n_node; i-- > 0;) // values are used after they are produced
+        *reached_flag(out, graph->node[i]) = !output || reaches(model, out, graph->node[i], output);
+    return LORAC_OK;
+}
+
+// ---- the first convolution
+
+static void follow_value(struct lorac_model *model, const struct lorac_reach *reach, const char *value)
 {
     const struct lorac_use *uses;
     size_t count = lorac_model_uses(model, value, &uses);
-    for (size_t i = 0; i < count; i++) {
-        bool *flag = reached_flag(reach, uses[i].node);
-        if (*flag)
-            continue;
-        *flag = true;
-        reach->stack[reach->depth++] = uses[i].node;
-    }
+    for (size_t i = 0; i < count; i++)
+        *reached_flag(reach, uses[i].node) = true;
 }
 
-static void reach_from(struct lorac_model *model, struct reach *reach, const char *input)
-{
-    qsort(reach->sorted, reach->count, sizeof *reach->sorted, compare_addresses);
-    follow_value(model, reach, input);
-    while (reach->depth > 0) {
-        const Onnx__NodeProto *node = reach->stack[--reach->depth];
-        for (size_t i = 0; i < node->n_output; i++)
-            follow_value(model, reach, node->output[i]);
-    }
-}
-
-enum lorac_status lorac_match_first_conv(struct lorac_model *model, const Onnx__NodeProto **out,
-                                         struct lorac_error *error)
+enum lorac_status lorac_match_first_conv(struct lorac_model *model, const struct lorac_reach *reach,
+                                         const Onnx__NodeProto **out, struct lorac_error *error)
 {
     const Onnx__GraphProto *graph = model->proto->graph;
     const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
+    struct lorac_reach fed;
     *out = NULL;
-    if (!input || graph->n_node == 0)
+    if (!input)
         return LORAC_OK;
-    struct reach reach = {.count = graph->n_node};
-    reach.sorted = lorac_arena_alloc_array(model->arena, reach.count, sizeof *reach.sorted);
-    reach.reached = lorac_arena_alloc_array(model->arena, reach.count, sizeof *reach.reached);
-    reach.stack = lorac_arena_alloc_array(model->arena, reach.count, sizeof *reach.stack);
-    if (!reach.sorted || !reach.reached || !reach.stack)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "first convolution: out of memory");
-    for (size_t i = 0; i < reach.count; i++)
-        reach.sorted[i] = graph->node[i];
-    reach_from(model, &reach, input->name);
-    for (size_t i = 0; i < graph->n_node && !*out; i++)
-        if (lorac_node_is(graph->node[i], "Conv") && *reached_flag(&reach, graph->node[i]))
-            *out = graph->node[i];
+    LORAC_TRY(start_reach(model, &fed, error));
+    follow_value(model, &fed, input->name);
+    for (size_t i = 0; i < graph->n_node && !*out; i++) {
+        const Onnx__NodeProto *node = graph->node[i];
+        if (!*reached_flag(&fed, node))
+            continue;
+        if (lorac_node_is(node, "Conv") && lorac_reach_has(reach, node))
+            *out = node;
+        for (size_t k = 0; k < node->n_output; k++)
+            follow_value(model, &fed, node->output[k]);
+    }
     return LORAC_OK;
 }
 

@@ -7,10 +7,23 @@
 // A formatted text in the model's arena; NULL where memory ran out.
 const char *lorac_match_text(struct lorac_model *model, const char *format, ...) LORAC_PRINTF(2, 3);
 
-// The first Conv in graph order that depends on the trained input (the model's first input that must be fed);
-// *out is NULL where there is none. Errors: MEMORY.
-enum lorac_status lorac_match_first_conv(struct lorac_model *model, const Onnx__NodeProto **out,
-                                         struct lorac_error *error);
+// The nodes of the main graph that the graph output [output] (NULL: the first; all of them where the model has none)
+// depends on, be it through the subgraph of another node. One walk over the graph; in the model's arena, and good as
+// long as the nodes are there. Errors: MEMORY.
+struct lorac_reach {
+    const Onnx__NodeProto **sorted; // [count], by address: a node does not know its place in the graph
+    bool *reached;                  // beside [sorted]
+    size_t count;
+};
+enum lorac_status lorac_match_reach(struct lorac_model *model, const char *output, struct lorac_reach *out,
+                                    struct lorac_error *error);
+// [node] was in the graph.
+bool lorac_reach_has(const struct lorac_reach *reach, const Onnx__NodeProto *node);
+
+// The first Conv in graph order that depends on the trained input (the model's first input that must be fed) and that
+// [reach] has; *out is NULL where there is none. Errors: MEMORY.
+enum lorac_status lorac_match_first_conv(struct lorac_model *model, const struct lorac_reach *reach,
+                                         const Onnx__NodeProto **out, struct lorac_error *error);
 
 // The last layer: the Gemm, MatMul (with the Add of a constant behind it) or 1x1 Conv with a constant weight nearest
 // before the trained output. Only operators with one stream of data may be in between: activations, pooling, reshaping,

@@ -29,8 +29,9 @@ extern const struct lorac_pass lorac_pass_replace_head;
 // convolutions of a deep stem keep their weights, and the max-pooling behind them goes. skipped is 1 where no
 // max-pooling follows the stem.
 struct lorac_small_image_stem_options {
-    bool replace;  // false (the default): nothing to do
-    uint64_t seed; // as above
+    bool replace;       // false (the default): nothing to do
+    uint64_t seed;      // as above
+    const char *output; // as above: the first convolution is one that this output depends on
 };
 extern const struct lorac_pass lorac_pass_small_image_stem;
 

@@ -236,6 +236,8 @@ static enum lorac_status find_stem(struct lorac_model *model, const struct lorac
                                    struct stem *stem, struct lorac_error *error)
 {
     const Onnx__NodeProto *conv;
+    const char *output;
+    struct lorac_reach reach;
     struct lorac_meta meta;
     *stem = (struct stem){0};
     if (!options->replace)
@@ -244,10 +246,14 @@ static enum lorac_status find_stem(struct lorac_model *model, const struct lorac
     if (meta.injected)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "small_image_stem: the model is injected (by %s); merge it first", meta.tool);
-    LORAC_TRY(lorac_match_first_conv(model, &conv, error));
+    LORAC_TRY(lorac_meta_output(model, &meta, options->output, &output, error));
+    LORAC_TRY(lorac_match_reach(model, output, &reach, error));
+    LORAC_TRY(lorac_match_first_conv(model, &reach, &conv, error));
     if (!conv)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "small_image_stem: the model has no convolution that depends on its input");
+                               "small_image_stem: the model has no convolution that depends on its input and reaches "
+                               "the output '%s'",
+                               output);
     stem->conv = (Onnx__NodeProto *)conv;
     LORAC_TRY(describe_conv(model, stem, error));
     LORAC_TRY(look_before(model, stem, error));

@@ -130,7 +130,8 @@ static enum lorac_status replace_stem(const struct lorac_new_job_settings *setti
                                       struct lorac_inject_options *options, struct lorac_new_job *job,
                                       struct lorac_error *error)
 {
-    const struct lorac_small_image_stem_options stem = {.replace = true, .seed = options->seed};
+    const struct lorac_small_image_stem_options stem = {
+        .replace = true, .seed = options->seed, .output = options->output};
     struct lorac_pass_report report;
     if (!settings->small_image_stem)
         return LORAC_OK;

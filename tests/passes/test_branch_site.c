@@ -5,6 +5,7 @@
 #include "passes/inject.h"
 #include "passes/merge.h"
 #include "proto/model_edit.h"
+#include "proto/model_internal.h"
 
 // The convolutions of many_convs.h that have a branch here.
 static const struct {
@@ -178,9 +179,10 @@ static void spoil_uses(size_t index)
             setup(&f, index);
             char *value = i + 1 == count ? f.site.conv->output[0] : f.site.nodes[i]->output[0];
             const struct lorac_node_spec spec = {"Identity", NULL, 1, {value}, "more"};
-            if (as_output)
+            if (as_output) {
                 f.model->proto->graph->output[0]->name = value;
-            else
+                lorac_index_mark_stale(f.model);
+            } else
                 CHECK_OK(lorac_model_insert_node(f.model, NULL, &spec, NULL, &error), error);
             check_refused(&f, "one use more", cases[index].conv, i);
         }
@@ -260,6 +262,8 @@ static void test_refused_rows(void)
     small_tensor(&small, "tall.w", DIMS(2, 6, 256, 1));
     small_node(&small, "Conv", "tall", "s2.y tall.w", "tall.y");
     small_output(&small, "pw.y");
+    small.outputs[0]->name = small_text(&small, "end");
+    small_node(&small, "Concat", "join", "y tall.y", "end");
     struct lorac_model *model = small_load(&small);
     struct lorac_inject_options options = lorac_inject_options_default();
     options.form = LORAC_FORM_BRANCH;

@@ -54,9 +54,9 @@ static const struct {
     {{"Gemm g x w2 b5 > y"}, "g", "w2", "", NULL}, // one value for five outputs is no bias that is trained
     {{"MatMul m x w2 > h", "Reshape r h b > i", "Add a i b > j", "HardSwish s j > y"}, "m", "w2", "b", NULL},
     {{"MatMul m x w2 > h", "Relu r h > i", "Add a i b > y"}, "m", "w2", "", NULL},
-    {{"MatMul m x w2 > h", "Relu k b > v", "Mul a h v > y"}, NULL, NULL, NULL, "'a' (Mul) is in the way"},
+    {{"MatMul m x w2 > h", "Softsign k b > v", "Mul a h v > y"}, NULL, NULL, NULL, "'a' (Mul) is in the way"},
     {{"MatMul m w2 x > y"}, NULL, NULL, NULL, "'m' (MatMul) has its constant on the left"},
-    {{"Relu r w2 > v", "Gemm g x v > y"}, NULL, NULL, NULL, "the weight 'v' of 'g' (Gemm) is not constant"},
+    {{"Softsign r w2 > v", "Gemm g x v > y"}, NULL, NULL, NULL, "the weight 'v' of 'g' (Gemm) is not constant"},
     {{"Cast k w2 > v", "Gemm g x z > y"}, NULL, NULL, NULL, "not constant: value 'z' is an input of the graph"},
     {{"Gemm g x w2 > h", "ArgMax a h > y"}, NULL, NULL, NULL, "name an output of scores with --output-name"},
     {{"MatMul m x w1 > y"}, NULL, NULL, NULL, "has rank 1, not 2"},
@@ -94,6 +94,9 @@ static const struct {
     {{"Conv o z w4 > v", "Conv k k3 w4 > u", "Conv c x w4 > h", "Sum s h v u > y"}, "c"},
     {{"Conv o z w4 > v", "Relu r v > y"}, NULL},
     {{"Gemm g x w2 > y"}, NULL},
+    // Nor one that the output does not read.
+    {{"Conv dead x w4 > h", "Conv c x w4 > y"}, "c"},
+    {{"Conv dead x w4 > h", "Relu r x > y"}, NULL},
 };
 
 static void test_beginnings(void)
@@ -102,7 +105,9 @@ static void test_beginnings(void)
         struct lorac_error error = {0};
         const Onnx__NodeProto *first;
         struct lorac_model *model = build(beginnings[i].lines);
-        if (CHECK_OK(lorac_match_first_conv(model, &first, &error), error)) {
+        struct lorac_reach reach;
+        CHECK_OK(lorac_match_reach(model, NULL, &reach, &error), error);
+        if (CHECK_OK(lorac_match_first_conv(model, &reach, &first, &error), error)) {
             const char *name = first ? lorac_node_name(first) : "none";
             CHECK_STRING(name, beginnings[i].first ? beginnings[i].first : "none");
         }
