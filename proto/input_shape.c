@@ -1,6 +1,8 @@
 // What the model's input is: its sizes, and whether it declares its channels first or last.
 #include "input_shape.h"
 
+#include "weight.h"
+
 #include "tensor.h"
 
 #include <string.h>
@@ -40,27 +42,71 @@ static enum layout told_by(const Onnx__NodeProto *node)
     return LAYOUT_UNKNOWN;
 }
 
-// Follows the image through what changes no dimension, until a node tells.
+static bool is_transpose(const Onnx__NodeProto *node)
+{
+    return told_by(node) == LAYOUT_CHANNELS_LAST;
+}
+
+// The node behind [value] through which the image goes on with all its channels, or NULL.
+static const Onnx__NodeProto *next_node(struct lorac_model *model, const char *value)
+{
+    static const char *const pass[] = {"Add",        "Sub",      "Mul",
+                                       "Div",        "Cast",     "Identity",
+                                       "Pad",        "Clip",     "Reciprocal",
+                                       "CastLike",   "Relu",     "BatchNormalization",
+                                       "MaxPool",    "Resize",   "AveragePool",
+                                       "Upsample",   "Dropout",  "InstanceNormalization",
+                                       NULL};
+    const struct lorac_use *uses;
+    size_t count = lorac_model_uses(model, value, &uses);
+    for (size_t i = 0; i < count; i++)
+        if ((is_one_of(uses[i].node, pass) || is_transpose(uses[i].node)) && uses[i].node->n_output > 0)
+            return uses[i].node;
+    return NULL;
+}
+
+// Follows the image until a node tells.
 static enum layout told_by_graph(struct lorac_model *model, const char *value)
 {
-    static const char *const pass[] = {"Add", "Sub",  "Mul",        "Div",      "Cast", "Identity",
-                                       "Pad", "Clip", "Reciprocal", "CastLike", NULL};
     for (size_t steps = 0; steps < model->proto->graph->n_node; steps++) {
         const struct lorac_use *uses;
-        const Onnx__NodeProto *through = NULL;
         size_t count = lorac_model_uses(model, value, &uses);
         for (size_t i = 0; i < count; i++) {
             enum layout layout = told_by(uses[i].node);
             if (layout != LAYOUT_UNKNOWN)
                 return layout;
-            if (!through && is_one_of(uses[i].node, pass) && uses[i].node->n_output > 0)
-                through = uses[i].node;
         }
+        const Onnx__NodeProto *through = next_node(model, value);
         if (!through)
             return LAYOUT_UNKNOWN;
         value = through->output[0];
     }
     return LAYOUT_UNKNOWN;
+}
+
+// The channels that the first convolution reads by its weight, C/g * group; 0 where none of two dimensions is reached
+// through nodes that keep the channels.
+static int64_t channels_of_graph(struct lorac_model *model, const char *value)
+{
+    for (size_t steps = 0; steps < model->proto->graph->n_node; steps++) {
+        const struct lorac_use *uses;
+        size_t count = lorac_model_uses(model, value, &uses);
+        for (size_t i = 0; i < count; i++) {
+            const Onnx__NodeProto *node = uses[i].node;
+            struct lorac_weight weight;
+            if (!lorac_node_is(node, "Conv") || uses[i].input != 0 ||
+                lorac_weight_find(model, lorac_node_input(node, 1), &weight, NULL) != LORAC_OK || weight.rank != 4)
+                continue;
+            int64_t group = lorac_node_int(node, "group", 1);
+            bool fits = group >= 1 && weight.dims[1] >= 1 && weight.dims[1] <= INT32_MAX / group;
+            return fits ? weight.dims[1] * group : 0;
+        }
+        const Onnx__NodeProto *through = next_node(model, value);
+        if (!through)
+            return 0;
+        value = through->output[0];
+    }
+    return 0;
 }
 
 static bool is_channel_count(int64_t size)
@@ -78,6 +124,25 @@ static bool has_channels_last(struct lorac_model *model, const char *input, cons
 
 // ---- the shape
 
+static enum lorac_status read_dims(const char *input, const Onnx__TensorShapeProto *shape, int64_t dims[4],
+                                   struct lorac_error *error)
+{
+    if (!shape || shape->n_dim != 4)
+        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                               "input '%s' has rank %zu; an image of rank 4 is supported", input,
+                               shape ? shape->n_dim : 0);
+    for (size_t i = 0; i < 4; i++) {
+        dims[i] = declared_dim(shape, i);
+        // Some exporters write a free batch as -1 or 0.
+        if (i == 0 && dims[i] < 0)
+            dims[i] = 0;
+        if (dims[i] < 0 || dims[i] > INT32_MAX)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "input '%s' declares dimension %zu as %lld", input, i,
+                                   (long long)dims[i]);
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_input_shape *out, struct lorac_error *error)
 {
     const Onnx__ValueInfoProto *input = lorac_model_input(model, 0);
@@ -93,21 +158,12 @@ enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_inpu
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "input '%s' is not a tensor of a floating type (FLOAT, FLOAT16, BFLOAT16, DOUBLE)",
                                input->name);
-    if (!type->shape || type->shape->n_dim != 4)
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "input '%s' has rank %zu; an image of rank 4 is supported", input->name,
-                               type->shape ? type->shape->n_dim : 0);
-    int64_t dims[4];
-    for (size_t i = 0; i < 4; i++) {
-        dims[i] = declared_dim(type->shape, i);
-        // Some exporters write a free batch as -1 or 0.
-        if (i == 0 && dims[i] < 0)
-            dims[i] = 0;
-        if (dims[i] < 0 || dims[i] > INT32_MAX)
-            return lorac_error_set(error, LORAC_ERROR_FORMAT, "input '%s' declares dimension %zu as %lld", input->name,
-                                   i, (long long)dims[i]);
-    }
+    int64_t dims[4] = {0}, channels = channels_of_graph(model, input->name);
+    if (type->shape || channels == 0) // without a declared shape the first convolution says that it is an image
+        LORAC_TRY(read_dims(input->name, type->shape, dims, error));
     bool last = has_channels_last(model, input->name, dims);
+    if (dims[last ? 3 : 1] == 0)
+        dims[last ? 3 : 1] = channels;
     *out = (struct lorac_input_shape){.name = input->name,
                                       .batch = (size_t)dims[0],
                                       .channels = (size_t)dims[last ? 3 : 1],

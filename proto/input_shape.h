@@ -4,7 +4,8 @@
 
 #include "model.h"
 
-// What the model's input is: dims as declared, 0 for a free one. UNSUPPORTED where it is not one float tensor (of any
+// What the model's input is: dims as declared, 0 for a free one. Channels that are free are those that the first
+// convolution reads; where no shape is declared at all and that convolution has two dimensions, the rank is 4. UNSUPPORTED where it is not one float tensor (of any
 // floating type) of rank 4. Images are channels last in memory whatever the model declares.
 struct lorac_input_shape {
     const char *name;
