@@ -1,12 +1,39 @@
 #include "adapters.h"
 
+#include "proto/tensor.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-void lorac_adapters_split(const struct lorac_inject_plan *plan, struct lorac_trainable_split *out)
+static int64_t count_copies(struct lorac_model *model, const struct lorac_meta *meta,
+                            const struct lorac_inject_plan *plan)
 {
-    struct lorac_trainable_split split = {.total = plan->trainable_parameters};
+    int64_t total = 0;
+    for (size_t i = 0; !meta->injected && i < plan->trained_count; i++)
+        total += plan->trained[i].copy_reason ? plan->trained[i].count : 0;
+    for (size_t i = 0; meta->injected && i < meta->copy_count; i++) {
+        size_t count = 0;
+        const Onnx__TensorProto *tensor = lorac_model_initializer(model, meta->copies[i].copy);
+        for (size_t k = 0; tensor && k < meta->trainable_count; k++) // those of moved statistics are not trained
+            if (strcmp(meta->trainable[k], meta->copies[i].copy) == 0 &&
+                lorac_tensor_count(tensor, &count, NULL) == LORAC_OK)
+                total += (int64_t)count;
+    }
+    return total;
+}
+
+double lorac_split_percent(const struct lorac_trainable_split *split, const struct lorac_inject_plan *plan)
+{
+    int64_t all = plan->parameters + split->copies;
+    return all > 0 ? 100 * (double)split->total / (double)all : 0;
+}
+
+void lorac_adapters_split(struct lorac_model *model, const struct lorac_meta *meta,
+                          const struct lorac_inject_plan *plan, struct lorac_trainable_split *out)
+{
+    struct lorac_trainable_split split = {.total = plan->trainable_parameters,
+                                          .copies = count_copies(model, meta, plan)};
     int64_t *const places[] = {[LORAC_BASE_OTHER] = &split.others,
                                [LORAC_BASE_FIRST_WEIGHT] = &split.first_weight,
                                [LORAC_BASE_LAST_WEIGHT] = &split.last_weight,

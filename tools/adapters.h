@@ -13,6 +13,7 @@ struct lorac_adapter_settings {
     int bn;      // enum lorac_bn_mode
     const char *layers, *exclude, *branch_layers;
     bool train_first, train_last, train_all;
+    const char *output; // --output-name of the command, no option of this table: a graph output's name, or NULL
 };
 extern const struct lorac_option lorac_adapter_options[];
 
@@ -41,9 +42,15 @@ void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct l
 // What becomes trainable, by kind.
 struct lorac_trainable_split {
     int64_t adapters, first_weight, last_weight, last_bias, others, total;
+    int64_t copies; // of trained tensors that another node uses too: what the model has beyond [parameters]
     bool has_first, has_last; // the first convolution's / the last layer's weight is trainable
 };
-void lorac_adapters_split(const struct lorac_inject_plan *plan, struct lorac_trainable_split *out);
+// [meta] is the model's, for the copies that an injected one has.
+void lorac_adapters_split(struct lorac_model *model, const struct lorac_meta *meta,
+                          const struct lorac_inject_plan *plan, struct lorac_trainable_split *out);
+
+// The trainable numbers in percent of the base model's and of the copies; 0 where it has none.
+double lorac_split_percent(const struct lorac_trainable_split *split, const struct lorac_inject_plan *plan);
 
 // "adapters 46656, last weight 640, last bias 10" in [text]; returns text.
 enum { LORAC_SPLIT_TEXT = 192 };

@@ -90,13 +90,13 @@ static bool is_of_adapter(const struct lorac_meta *meta, const char *value)
 enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lorac_adapter_settings *settings,
                                       struct lorac_inject_plan *out, struct lorac_error *error)
 {
-    (void)settings;
     const Onnx__GraphProto *graph = model->proto->graph;
     struct lorac_inject_plan plan = {.last_reason = "not looked for (this build has no inject)"};
     struct lorac_meta meta;
     struct lorac_branch_nodes branches;
     int64_t in_adapters = 0;
     LORAC_TRY(lorac_meta_read(model, &meta, error));
+    LORAC_TRY(lorac_meta_output(model, &meta, settings->output, &plan.output, error));
     LORAC_TRY(lorac_branch_nodes_list(model, &meta, &branches, error));
     plan.rows = lorac_arena_alloc_array(model->arena, graph->n_node + 1, sizeof *plan.rows);
     plan.trained = lorac_arena_alloc_array(model->arena, meta.trainable_count + 1, sizeof *plan.trained);

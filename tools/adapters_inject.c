@@ -84,6 +84,7 @@ void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct l
     options->train_first = settings->train_first;
     options->train_last = settings->train_last;
     options->train_all = settings->train_all;
+    options->output = settings->output;
 }
 
 enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lorac_adapter_settings *settings,

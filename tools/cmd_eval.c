@@ -108,6 +108,8 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
     struct lorac_info info;
     LORAC_TRY(lorac_open(call->operands[0], &evaluation->net, error));
     struct lorac_net *net = evaluation->net;
+    if (settings->outputs)
+        LORAC_TRY(lorac_output_check_model("--outputs", settings->outputs, net->model, error));
     LORAC_TRY(lorac_select_output(net, settings->output_name, error));
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
     if (lorac_get_info(net, &info, error) != LORAC_OK)

@@ -47,7 +47,8 @@ static const struct lorac_option_group groups[] = {
 static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
 {
     const struct inject_settings *settings = call->options.settings;
-    const char *inputs[] = {call->operands[0], NULL};
+    const char *names = settings->new_job.class_names;
+    const char *inputs[] = {call->operands[0], names ? names : "", NULL};
     LORAC_TRY(lorac_adapters_check(call, error));
     LORAC_TRY(lorac_new_job_check(call, &settings->new_job, error));
     LORAC_TRY(lorac_pixels_check(call, error));
@@ -70,16 +71,15 @@ static enum lorac_status print_skipped(const struct lorac_inject_plan *plan, str
 }
 
 static enum lorac_status print_report(const struct lorac_pass_report *report, const struct lorac_inject_plan *plan,
+                                      const struct lorac_trainable_split *split,
                                       const struct inject_settings *settings, struct lorac_error *error)
 {
-    struct lorac_trainable_split split;
     char text[LORAC_SPLIT_TEXT];
     size_t adapted = 0, branches = 0;
     for (size_t i = 0; i < plan->row_count; i++) {
         adapted += plan->rows[i].adapted;
         branches += plan->rows[i].adapted && plan->rows[i].form == LORAC_FORM_BRANCH;
     }
-    lorac_adapters_split(plan, &split);
     if (branches > 0)
         printf("%zu of %zu adapters are branches\n", branches, adapted);
     if (adapted < plan->row_count && !settings->adapters.train_all)
@@ -88,10 +88,11 @@ static enum lorac_status print_report(const struct lorac_pass_report *report, co
         printf("no last layer: %s\n", plan->last_reason ? plan->last_reason : "not found");
     for (size_t i = 0; i < report->note_count; i++)
         printf("%s\n", report->notes[i]);
-    printf("trainable %" PRId64 " of %" PRId64 " parameters (%.2f %%): %s\nwrote %s\n", plan->trainable_parameters,
-           plan->parameters,
-           plan->parameters > 0 ? 100 * (double)plan->trainable_parameters / (double)plan->parameters : 0,
-           lorac_split_text(&split, text), settings->output);
+    printf("trainable %" PRId64 " of %" PRId64 " parameters (%.2f %%): %s\n", split->total,
+           plan->parameters + split->copies, lorac_split_percent(split, plan), lorac_split_text(split, text));
+    if (split->copies > 0)
+        printf("%" PRId64 " of them are copies of tensors that other nodes use too\n", split->copies);
+    printf("wrote %s\n", settings->output);
     return LORAC_OK;
 }
 
@@ -140,35 +141,45 @@ static void note_unmatched(const struct lorac_call *call, const struct lorac_inj
 }
 
 // Why the injected model cannot be trained here, in *reason; an empty message where it can. (Any ONNX model can be
-// injected.) One whose input size is free is not tried: train is told the size.
-static void try_training(struct lorac_model *model, struct lorac_error *reason)
+// injected.)
+static void try_training(struct lorac_model *model, struct lorac_trial *trial, struct lorac_error *reason)
 {
-    const struct lorac_lower_options options = {.batch = 2, .training = true};
-    struct lorac_input_shape input;
+    const struct lorac_size none = {0};
     struct lorac_meta meta;
-    struct lorac_program *program = NULL;
-    enum lorac_status status = lorac_input_shape(model, &input, reason);
-    if (status == LORAC_OK && (input.height == 0 || input.width == 0))
-        return;
-    if (status == LORAC_OK)
-        status = lorac_meta_read(model, &meta, reason);
-    if (status == LORAC_OK)
-        lorac_lower(model, &meta, &options, &program, reason);
-    lorac_program_free(program);
+    if (lorac_meta_read(model, &meta, reason) == LORAC_OK)
+        lorac_trial_size(model, &meta, &none, true, trial, reason);
 }
 
 // The verdict comes before anything is written.
-static void print_verdict(const struct lorac_call *call, const struct lorac_inject_plan *plan,
+static void print_verdict(const struct lorac_call *call, const struct lorac_model *model,
+                          const struct lorac_inject_plan *plan, const struct lorac_trial *trial,
                           const struct lorac_error *reason)
 {
     bool fails = reason->status != LORAC_OK && reason->status != LORAC_ERROR_MEMORY;
-    struct lorac_verdict verdict = lorac_verdict_of(plan, fails ? reason->message : NULL);
+    struct lorac_verdict verdict = lorac_verdict_of(model, plan, trial, fails ? reason->message : NULL);
     printf("%s\n", verdict.text);
     if (fails)
         printf("adapters on %zu of %zu convolutions all the same\n", verdict.adapted, plan->row_count);
     if (fails)
         lorac_report_note(call, "note: this model cannot be trained yet: %s; lorac-onnx inspect lists all",
                           reason->message);
+}
+
+static void note_loss(const struct lorac_call *call, struct lorac_model *model, const struct lorac_inject_plan *plan)
+{
+    char text[LORAC_ERROR_MESSAGE_BYTES];
+    if (lorac_loss_note(model, plan->output, text, sizeof text))
+        lorac_report_note(call, "note: %s", text);
+}
+
+// A refusal because of the last layer, which another output may have.
+static enum lorac_status refused(const struct lorac_model *model, const struct lorac_inject_plan *plan,
+                                 enum lorac_status status, struct lorac_error *error)
+{
+    char outputs[LORAC_OUTPUTS_TEXT];
+    if (!plan->last_layer)
+        lorac_report_append(error, lorac_outputs_text(model, outputs));
+    return status;
 }
 
 static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_new_job *job,
@@ -179,12 +190,16 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     struct lorac_meta meta;
     struct lorac_inject_plan plan;
     struct lorac_pass_report report;
+    struct lorac_trainable_split split;
+    struct lorac_trial trial = {0};
     struct lorac_error reason = {0};
     char tool[64];
     snprintf(tool, sizeof tool, "lorac-onnx %s", lorac_version());
     lorac_adapters_fill(&settings->adapters, &options);
     options.seed = settings->seed;
     options.tool = tool;
+    LORAC_TRY(lorac_output_check_model("-o", settings->output, model, error));
+    LORAC_TRY(lorac_model_save_check(model, settings->output, lorac_write_place(&settings->write), error));
     LORAC_TRY(lorac_model_inline(model, &job->call_count, error));
     LORAC_TRY(lorac_meta_read(model, &meta, error));
     if (meta.injected)
@@ -200,19 +215,23 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
                           "note: '%s' is stored in another way than this program writes; merging will give a model "
                           "that says the same, but not the same bytes",
                           call->operands[0]);
-    LORAC_TRY(lorac_pass_inject.run(model, &options, &report, error));
+    lorac_adapters_split(model, &meta, &plan, &split);
+    enum lorac_status injected = lorac_pass_inject.run(model, &options, &report, error);
+    if (injected != LORAC_OK)
+        return refused(model, &plan, injected, error);
     LORAC_TRY(lorac_new_job_verify(job, model, error));
     note_rank(call, &plan);
     note_unmatched(call, &plan, "--exclude", settings->adapters.exclude);
     note_unmatched(call, &plan, "--branch-layers", settings->adapters.branch_layers);
-    try_training(model, &reason);
-    print_verdict(call, &plan, &reason);
+    note_loss(call, model, &plan);
+    try_training(model, &trial, &reason);
+    print_verdict(call, model, &plan, &trial, &reason);
     lorac_signals_hold();
     enum lorac_status saved = lorac_model_save_as(model, settings->output, lorac_write_place(&settings->write), error);
     lorac_signals_release();
     LORAC_TRY(saved);
     lorac_new_job_print(job, &settings->new_job);
-    LORAC_TRY(print_report(&report, &plan, settings, error));
+    LORAC_TRY(print_report(&report, &plan, &split, settings, error));
     return LORAC_OK;
 }
 

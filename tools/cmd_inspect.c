@@ -9,7 +9,9 @@ static const struct lorac_option inspect_options[] = {
     {.name = "batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(batch), .fallback = "32",
      .help = "Batch for which the cost and the memory of training are given.", .limit = LORAC_FROM_TO(1, 65536)},
     {.name = "input-size", .type = LORAC_OPTION_SIZE, .value = "HxW", .offset = FIELD(size),
-     .help = "Height and width of the images, for a model that leaves them free."},
+     .help = "Height and width of the images, for a model that leaves them free; without it 224x224 or 32x32 is tried."},
+    {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
+     .fallback_text = "the model's record, else its first", .help = "Which of several outputs would be trained."},
     {0},
 };
 // clang-format on

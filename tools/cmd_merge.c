@@ -78,8 +78,11 @@ static enum lorac_status check_injected(const struct lorac_meta *meta, const cha
 static enum lorac_status run_trained(const struct lorac_call *call, struct lorac_comparison *comparison,
                                      struct lorac_error *error)
 {
+    const struct merge_settings *settings = call->options.settings;
     struct lorac_net *net = NULL;
     enum lorac_status status = lorac_open(call->operands[0], &net, error);
+    if (status == LORAC_OK)
+        status = lorac_output_check_model("-o", settings->output, net->model, error);
     if (status == LORAC_OK)
         status = check_injected(&net->meta, call->operands[0], error);
     if (status == LORAC_OK)
@@ -97,6 +100,7 @@ static enum lorac_status merge(const struct lorac_call *call, struct merged *mer
     const char *path = call->operands[0];
     struct lorac_meta meta;
     LORAC_TRY(lorac_model_load(path, &merged->model, error));
+    LORAC_TRY(lorac_output_check_model("-o", settings->output, merged->model, error));
     LORAC_TRY(lorac_model_save_check(merged->model, settings->output, lorac_write_place(&settings->write), error));
     LORAC_TRY(lorac_model_inline(merged->model, NULL, error)); // as running it would
     LORAC_TRY(lorac_meta_read(merged->model, &meta, error));

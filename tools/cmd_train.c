@@ -307,6 +307,9 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
 {
     struct lorac_info info;
     struct lorac_input_shape shape;
+    LORAC_TRY(lorac_output_check_model("-o", settings->output, net->model, error));
+    if (settings->log)
+        LORAC_TRY(lorac_output_check_model("--log", settings->log, net->model, error));
     LORAC_TRY(lorac_select_output(net, settings->output_name, error));
     LORAC_TRY(lorac_model_save_check(net->model, settings->output, lorac_write_place(&settings->write), error));
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));

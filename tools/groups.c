@@ -1,6 +1,9 @@
 #include "groups.h"
+
+#include "proto/external.h"
 #include "report.h"
 #include "runtime/kernels/parallel.h"
+#include "verdict.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,10 +82,13 @@ void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct
 enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
                                     const struct lorac_prepare_options *options, struct lorac_error *error)
 {
+    char outputs[LORAC_OUTPUTS_TEXT];
     if (lorac_prepare(net, options, error) == LORAC_OK)
         return LORAC_OK;
     if (error->status == LORAC_ERROR_MEMORY && options->batch > 1)
         lorac_report_append(error, "; use a smaller --batch");
+    if (error->status == LORAC_ERROR_UNSUPPORTED)
+        lorac_report_append(error, lorac_outputs_text(net->model, outputs));
     return lorac_error_prefix(error, "'%s': ", name);
 }
 
@@ -323,4 +329,15 @@ enum lorac_status lorac_output_check(const char *option, const char *path, const
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is also an input: give another name", option,
                                    path);
     return check_folder(option, path, error);
+}
+
+enum lorac_status lorac_output_check_model(const char *option, const char *path, const struct lorac_model *model,
+                                           struct lorac_error *error)
+{
+    struct stat info;
+    if (model->storage && stat(path, &info) == 0 &&
+        (lorac_mapping_is(&model->storage->model_file, &info) || lorac_storage_has(model->storage, &info)))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "%s '%s' is also an input, the model's own data: give another name", option, path);
+    return LORAC_OK;
 }

@@ -100,4 +100,9 @@ enum lorac_status lorac_data_open(const struct lorac_data_settings *data, const 
 enum lorac_status lorac_output_check(const char *option, const char *path, const char *const *inputs,
                                      struct lorac_error *error);
 
+// The same for the files that [model] was read from: its own and those of its external data, which are mapped and must
+// not be written into. To be called as soon as the model is there. Errors: ARGUMENT.
+enum lorac_status lorac_output_check_model(const char *option, const char *path, const struct lorac_model *model,
+                                           struct lorac_error *error);
+
 #endif

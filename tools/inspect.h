@@ -10,6 +10,7 @@ struct lorac_inspect_settings {
     struct lorac_adapter_settings adapters;
     struct lorac_general_settings general;
     struct lorac_size size;
+    const char *output_name;
     int64_t batch;
     bool json;
 };
@@ -44,6 +45,7 @@ struct lorac_inspection {
     size_t memory_bytes; // predicted peak of training, all of the process but the images
     char training_reason[LORAC_ERROR_MESSAGE_BYTES];
 
+    struct lorac_trial trial; // the size of the images that all this is found out with
     struct lorac_verdict verdict;
     bool can_train_bn; // a plain model: --bn train is possible
 

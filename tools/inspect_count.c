@@ -46,17 +46,19 @@ static void cost_of_row(const struct lorac_program *program, const struct lorac_
     }
 }
 
-static enum lorac_status count_forward(struct lorac_inspection *inspection, const struct lorac_size *size,
-                                       struct lorac_error *error)
+static enum lorac_status count_forward(struct lorac_inspection *inspection, struct lorac_error *error)
 {
+    const struct lorac_size *size = &inspection->trial.size;
     const struct lorac_lower_options options = {.batch = 1, .height = size->height, .width = size->width};
     struct lorac_program *program = NULL;
     enum lorac_status status = lorac_lower(inspection->model, &inspection->meta, &options, &program, error);
     if (status != LORAC_OK)
         return status;
     const struct lorac_value *input = &program->values[program->input];
-    inspection->input.height = input->h;
-    inspection->input.width = input->w;
+    if (!inspection->trial.chosen) { // a size that was only tried is none of the model's
+        inspection->input.height = input->h;
+        inspection->input.width = input->w;
+    }
     inspection->classes = program->values[program->output].c;
     for (size_t i = 0; i < inspection->plan.row_count; i++)
         cost_of_row(program, &inspection->plan.rows[i], &inspection->costs[i]);
@@ -128,22 +130,24 @@ static enum lorac_status predict_memory(struct lorac_inspection *inspection, str
 }
 
 static enum lorac_status make_trained(struct lorac_inspection *inspection,
-                                      const struct lorac_inspect_settings *settings, struct lorac_error *error)
+                                      const struct lorac_adapter_settings *settings, struct lorac_error *error)
 {
     LORAC_TRY(lorac_model_load(inspection->path, &inspection->trained, error));
     LORAC_TRY(lorac_model_inline(inspection->trained, NULL, error));
     if (!inspection->meta.injected)
-        LORAC_TRY(lorac_adapters_apply(inspection->trained, &settings->adapters, error));
-    return lorac_meta_read(inspection->trained, &inspection->trained_meta, error);
+        LORAC_TRY(lorac_adapters_apply(inspection->trained, settings, error));
+    LORAC_TRY(lorac_meta_read(inspection->trained, &inspection->trained_meta, error));
+    if (settings->output)
+        inspection->trained_meta.output = settings->output;
+    return LORAC_OK;
 }
 
-static enum lorac_status count_training(struct lorac_inspection *inspection,
-                                        const struct lorac_inspect_settings *settings, struct lorac_error *error)
+static enum lorac_status count_training(struct lorac_inspection *inspection, struct lorac_error *error)
 {
+    const struct lorac_size *size = &inspection->trial.size;
     const struct lorac_lower_options options = {
-        .batch = inspection->batch, .height = settings->size.height, .width = settings->size.width, .training = true};
+        .batch = inspection->batch, .height = size->height, .width = size->width, .training = true};
     struct lorac_program *program = NULL;
-    LORAC_TRY(make_trained(inspection, settings, error));
     LORAC_TRY(lorac_lower(inspection->trained, &inspection->trained_meta, &options, &program, error));
     enum lorac_status status = count_step(inspection, program, error);
     if (status == LORAC_OK)
@@ -155,23 +159,28 @@ static enum lorac_status count_training(struct lorac_inspection *inspection,
 
 // ---- the whole
 
-static enum lorac_status find_refusals(struct lorac_inspection *inspection, const struct lorac_size *size,
-                                       struct lorac_error *error)
+static enum lorac_status find_refusals(struct lorac_inspection *inspection, struct lorac_error *error)
 {
+    const struct lorac_size *size = &inspection->trial.size;
     const struct lorac_lower_options options = {.batch = 1, .height = size->height, .width = size->width};
     return lorac_lower_refusals(inspection->model, &inspection->meta, &options, &inspection->refusal_count,
                                 &inspection->refusals, error);
 }
 
+// [adapters] gets the output that --output-name names.
 static enum lorac_status look(struct lorac_inspection *inspection, const struct lorac_inspect_settings *settings,
-                              struct lorac_error *error)
+                              struct lorac_adapter_settings *adapters, struct lorac_error *error)
 {
     LORAC_TRY(lorac_model_load(inspection->path, &inspection->model, error));
     LORAC_TRY(lorac_model_inline(inspection->model, NULL, error));
     inspection->file_bytes = (size_t)lorac_storage_bytes(inspection->model->storage);
     LORAC_TRY(lorac_meta_read(inspection->model, &inspection->meta, error));
-    LORAC_TRY(lorac_adapters_plan(inspection->model, &settings->adapters, &inspection->plan, error));
-    lorac_adapters_split(&inspection->plan, &inspection->split);
+    if (settings->output_name) {
+        LORAC_TRY(lorac_meta_output(inspection->model, NULL, settings->output_name, &adapters->output, error));
+        inspection->meta.output = adapters->output;
+    }
+    LORAC_TRY(lorac_adapters_plan(inspection->model, adapters, &inspection->plan, error));
+    lorac_adapters_split(inspection->model, &inspection->meta, &inspection->plan, &inspection->split);
     inspection->costs = calloc(inspection->plan.row_count + 1, sizeof *inspection->costs);
     if (!inspection->costs)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu convolutions",
@@ -179,30 +188,55 @@ static enum lorac_status look(struct lorac_inspection *inspection, const struct 
     return LORAC_OK;
 }
 
+// With the size that inject would try: of the model as it would be trained, where it can be made.
+static void choose_size(struct lorac_inspection *inspection, const struct lorac_size *given, bool made)
+{
+    if (made)
+        lorac_trial_size(inspection->trained, &inspection->trained_meta, given, true, &inspection->trial, NULL);
+    else
+        lorac_trial_size(inspection->model, &inspection->meta, given, false, &inspection->trial, NULL);
+}
+
+static enum lorac_status find_costs(struct lorac_inspection *inspection, const struct lorac_inspect_settings *settings,
+                                    const struct lorac_adapter_settings *adapters, struct lorac_error *error)
+{
+    struct lorac_error forward = {0}, training = {0};
+    enum lorac_status made = make_trained(inspection, adapters, &training);
+    if (made == LORAC_ERROR_MEMORY)
+        return lorac_error_set(error, made, "%s", training.message);
+    choose_size(inspection, &settings->size, made == LORAC_OK);
+    if (lorac_input_shape(inspection->model, &inspection->input, &forward) != LORAC_OK ||
+        count_forward(inspection, &forward) != LORAC_OK)
+        strcpy(inspection->forward_reason, forward.message);
+    if (forward.status != LORAC_ERROR_MEMORY && !inspection->forward_known && inspection->input.name)
+        find_refusals(inspection, &forward);
+    if (forward.status == LORAC_ERROR_MEMORY)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", forward.message);
+    if (made == LORAC_OK)
+        made = count_training(inspection, &training);
+    if (made == LORAC_ERROR_MEMORY)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", training.message);
+    if (made != LORAC_OK)
+        strcpy(inspection->training_reason, training.message);
+    return LORAC_OK;
+}
+
 // What the runtime says of the model is a finding and no failure, unless memory ran out.
 enum lorac_status lorac_inspection_make(struct lorac_inspection *inspection, const char *path,
                                         const struct lorac_inspect_settings *settings, struct lorac_error *error)
 {
-    struct lorac_error found = {0};
+    struct lorac_adapter_settings adapters = settings->adapters;
     inspection->path = path;
     inspection->batch = (size_t)settings->batch;
-    LORAC_TRY(look(inspection, settings, error));
-    if (lorac_input_shape(inspection->model, &inspection->input, &found) != LORAC_OK ||
-        count_forward(inspection, &settings->size, &found) != LORAC_OK)
-        strcpy(inspection->forward_reason, found.message);
-    if (found.status != LORAC_ERROR_MEMORY && !inspection->forward_known && inspection->input.name)
-        find_refusals(inspection, &settings->size, &found);
-    if (found.status != LORAC_ERROR_MEMORY && count_training(inspection, settings, &found) != LORAC_OK)
-        strcpy(inspection->training_reason, found.message);
-    if (found.status == LORAC_ERROR_MEMORY)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", found.message);
+    LORAC_TRY(look(inspection, settings, &adapters, error));
+    LORAC_TRY(find_costs(inspection, settings, &adapters, error));
     // What cannot be run at all is told before what cannot be trained.
     const char *reason = !inspection->forward_known    ? inspection->forward_reason
                          : !inspection->training_known ? inspection->training_reason
                                                        : NULL;
-    inspection->verdict = lorac_verdict_of(&inspection->plan, reason);
+    inspection->verdict = lorac_verdict_of(inspection->model, &inspection->plan, &inspection->trial, reason);
     inspection->can_train_bn = !inspection->meta.injected && inspection->plan.batch_norm_count > 0 &&
-                               lorac_adapters_can_train_bn(inspection->model, &settings->adapters);
+                               lorac_adapters_can_train_bn(inspection->model, &adapters);
     return LORAC_OK;
 }
 

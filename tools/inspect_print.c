@@ -17,8 +17,7 @@ static const char *bare_reason(const struct lorac_refusal *refusal)
 
 static double percent(const struct lorac_inspection *inspection)
 {
-    const struct lorac_inject_plan *plan = &inspection->plan;
-    return plan->parameters > 0 ? 100 * (double)plan->trainable_parameters / (double)plan->parameters : 0;
+    return lorac_split_percent(&inspection->split, &inspection->plan);
 }
 
 // ---- text
@@ -128,6 +127,14 @@ static void add_parameters(struct lorac_table *table, const struct lorac_inspect
     snprintf(text, sizeof text, "%" PRId64 " (%.2f %%): %s", plan->trainable_parameters, percent(inspection),
              lorac_split_text(&inspection->split, split));
     add_total(table, inspection->meta.injected ? "trainable" : "trainable if injected", text);
+    if (inspection->split.copies > 0) {
+        snprintf(text, sizeof text, "%" PRId64 " more, of trained tensors that other nodes use too",
+                 inspection->split.copies);
+        add_total(table, "copies", text);
+    }
+    const char *loss = lorac_loss_note(inspection->model, inspection->plan.output, text, sizeof text);
+    if (loss)
+        add_total(table, "loss", loss);
     if (!plan->last_layer)
         add_total(table, "last layer", plan->last_reason ? plan->last_reason : "none found");
     if (plan->batch_norm_count > 0)
@@ -221,10 +228,11 @@ static json_t *append(json_t *array, json_t *item)
 static json_t *trainable_json(const struct lorac_inspection *inspection)
 {
     const struct lorac_trainable_split *split = &inspection->split;
-    return json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)split->total, "percent",
+    return json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)split->total, "percent",
                      lorac_json_number(percent(inspection)), "adapters", (json_int_t)split->adapters, "first_weight",
                      (json_int_t)split->first_weight, "last_weight", (json_int_t)split->last_weight, "last_bias",
-                     (json_int_t)split->last_bias, "others", (json_int_t)split->others);
+                     (json_int_t)split->last_bias, "others", (json_int_t)split->others, "copies",
+                     (json_int_t)split->copies);
 }
 
 static json_t *number_or_null(bool known, size_t value)
@@ -245,9 +253,16 @@ static json_t *bn_modes_json(const struct lorac_inspection *inspection)
     return inspection->can_train_bn ? json_pack("[s, s]", "frozen", "train") : json_pack("[s]", "frozen");
 }
 
+// Height and width that were tried because the model leaves them free and nobody gave them.
+static json_t *tried_size_json(const struct lorac_trial *trial)
+{
+    return trial->chosen ? json_pack("[I, I]", (json_int_t)trial->height, (json_int_t)trial->width) : json_null();
+}
+
 enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *inspection, struct lorac_error *error)
 {
     json_t *rows = json_array(), *refusals = json_array();
+    char note[LORAC_ERROR_MESSAGE_BYTES];
     for (size_t i = 0; i < inspection->plan.row_count; i++)
         rows = append(rows, convolution_json(&inspection->plan.rows[i], &inspection->costs[i]));
     for (size_t i = 0; i < inspection->refusal_count; i++)
@@ -256,7 +271,7 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
     const Onnx__ModelProto *proto = inspection->model->proto;
     json_t *root = json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:{s:o, s:I, s:I, s:I, s:b}, s:I, s:b, s:o, s:I, s:o, s:I, s:I, "
-        "s:o, s:o, s:o, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "verdict", lorac_verdict_word(inspection->verdict.kind), "verdict_text",
         lorac_json_text(inspection->verdict.text), "model", lorac_json_text(inspection->path), "producer",
         text_or_null(proto->producer_name), "producer_version", text_or_null(proto->producer_version), "ir_version",
@@ -271,6 +286,8 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
         number_or_null(inspection->training_known, inspection->step_multiply_adds), "training_peak_bytes",
         number_or_null(inspection->training_known, inspection->memory_bytes), "cannot_run",
         text_or_null(inspection->forward_reason), "cannot_train", text_or_null(inspection->training_reason), "refused",
-        refusals);
+        refusals, "loss_note",
+        lorac_json_text(lorac_loss_note(inspection->model, inspection->plan.output, note, sizeof note)),
+        "tried_size", tried_size_json(&inspection->trial));
     return lorac_json_write(root, error);
 }

@@ -2,7 +2,8 @@
 
 #include "proto/model_inline.h"
 #include "report.h"
-#include "runtime/lower.h"
+#include "trial.h"
+#include "verdict.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,13 +13,15 @@
 
 enum { MOST_CLASSES = 1000000, MOST_NAME_BYTES = 1000 };
 
+#define ONE_CLASS "the loss over one class is always 0, so that nothing would be learnt"
+
 #define FIELD(member) offsetof(struct lorac_new_job_settings, member)
 // clang-format off
 const struct lorac_option lorac_new_job_options[] = {
     {.name = "classes", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(classes),
      .fallback_text = "the model's", .help = "A fresh last layer for N classes, from the seed; trained. Names of the old "
                                              "classes go.",
-     .limit = LORAC_FROM_TO(1, MOST_CLASSES)},
+     .limit = {.has_low = true, .low = 2, .has_high = true, .high = MOST_CLASSES, .why = ONE_CLASS}},
     {.name = "class-names", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(class_names),
      .fallback_text = "none", .help = "Names of the new classes, one a line, recorded in the model; their number is "
                                       "--classes."},
@@ -96,6 +99,9 @@ static enum lorac_status read_names(struct lorac_new_job *job, const char *path,
     fclose(file);
     if (status == LORAC_OK && job->classes == 0)
         status = lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' is empty; one class name a line", path);
+    if (status == LORAC_OK && job->classes == 1)
+        status = lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' names one class, and two are the least: " ONE_CLASS,
+                                 path);
     return status;
 }
 
@@ -106,6 +112,7 @@ static enum lorac_status replace_head(const struct lorac_new_job_settings *setti
                                       struct lorac_error *error)
 {
     struct lorac_pass_report report;
+    char outputs[LORAC_OUTPUTS_TEXT];
     if (settings->class_names) {
         LORAC_TRY(read_names(job, settings->class_names, error));
         if (settings->classes > 0 && settings->classes != job->classes)
@@ -120,7 +127,10 @@ static enum lorac_status replace_head(const struct lorac_new_job_settings *setti
                                                     .output = options->output};
     if (head.classes == 0)
         return LORAC_OK;
-    LORAC_TRY(lorac_pass_replace_head.run(model, &head, &report, error));
+    enum lorac_status status = lorac_pass_replace_head.run(model, &head, &report, error);
+    if (status == LORAC_ERROR_UNSUPPORTED)
+        lorac_report_append(error, lorac_outputs_text(model, outputs));
+    LORAC_TRY(status);
     job->classes = head.classes;
     options->train_last = true;
     return LORAC_OK;
@@ -159,25 +169,16 @@ static enum lorac_status set_size(const struct lorac_new_job_settings *settings,
 
 // ---- does it run, before and after?
 
-// OK also where the size of the images is free and nobody says one.
+// [size] is used where the model leaves its own free.
 static enum lorac_status try_run(struct lorac_model *model, const struct lorac_size *size, struct lorac_error *error)
 {
-    struct lorac_lower_options options = {.batch = 2};
     struct lorac_input_shape input;
     struct lorac_meta meta;
-    struct lorac_program *program = NULL;
+    struct lorac_trial trial;
     LORAC_TRY(lorac_input_shape(model, &input, error));
-    if (input.height == 0)
-        options.height = size->height;
-    if (input.width == 0)
-        options.width = size->width;
-    if ((input.height == 0 && options.height == 0) || (input.width == 0 && options.width == 0))
-        return LORAC_OK;
     LORAC_TRY(lorac_meta_read(model, &meta, error));
-    options.training = meta.injected;
-    enum lorac_status status = lorac_lower(model, &meta, &options, &program, error);
-    lorac_program_free(program);
-    return status;
+    const struct lorac_size given = {input.height ? 0 : size->height, input.width ? 0 : size->width};
+    return lorac_trial_size(model, &meta, &given, meta.injected, &trial, error);
 }
 
 // Any model can be injected, also one that cannot be run here: but then nobody can say what another size does to it.

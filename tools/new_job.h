@@ -36,8 +36,7 @@ enum lorac_status lorac_new_job_apply(const struct lorac_new_job_settings *setti
                                       struct lorac_inject_options *options, struct lorac_new_job *job,
                                       struct lorac_error *error);
 
-// Whether the changed and injected model runs, where the old one did. OK where nothing was changed, or the size of the
-// images is free. The message says what to do.
+// Whether the changed and injected model runs, where the old one did. OK where nothing was changed. The message says what to do.
 enum lorac_status lorac_new_job_verify(const struct lorac_new_job *job, struct lorac_model *model,
                                        struct lorac_error *error);
 

@@ -63,9 +63,10 @@ static enum lorac_status check_limit(const struct lorac_option *option, double v
     bool high = !limit->has_high || (limit->high_open ? value < limit->high : value <= limit->high);
     if (low && high)
         return LORAC_OK;
-    char rule[128];
+    char rule[256];
     if (!low)
-        snprintf(rule, sizeof rule, "must be %s %.15g", limit->low_open ? "above" : "at least", limit->low);
+        snprintf(rule, sizeof rule, "must be %s %.15g%s%s", limit->low_open ? "above" : "at least", limit->low,
+                 limit->why ? ": " : "", limit->why ? limit->why : "");
     else
         snprintf(rule, sizeof rule, "must be %s %.15g", limit->high_open ? "below" : "at most", limit->high);
     return refuse(option, text, rule, error);

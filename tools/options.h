@@ -46,6 +46,7 @@ struct lorac_limit {
     bool has_low, has_high;
     bool low_open, high_open; // the limit itself is not allowed
     double low, high;
+    const char *why; // ends the message about a value below [low]; NULL: nothing
 };
 // clang-format off
 #define LORAC_AT_LEAST(x)   {.has_low = true, .low = (x)}
