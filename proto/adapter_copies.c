@@ -3,6 +3,7 @@
 #include "adapter_internal.h"
 #include "adapter_json.h"
 #include "model_edit.h"
+#include "name_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,37 +49,81 @@ static enum lorac_status read_entries(struct lorac_model *model, const json_t *a
     return LORAC_OK;
 }
 
-static int compare_names(const void *a, const void *b)
+// ---- what no inject makes
+
+static enum lorac_status add_name(struct lorac_name_table *names, const char *name, bool *added,
+                                  struct lorac_error *error)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return lorac_name_table_add(names, name, NULL, added) ? LORAC_OK : out_of_memory(error);
 }
 
-static enum lorac_status refuse_repeats(struct lorac_model *model, const struct lorac_meta *meta,
-                                        struct lorac_error *error)
+// A copy is made once, of a tensor of the base model.
+static enum lorac_status check_pairs(const struct lorac_meta *meta, struct lorac_name_table *names,
+                                     struct lorac_error *error)
 {
-    const char **names = lorac_arena_alloc_array(model->arena, meta->copy_count, sizeof *names);
-    if (!names)
-        return out_of_memory(error);
+    bool added;
+    for (size_t i = 0; i < meta->copy_count; i++) {
+        LORAC_TRY(add_name(names, meta->copies[i].copy, &added, error));
+        if (!added)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' names '%s' twice", KEY,
+                                   meta->copies[i].copy);
+    }
     for (size_t i = 0; i < meta->copy_count; i++)
-        names[i] = meta->copies[i].copy;
-    if (meta->copy_count > 0)
-        qsort(names, meta->copy_count, sizeof *names, compare_names);
-    for (size_t i = 1; i < meta->copy_count; i++)
-        if (strcmp(names[i - 1], names[i]) == 0)
-            return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' names '%s' twice", KEY, names[i]);
+        if (lorac_name_table_find(names, meta->copies[i].of) != LORAC_NO_NAME)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                                   "metadata '%s' entry %zu: '%s' is of '%s', which is a copy itself", KEY, i,
+                                   meta->copies[i].copy, meta->copies[i].of);
+    for (size_t i = 0; i < meta->copy_count; i++)
+        LORAC_TRY(add_name(names, meta->copies[i].of, &added, error));
+    return LORAC_OK;
+}
+
+static enum lorac_status refuse_name(const struct lorac_name_table *names, const char *name, const char *conv,
+                                     struct lorac_error *error)
+{
+    if (lorac_name_table_find(names, name) == LORAC_NO_NAME)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                           "metadata '%s' names '%s', which belongs to the adapter of '%s' and is no base tensor", KEY,
+                           name, conv);
+}
+
+// [names] are those of copies, and of what they are copies of. The tensors that only the graph tells are known where the
+// adapter is as it should be; one that is not is refused where it is used.
+static enum lorac_status check_adapters(struct lorac_model *model, const struct lorac_meta *meta,
+                                        const struct lorac_name_table *names, struct lorac_error *error)
+{
+    for (size_t i = 0; i < meta->adapter_count; i++) {
+        const struct lorac_adapter *adapter = &meta->adapters[i];
+        struct lorac_adapter_site site;
+        LORAC_TRY(refuse_name(names, adapter->a, adapter->conv, error));
+        LORAC_TRY(refuse_name(names, adapter->b, adapter->conv, error));
+        enum lorac_status status = lorac_adapter_locate(model, adapter, &site, NULL);
+        if (status == LORAC_ERROR_MEMORY)
+            return out_of_memory(error);
+        for (size_t t = 0; status == LORAC_OK && t < site.tensor_count; t++)
+            LORAC_TRY(refuse_name(names, site.tensors[t]->name, adapter->conv, error));
+    }
     return LORAC_OK;
 }
 
 enum lorac_status lorac_copies_read(struct lorac_model *model, struct lorac_meta *meta, struct lorac_error *error)
 {
     const char *text = lorac_model_metadata(model, KEY);
+    struct lorac_name_table names;
     json_t *array;
     if (!text)
         return LORAC_OK;
     LORAC_TRY(lorac_json_parse(KEY, text, &array, error));
     enum lorac_status status = read_entries(model, array, meta, error);
     json_decref(array);
-    return status == LORAC_OK ? refuse_repeats(model, meta, error) : status;
+    LORAC_TRY(status);
+    lorac_name_table_init(&names);
+    status = check_pairs(meta, &names, error);
+    if (status == LORAC_OK)
+        status = check_adapters(model, meta, &names, error);
+    lorac_name_table_free(&names);
+    return status;
 }
 
 // ---- writing

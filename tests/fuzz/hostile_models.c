@@ -1,5 +1,7 @@
 #include "hostile_models.h"
 
+#include "passes/inject.h"
+#include "proto/model_edit.h"
 #include "ref/graph.h"
 
 #include <stdio.h>
@@ -374,6 +376,51 @@ static void metadata(struct lorac_model *model, size_t count, char *key, char *v
         proto->metadata_props[i] = &fresh[i];
     }
 }
+// Injected, with a record of copies that no inject makes.
+static void inject_with_copies(struct lorac_model *model, const char *copies)
+{
+    struct lorac_error error = {0};
+    struct lorac_pass_report report;
+    lorac_meta_erase(model);
+    if (lorac_pass_inject.run(model, NULL, &report, &error) != LORAC_OK ||
+        lorac_model_set_metadata(model, "lorac.copies", copies, &error) != LORAC_OK) {
+        fprintf(stderr, "hostile_models: %s\n", error.message);
+        exit(1);
+    }
+}
+static void copy_of_itself(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"w1\",\"of\":\"w1\"}]");
+}
+static void copies_in_a_ring(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"w1\",\"of\":\"hw\"},{\"copy\":\"hw\",\"of\":\"w1\"}]");
+}
+static void copy_is_b(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"n_e/lora_B\",\"of\":\"w1\"}]");
+}
+static void copy_is_scale(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"n_e/lora_scale\",\"of\":\"w1\"}]");
+}
+static void copy_of_shape(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"w1\",\"of\":\"n_e/lora_shape\"}]");
+}
+static void many_copies(struct lorac_model *model)
+{
+    enum { COPIES = 10000, EACH = 64 };
+    char *json = take(model, COPIES * EACH + 2, 1), *at = json;
+    Onnx__GraphProto *graph = model->proto->graph;
+    size_t own = graph->n_initializer;
+    many_initialisers(model);
+    for (size_t i = 0; i < COPIES; i++)
+        at += sprintf(at, "%s{\"copy\":\"%s\",\"of\":\"w1\"}", i ? "," : "[", graph->initializer[own + i]->name);
+    strcpy(at, "]");
+    inject_with_copies(model, json);
+}
+
 static void much_metadata(struct lorac_model *model)
 {
     metadata(model, MANY, (char *)(uintptr_t) "key", (char *)(uintptr_t) "value");
@@ -548,6 +595,12 @@ const struct hostile_model HOSTILE_MODELS[] = {
     {"many inputs", NULL, many_inputs, NULL, SAID},
     {"many initialisers", NULL, many_initialisers, NULL, SAID},
     {"many taken names", NULL, taken_names, NULL, SAID},
+    {"a copy of itself", NULL, copy_of_itself, "'w1' is of 'w1', which is a copy itself", REFUSED},
+    {"copies in a ring", NULL, copies_in_a_ring, "'w1' is of 'hw', which is a copy itself", REFUSED},
+    {"a copy that is an adapter's B", NULL, copy_is_b, "names 'n_e/lora_B', which belongs to the adapter", REFUSED},
+    {"a copy that is an adapter's scale", NULL, copy_is_scale, "names 'n_e/lora_scale', which belongs to", REFUSED},
+    {"a copy of an adapter's shape", NULL, copy_of_shape, "names 'n_e/lora_shape', which belongs to", REFUSED},
+    {"many copies", NULL, many_copies, "merge it first", REFUSED},
     {"much metadata", NULL, much_metadata, NULL, SAID},
     {"deep JSON", NULL, deep_json, "lorac.input", REFUSED},
     {"a name of a megabyte", NULL, long_name, "nnnn", SAID},

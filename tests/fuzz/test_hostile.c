@@ -134,6 +134,15 @@ static void test_model(const struct hostile_model *row)
     bool written = access("out.onnx", F_OK) == 0;
     CHECKF(written == (said.status == 0), "%s: status %d, but the file is %s", row->name, said.status,
            written ? "written" : "not written");
+
+    // What came without adapters is refused, what came with a record is merged, or refused for the same reason.
+    char *merge[] = {(char *)"lorac-onnx", (char *)"merge",      (char *)"model.onnx",
+                     (char *)"-o",         (char *)"merged.onnx", NULL};
+    run_program(merge, &said);
+    check_manners(row->name, "merge", &said);
+    bool merged = unlink("merged.onnx") == 0;
+    CHECKF(merged == (said.status == 0), "%s: merge ended with %d, but the file is %s", row->name, said.status,
+           merged ? "written" : "not written");
     CHECKF(count_files() == (size_t)(written ? 3 : 2), "%s: another file was left", row->name);
 }
 
