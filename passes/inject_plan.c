@@ -30,7 +30,6 @@ struct planner {
     const struct lorac_inject_options *options;
     struct lorac_meta meta;
     struct site_of *sites; // by the address of the Conv; meta.adapter_count of them
-    size_t computed; // elements of weights that are computed
     struct lorac_last_layer last;
     struct lorac_reach reach; // of the trained output
     const char *unreached;    // why what it lacks gets nothing
@@ -148,9 +147,10 @@ static enum lorac_status describe_weight(struct planner *planner, struct lorac_c
         weight = site->weight;
     else if (lorac_weight_find(model, lorac_node_input(row->node, 1), &weight, &why) == LORAC_ERROR_MEMORY)
         return out_of_memory(error);
+    else if (why.status != LORAC_OK && lorac_constant_is_spent(model))
+        return lorac_error_set(error, why.status, "weight of '%s': %s", row->name, why.message);
     else if (why.status != LORAC_OK)
         return give_reason(lorac_match_text(model, "weight is not constant: %s", why.message), reason, error);
-    LORAC_TRY(lorac_weight_count_computed(model, &weight, &planner->computed, error));
     if (weight.rank != 4)
         return give_reason(lorac_match_text(model, "weight has rank %zu", weight.rank), reason, error);
     row->has_weight = true;
@@ -480,6 +480,7 @@ enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lora
 {
     struct lorac_inject_options defaults = lorac_inject_options_default();
     struct planner planner = {.model = model, .options = options ? options : &defaults};
+    lorac_constant_begin(model);
     enum lorac_status status = plan_all(&planner, error);
     if (planner.has_layers)
         regfree(&planner.layers);

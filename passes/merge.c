@@ -228,6 +228,7 @@ static enum lorac_status run(struct lorac_model *model, const void *options, str
     struct lorac_meta meta;
     struct work *list = NULL;
     struct lorac_pass_report done = {0};
+    lorac_constant_begin(model);
     LORAC_TRY(find_work(model, &meta, &list, error));
     // First, while what they are copied from is as it was.
     LORAC_TRY(lorac_merge_copies(model, &meta, error));

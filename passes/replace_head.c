@@ -350,6 +350,7 @@ static enum lorac_status run(struct lorac_model *model, const void *options_, st
     const struct lorac_replace_head_options none = {0}, *options = options_ ? options_ : &none;
     struct lorac_name_table behind;
     struct head head;
+    lorac_constant_begin(model);
     LORAC_TRY(find_head(model, options, &head, error));
     lorac_name_table_init(&behind);
     enum lorac_status status = check_behind(model, &head, &behind, error);

@@ -309,6 +309,7 @@ static enum lorac_status run(struct lorac_model *model, const void *options_, st
 {
     const struct lorac_small_image_stem_options none = {0}, *options = options_ ? options_ : &none;
     struct stem stem;
+    lorac_constant_begin(model);
     LORAC_TRY(find_stem(model, options, &stem, error));
     LORAC_TRY(replace_weight(model, &stem, options->seed, error));
     LORAC_TRY(clear_bias(model, &stem, error));

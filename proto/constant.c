@@ -39,12 +39,17 @@ enum lorac_status lorac_constant_init(struct lorac_constant *out, int32_t data_t
     return LORAC_OK;
 }
 
-enum lorac_status lorac_constant_from_tensor(const Onnx__TensorProto *tensor, struct lorac_arena *arena,
-                                             struct lorac_constant *out, struct lorac_error *error)
+enum lorac_status lorac_constant_from_tensor(struct lorac_model *model, const Onnx__TensorProto *tensor,
+                                             struct lorac_arena *arena, struct lorac_constant *out,
+                                             struct lorac_error *error)
 {
     struct lorac_constant constant;
-    enum lorac_status status =
-        lorac_constant_init(&constant, tensor->data_type, tensor->dims, tensor->n_dims, arena, error);
+    size_t count;
+    enum lorac_status status = lorac_size_of_dims(tensor->dims, tensor->n_dims, &count)
+                                   ? lorac_constant_charge(model, count, error)
+                                   : LORAC_OK; // which init refuses
+    if (status == LORAC_OK)
+        status = lorac_constant_init(&constant, tensor->data_type, tensor->dims, tensor->n_dims, arena, error);
     if (status != LORAC_OK) {
         lorac_error_prefix(error, "tensor '%s': ", tensor->name ? tensor->name : "");
         return status;
@@ -145,12 +150,26 @@ enum lorac_status lorac_constant_result(const struct evaluation *e, int32_t data
     for (size_t i = 0; i < e->what.input_count; i++)
         if (e->what.inputs[i] && e->what.inputs[i]->count > largest)
             largest = e->what.inputs[i]->count;
-    if (lorac_size_of_dims(dims, rank, &count) && count > largest && count > LORAC_CONSTANT_MAX_MADE)
+    if (!lorac_size_of_dims(dims, rank, &count))
+        count = 0; // which lorac_constant_init refuses
+    if (count > largest && count > LORAC_CONSTANT_MAX_MADE)
         return lorac_error_set(e->error, LORAC_ERROR_UNSUPPORTED,
                                "node '%s' (%s): it makes %zu elements of %zu; at most %zu are supported",
                                lorac_node_name(e->what.node), e->what.node->op_type, count, largest,
                                LORAC_CONSTANT_MAX_MADE);
+    bool is_half = data_type == TYPE(FLOAT16) || data_type == TYPE(BFLOAT16); // whose rounding takes longest
+    if (!lorac_size_multiply(count, is_half ? 4 : 1, &count))
+        count = SIZE_MAX;
+    LORAC_TRY(lorac_constant_work(e, count));
     enum lorac_status status = lorac_constant_init(out, data_type, dims, rank, e->arena, e->error);
+    if (status != LORAC_OK)
+        lorac_error_prefix(e->error, "node '%s' (%s): ", lorac_node_name(e->what.node), e->what.node->op_type);
+    return status;
+}
+
+enum lorac_status lorac_constant_work(const struct evaluation *e, size_t elements)
+{
+    enum lorac_status status = lorac_constant_charge(e->what.model, elements, e->error);
     if (status != LORAC_OK)
         lorac_error_prefix(e->error, "node '%s' (%s): ", lorac_node_name(e->what.node), e->what.node->op_type);
     return status;

@@ -17,8 +17,20 @@ enum { LORAC_CONSTANT_MAX_RANK = 8 };
 #define LORAC_CONSTANT_MAX_COUNT ((size_t)1 << 27)
 #define LORAC_CONSTANT_MAX_MADE ((size_t)1 << 23)
 
-// Whether one question may evaluate [count] elements in all: 2^24, or four times what the model's own tensors hold.
-bool lorac_constant_total_fits(const struct lorac_model *model, size_t count);
+// Whether [count] elements may be in memory at once: 2^24, or four times what the model's own tensors hold.
+bool lorac_constant_total_fits(struct lorac_model *model, size_t count);
+
+// What is computed again and again counts each time: a file of a few bytes can have any number of weights that each
+// take the largest question. So a model counts the elements that evaluating has gone through, whoever asks, from the
+// beginning of a look at it: a pass, a lowering, the making of a session. (What takes long, powers, activation
+// functions and float16, counts four times.) It may be 2^25 in all, half a second at most, or 256 times what the model's own tensors hold: a
+// weight that is standardised in the graph goes through 12 elements for each of its own, 48 in float16, and a look at
+// an injected model asks for it 5 times.
+void lorac_constant_begin(struct lorac_model *model);
+// Counts [elements] that are about to be gone through. UNSUPPORTED, and not counted, where that is too much.
+enum lorac_status lorac_constant_charge(struct lorac_model *model, size_t elements, struct lorac_error *error);
+// True where that has been refused since the beginning: what else is asked of the model would depend on the order.
+bool lorac_constant_is_spent(const struct lorac_model *model);
 
 struct lorac_constant {
     int32_t data_type; // ONNX element type of the value
@@ -69,9 +81,10 @@ bool lorac_constant_knows(const Onnx__NodeProto *node);
 
 // ---- making and reading
 
-// Reads a tensor of the model.
-enum lorac_status lorac_constant_from_tensor(const Onnx__TensorProto *tensor, struct lorac_arena *arena,
-                                             struct lorac_constant *out, struct lorac_error *error);
+// Reads a tensor of the model; its elements are counted.
+enum lorac_status lorac_constant_from_tensor(struct lorac_model *model, const Onnx__TensorProto *tensor,
+                                             struct lorac_arena *arena, struct lorac_constant *out,
+                                             struct lorac_error *error);
 
 // A zeroed constant. Errors: UNSUPPORTED (rank, too many elements), FORMAT (dims), MEMORY.
 enum lorac_status lorac_constant_init(struct lorac_constant *out, int32_t data_type, const int64_t *dims, size_t rank,

@@ -32,7 +32,10 @@ enum lorac_status lorac_constant_refuse(const struct evaluation *e, const char *
 // Input [i], NULL where absent.
 const struct lorac_constant *lorac_constant_input(const struct evaluation *e, size_t i);
 
-// lorac_constant_init whose message names the node.
+// Counts [elements] that the node is about to go through beside those of its result: lorac_constant_charge.
+enum lorac_status lorac_constant_work(const struct evaluation *e, size_t elements);
+
+// lorac_constant_init whose message names the node. Counts the elements.
 enum lorac_status lorac_constant_result(const struct evaluation *e, int32_t data_type, const int64_t *dims, size_t rank,
                                         struct lorac_constant *out);
 

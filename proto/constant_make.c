@@ -33,7 +33,7 @@ static enum lorac_status eval_constant(const struct evaluation *e, struct lorac_
     const Onnx__AttributeProto *a;
     int64_t count;
     if ((a = lorac_node_attribute(node, "value")) && a->t)
-        return lorac_constant_from_tensor(a->t, e->arena, out, e->error);
+        return lorac_constant_from_tensor(e->what.model, a->t, e->arena, out, e->error);
     if ((a = lorac_node_attribute(node, "value_float")))
         return constant_of_floats(e, &a->f, NULL, out);
     if ((a = lorac_node_attribute(node, "value_floats"))) {
@@ -60,7 +60,7 @@ static enum lorac_status eval_constant_of_shape(const struct evaluation *e, stru
     struct lorac_constant value;
     int64_t one = 1, dims[LORAC_CONSTANT_MAX_RANK];
     if (attribute && attribute->t)
-        LORAC_TRY(lorac_constant_from_tensor(attribute->t, e->arena, &value, e->error));
+        LORAC_TRY(lorac_constant_from_tensor(e->what.model, attribute->t, e->arena, &value, e->error));
     else
         LORAC_TRY(lorac_constant_result(e, TYPE(FLOAT), &one, 1, &value));
     if (value.count != 1 || shape->count > LORAC_CONSTANT_MAX_RANK)

@@ -124,6 +124,7 @@ static enum lorac_status reduce(const struct evaluation *e, enum reduction kind,
         if (!gone[i] || keep)
             dims[rank++] = kept[i];
     }
+    LORAC_TRY(lorac_constant_work(e, x->count));
     LORAC_TRY(lorac_constant_result(e, x->data_type, dims, rank, out));
     accumulate(kind, x, &walk, out);
     finish(kind, x->count / out->count, out);

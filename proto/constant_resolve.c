@@ -65,9 +65,40 @@ static size_t elements_of_model(const struct lorac_model *model)
     return total;
 }
 
-bool lorac_constant_total_fits(const struct lorac_model *model, size_t count)
+void lorac_constant_begin(struct lorac_model *model)
 {
-    return count <= (size_t)1 << 24 || count / 4 <= elements_of_model(model);
+    model->work = (struct lorac_constant_work){.begun = true, .stored = elements_of_model(model)};
+}
+
+static const struct lorac_constant_work *work_of(struct lorac_model *model)
+{
+    if (!model->work.begun)
+        lorac_constant_begin(model);
+    return &model->work;
+}
+
+bool lorac_constant_total_fits(struct lorac_model *model, size_t count)
+{
+    return count <= (size_t)1 << 24 || count / 4 <= work_of(model)->stored;
+}
+
+enum lorac_status lorac_constant_charge(struct lorac_model *model, size_t elements, struct lorac_error *error)
+{
+    const struct lorac_constant_work *work = work_of(model);
+    size_t done;
+    if (lorac_size_add(work->done, elements, &done) && (done <= (size_t)1 << 25 || done / 256 <= work->stored)) {
+        model->work.done = done;
+        return LORAC_OK;
+    }
+    model->work.spent = true;
+    return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                           "the constants that have to be computed have too many elements: %zu after %zu of this model",
+                           elements, work->done);
+}
+
+bool lorac_constant_is_spent(const struct lorac_model *model)
+{
+    return model->work.spent;
 }
 
 static enum lorac_status count_elements(struct resolver *r, const char *name, size_t count)
@@ -120,7 +151,7 @@ static enum lorac_status resolve(struct resolver *r, const char *name, int depth
     const Onnx__TensorProto *tensor = lorac_model_constant(r->model, name);
     const Onnx__NodeProto *node = lorac_model_producer(r->model, name);
     if (tensor && r->arena)
-        LORAC_TRY(lorac_constant_from_tensor(tensor, r->arena, &made, r->error));
+        LORAC_TRY(lorac_constant_from_tensor(r->model, tensor, r->arena, &made, r->error));
     else if (!tensor && node)
         LORAC_TRY(resolve_node(r, node, lorac_constant_output(node, name), depth, &made));
     else if (!tensor)

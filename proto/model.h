@@ -23,11 +23,19 @@
 struct lorac_name_index; // private to model_*.c
 struct lorac_storage;    // external.h
 
+// How much of its constants has been computed: constant.h.
+struct lorac_constant_work {
+    bool begun, spent;
+    size_t stored; // elements of the model's own tensors
+    size_t done;   // elements gone through
+};
+
 struct lorac_model {
     Onnx__ModelProto *proto; // proto->graph is never NULL in a loaded model
     struct lorac_arena *arena;
     struct lorac_name_index *index; // filled again at the first look-up after an edit
     struct lorac_storage *storage;  // the mapped files, which raw_data points into
+    struct lorac_constant_work work;
     bool rewrites_unchanged;        // writing the model as it was read gives the same bytes as the file had
 };
 

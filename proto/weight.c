@@ -132,20 +132,6 @@ enum lorac_status lorac_weight_find(struct lorac_model *model, const char *value
     return LORAC_OK;
 }
 
-enum lorac_status lorac_weight_count_computed(const struct lorac_model *model, const struct lorac_weight *weight,
-                                              size_t *elements, struct lorac_error *error)
-{
-    size_t total = *elements;
-    if (weight->tensor)
-        return LORAC_OK;
-    if (!lorac_size_add(total, weight->count, &total) || !lorac_constant_total_fits(model, total / 4))
-        return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
-                               "the weights that have to be computed, up to '%s', have more than %zu elements",
-                               weight->value, *elements);
-    *elements = total;
-    return LORAC_OK;
-}
-
 bool lorac_weight_is_floating(const struct lorac_weight *weight)
 {
     return lorac_tensor_type_is_floating(weight->data_type);

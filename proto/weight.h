@@ -24,12 +24,6 @@ struct lorac_weight {
 enum lorac_status lorac_weight_find(struct lorac_model *model, const char *value, struct lorac_weight *out,
                                     struct lorac_error *error);
 
-// Counts a weight among those that one look at a model meets: *elements grows by its count where it is computed.
-// UNSUPPORTED where that becomes too much for the model (2^26, or 16 times what its tensors hold): a few bytes can ask
-// for any number of large weights.
-enum lorac_status lorac_weight_count_computed(const struct lorac_model *model, const struct lorac_weight *weight,
-                                              size_t *elements, struct lorac_error *error);
-
 // True where the numbers are FLOAT, DOUBLE, FLOAT16 or BFLOAT16.
 bool lorac_weight_is_floating(const struct lorac_weight *weight);
 

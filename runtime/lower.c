@@ -271,6 +271,7 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
 {
     memset(lowering, 0, sizeof(*lowering));
     lorac_name_table_init(&lowering->names);
+    lorac_constant_begin(model);
     if (options->batch == 0 || options->batch > INT32_MAX)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "a batch of %zu images; it must be 1 to 2147483647",
                                options->batch);

@@ -32,7 +32,6 @@ struct lorac_lowering {
     struct lorac_name_table names;
     struct lorac_entry *entries; // by number of the name; [entry_capacity]
     size_t entry_capacity;
-    size_t weight_elements;   // of all weights that are computed: lorac_weight_count_computed
     size_t constant_elements; // of all evaluated constants: lorac_constant_total_fits
     int64_t declared_batch; // 0: free
 };

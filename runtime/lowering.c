@@ -109,7 +109,8 @@ static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *n
         if (!constant)
             return out_of_memory(error);
         if (entry->tensor)
-            LORAC_TRY(lorac_constant_from_tensor(entry->tensor, lowering->program->arena, constant, error));
+            LORAC_TRY(lorac_constant_from_tensor(lowering->model, entry->tensor, lowering->program->arena, constant,
+                                                 error));
         else
             LORAC_TRY(
                 evaluate_node(lowering, entry->node, lorac_constant_output(entry->node, name), depth, constant, error));
@@ -190,7 +191,6 @@ static enum lorac_status make_param(struct lorac_lowering *lowering, const char 
 {
     struct lorac_weight weight;
     LORAC_TRY(describe_param(lowering, name, &weight, &param->computed, error));
-    LORAC_TRY(lorac_weight_count_computed(lowering->model, &weight, &lowering->weight_elements, error));
     if (weight.rank > 4 || !lorac_weight_is_floating(&weight))
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "tensor '%s' is %s of rank %zu; a float tensor of rank 4 or less is needed", name,

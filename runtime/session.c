@@ -176,6 +176,7 @@ static enum lorac_status build(struct lorac_session *session, size_t threads, st
     int failed;
     LORAC_TRY(lorac_xnn_initialize(error));
     LORAC_TRY(make_plan(program, error));
+    lorac_constant_begin(program->model);
     session->env.program = program;
     session->env.simd = lorac_simd_select();
     session->env.pool = lorac_parallel_create(threads, &failed);
