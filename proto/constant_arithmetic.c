@@ -161,29 +161,36 @@ static struct rule find_rule(const Onnx__NodeProto *node)
 
 // ---- one application
 
-// The dims that all inputs stretch to, and the walk over them. False where they do not fit.
-static bool broadcast(const struct lorac_constant *const *x, size_t count, int64_t *dims, struct lorac_walk *walk)
+// The dims that all [count] inputs stretch to. False where they do not fit.
+static bool stretch(const struct lorac_constant *const *x, size_t count, int64_t *dims, size_t *rank)
 {
-    size_t rank = 0;
+    *rank = 0;
     for (size_t k = 0; k < count; k++)
-        rank = x[k]->rank > rank ? x[k]->rank : rank;
-    *walk = (struct lorac_walk){.rank = rank, .position_count = count, .dims = dims};
-    for (size_t i = 0; i < rank; i++) {
+        *rank = x[k]->rank > *rank ? x[k]->rank : *rank;
+    for (size_t i = 0; i < *rank; i++) {
         dims[i] = 1;
         for (size_t k = 0; k < count; k++) {
-            int64_t size = i + x[k]->rank >= rank ? x[k]->dims[i + x[k]->rank - rank] : 1;
+            int64_t size = i + x[k]->rank >= *rank ? x[k]->dims[i + x[k]->rank - *rank] : 1;
             if (size != 1 && dims[i] != 1 && size != dims[i])
                 return false;
             dims[i] = size == 1 ? dims[i] : size;
         }
     }
+    return true;
+}
+
+// The walk over such dims with a position in each of at most LORAC_WALK_MAX_POSITIONS inputs.
+static struct lorac_walk walk_over(const struct lorac_constant *const *x, size_t count, const int64_t *dims,
+                                   size_t rank)
+{
+    struct lorac_walk walk = {.rank = rank, .position_count = count, .dims = dims};
     for (size_t k = 0; k < count; k++) {
         int64_t strides[LORAC_CONSTANT_MAX_RANK];
         lorac_constant_strides(x[k]->dims, x[k]->rank, strides);
         for (size_t i = 0; i < x[k]->rank; i++)
-            walk->strides[k][i + rank - x[k]->rank] = x[k]->dims[i] == 1 ? 0 : strides[i];
+            walk.strides[k][i + rank - x[k]->rank] = x[k]->dims[i] == 1 ? 0 : strides[i];
     }
-    return true;
+    return walk;
 }
 
 static double as_double(const struct lorac_constant *x, int64_t i)
@@ -238,50 +245,58 @@ static bool types_agree(enum kind kind, const struct lorac_constant *const *x, s
     return true;
 }
 
-static enum lorac_status apply(const struct evaluation *e, const struct lorac_constant *const *x, size_t count,
-                               struct lorac_constant *out)
+// Checks all inputs and makes the result, still zero.
+static enum lorac_status begin(const struct evaluation *e, const struct rule *rule, struct lorac_constant *out)
 {
-    const struct rule rule = find_rule(e->what.node);
+    const struct lorac_constant *const *x = e->what.inputs;
+    const size_t count = e->what.input_count;
     int64_t dims[LORAC_CONSTANT_MAX_RANK];
-    struct lorac_walk walk;
-    if (!types_agree(rule.kind, x, count))
+    size_t rank;
+    for (size_t k = 0; k < count; k++)
+        if (!x[k])
+            return lorac_constant_refuse(e, "an input is missing");
+    if (!types_agree(rule->kind, x, count))
         return lorac_constant_refuse(e, "inputs of different types");
-    const struct lorac_constant *typed = x[typed_input(rule.kind)];
-    if (typed->floating ? !rule.of_floats : !rule.of_ints)
+    const struct lorac_constant *typed = x[typed_input(rule->kind)];
+    if (typed->floating ? !rule->of_floats : !rule->of_ints)
         return lorac_constant_refuse(e, "inputs of this type are not supported");
-    if (!broadcast(x, count, dims, &walk))
+    if (!stretch(x, count, dims, &rank))
         return lorac_constant_refuse(e, "inputs that do not broadcast");
-    int32_t type = rule.kind == KIND_COMPARE ? BOOL_TYPE : typed->data_type;
-    LORAC_TRY(lorac_constant_result(e, type, dims, walk.rank, out));
-    bool done =
-        typed->floating ? apply_to_floats(&rule, x, count, &walk, out) : apply_to_ints(&rule, x, count, &walk, out);
+    LORAC_TRY(lorac_constant_result(e, rule->kind == KIND_COMPARE ? BOOL_TYPE : typed->data_type, dims, rank, out));
+    // A power takes as long as four other elements.
+    return rule->kind == KIND_POWER ? lorac_constant_work(e, 3 * out->count) : LORAC_OK;
+}
+
+static enum lorac_status apply(const struct evaluation *e, const struct rule *rule,
+                               const struct lorac_constant *const *x, size_t count, struct lorac_constant *out)
+{
+    struct lorac_walk walk = walk_over(x, count, out->dims, out->rank);
+    bool done = x[typed_input(rule->kind)]->floating ? apply_to_floats(rule, x, count, &walk, out)
+                                                     : apply_to_ints(rule, x, count, &walk, out);
     return done ? LORAC_OK : lorac_constant_refuse(e, "a division by zero, or a power that is too large");
 }
 
 static enum lorac_status eval_element_wise(const struct evaluation *e, struct lorac_constant *out)
 {
-    const struct lorac_constant *x[LORAC_WALK_MAX_POSITIONS];
-    size_t count = e->what.input_count;
-    if (count > LORAC_WALK_MAX_POSITIONS)
+    const struct rule rule = find_rule(e->what.node);
+    if (e->what.input_count > LORAC_WALK_MAX_POSITIONS)
         return lorac_constant_refuse(e, "too many inputs");
-    for (size_t k = 0; k < count; k++)
-        if (!(x[k] = lorac_constant_input(e, k)))
-            return lorac_constant_refuse(e, "an input is missing");
-    return apply(e, x, count, out);
+    LORAC_TRY(begin(e, &rule, out));
+    return apply(e, &rule, e->what.inputs, e->what.input_count, out);
 }
 
+// Each further input is folded into the result where it lies: a position is read before it is written.
 static enum lorac_status eval_fold(const struct evaluation *e, struct lorac_constant *out)
 {
-    struct lorac_constant sum = *lorac_constant_input(e, 0);
+    const struct rule rule = find_rule(e->what.node);
+    LORAC_TRY(begin(e, &rule, out));
+    struct lorac_walk walk = walk_over(e->what.inputs, 1, out->dims, out->rank);
+    lorac_constant_fill(out, e->what.inputs[0], &walk);
     for (size_t k = 1; k < e->what.input_count; k++) {
-        const struct lorac_constant *const x[] = {&sum, lorac_constant_input(e, k)};
-        struct lorac_constant next;
-        if (!x[1])
-            return lorac_constant_refuse(e, "an input is missing");
-        LORAC_TRY(apply(e, x, 2, &next));
-        sum = next;
+        const struct lorac_constant *const x[] = {out, e->what.inputs[k]};
+        LORAC_TRY(lorac_constant_work(e, out->count));
+        LORAC_TRY(apply(e, &rule, x, 2, out));
     }
-    *out = sum;
     return LORAC_OK;
 }
 
@@ -300,6 +315,7 @@ static enum lorac_status eval_mat_mul(const struct evaluation *e, struct lorac_c
     // Two vectors of a few bytes each must not ask for hours.
     if (inner > LORAC_CONSTANT_MAX_MADE * 32 / out->count)
         return lorac_constant_refuse(e, "a constant product of too many multiplications");
+    LORAC_TRY(lorac_constant_work(e, out->count * inner / 8)); // eight cost what an element does elsewhere
     for (size_t i = 0; i < rows; i++) {
         double *row = out->floats + i * columns;
         for (size_t k = 0; k < inner; k++)

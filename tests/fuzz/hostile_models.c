@@ -1,5 +1,7 @@
 #include "hostile_models.h"
 
+#include "passes/inject.h"
+#include "proto/model_edit.h"
 #include "ref/graph.h"
 
 #include <stdio.h>
@@ -342,6 +344,26 @@ static void many_sums(struct lorac_model *model)
 {
     own_weights(model, 20, "ReduceSum");
 }
+static void many_powers(struct lorac_model *model)
+{
+    own_weights(model, 20, "Pow");
+}
+static void few_powers(struct lorac_model *model)
+{
+    own_weights(model, 6, "Pow");
+}
+
+// A node's last input many times more.
+static void repeat_input(struct lorac_model *model)
+{
+    enum { TIMES = 4000 };
+    Onnx__NodeProto *node = node_named(model, "k");
+    char *last = node->input[node->n_input - 1];
+    node->input = take(model, TIMES, sizeof *node->input);
+    node->n_input = TIMES;
+    for (size_t i = 0; i < TIMES; i++)
+        node->input[i] = last;
+}
 
 static void many_attributes(struct lorac_model *model)
 {
@@ -407,6 +429,51 @@ static void metadata(struct lorac_model *model, size_t count, char *key, char *v
         proto->metadata_props[i] = &fresh[i];
     }
 }
+// Injected, with a record of copies that no inject makes.
+static void inject_with_copies(struct lorac_model *model, const char *copies)
+{
+    struct lorac_error error = {0};
+    struct lorac_pass_report report;
+    lorac_meta_erase(model);
+    if (lorac_pass_inject.run(model, NULL, &report, &error) != LORAC_OK ||
+        lorac_model_set_metadata(model, "lorac.copies", copies, &error) != LORAC_OK) {
+        fprintf(stderr, "hostile_models: %s\n", error.message);
+        exit(1);
+    }
+}
+static void copy_of_itself(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"w1\",\"of\":\"w1\"}]");
+}
+static void copies_in_a_ring(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"w1\",\"of\":\"hw\"},{\"copy\":\"hw\",\"of\":\"w1\"}]");
+}
+static void copy_is_b(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"n_e/lora_B\",\"of\":\"w1\"}]");
+}
+static void copy_is_scale(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"n_e/lora_scale\",\"of\":\"w1\"}]");
+}
+static void copy_of_shape(struct lorac_model *model)
+{
+    inject_with_copies(model, "[{\"copy\":\"w1\",\"of\":\"n_e/lora_shape\"}]");
+}
+static void many_copies(struct lorac_model *model)
+{
+    enum { COPIES = 10000, EACH = 64 };
+    char *json = take(model, COPIES * EACH + 2, 1), *at = json;
+    Onnx__GraphProto *graph = model->proto->graph;
+    size_t own = graph->n_initializer;
+    many_initialisers(model);
+    for (size_t i = 0; i < COPIES; i++)
+        at += sprintf(at, "%s{\"copy\":\"%s\",\"of\":\"w1\"}", i ? "," : "[", graph->initializer[own + i]->name);
+    strcpy(at, "]");
+    inject_with_copies(model, json);
+}
+
 static void much_metadata(struct lorac_model *model)
 {
     metadata(model, MANY, (char *)(uintptr_t) "key", (char *)(uintptr_t) "value");
@@ -580,10 +647,36 @@ const struct hostile_model HOSTILE_MODELS[] = {
     {"many weights that are each a sum of 2^23",
      "b=ConstantOfShape(sh{4,4,1,524288}); k=ReduceSum(b, ax{3}); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD,
      many_sums, "have to be computed", REFUSED},
+    {"many weights that are each a power of 2^22",
+     "b=ConstantOfShape(sh{1048576,4,1,1}) value=<1.5>[1]; k=Pow(b, b); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD,
+     many_powers, "have to be computed", REFUSED},
+    {"as many powers of 2^20 as may be",
+     "k=Pow(u[1024,1,1,1]+, v[1,1024,1,1]); a=Conv(x, w1[1024,2,3,3]); e=Conv(a, k); p=GlobalAveragePool(e); "
+     "f=Flatten(p); y=Gemm(f, hw[3,1024]) transB=1",
+     few_powers, NULL, SAID},
+    {"as many powers of 2^20 in float16 as may be",
+     "s=Cast(u[1024,1,1,1]+) to=10; k=Pow(s, v[1,1024,1,1]); a=Conv(x, w1[1024,2,3,3]); e=Conv(a, k); "
+     "p=GlobalAveragePool(e); f=Flatten(p); y=Gemm(f, hw[3,1024]) transB=1",
+     few_powers, NULL, SAID},
+    {"a Sum of 4000 of 2^20",
+     "b=ConstantOfShape(sh{262144,4,1,1}); k=Sum(b); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD, repeat_input,
+     "have to be computed", REFUSED},
+    {"a Max of 4000 of 2^20",
+     "b=ConstantOfShape(sh{262144,4,1,1}); k=Max(b, b); a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD, repeat_input,
+     "have to be computed", REFUSED},
+    {"a Concat of 4000 of 2^20",
+     "b=ConstantOfShape(sh{262144,4,1,1}); k=Concat(b) axis=0; a=Conv(x, w1[4,2,3,3]); e=Conv(a, k)" HEAD, repeat_input,
+     "at most 8388608", SAID},
     {"many attributes", NULL, many_attributes, NULL, SAID},
     {"many inputs", NULL, many_inputs, NULL, SAID},
     {"many initialisers", NULL, many_initialisers, NULL, SAID},
     {"many taken names", NULL, taken_names, NULL, SAID},
+    {"a copy of itself", NULL, copy_of_itself, "'w1' is of 'w1', which is a copy itself", REFUSED},
+    {"copies in a ring", NULL, copies_in_a_ring, "'w1' is of 'hw', which is a copy itself", REFUSED},
+    {"a copy that is an adapter's B", NULL, copy_is_b, "names 'n_e/lora_B', which belongs to the adapter", REFUSED},
+    {"a copy that is an adapter's scale", NULL, copy_is_scale, "names 'n_e/lora_scale', which belongs to", REFUSED},
+    {"a copy of an adapter's shape", NULL, copy_of_shape, "names 'n_e/lora_shape', which belongs to", REFUSED},
+    {"many copies", NULL, many_copies, "merge it first", REFUSED},
     {"much metadata", NULL, much_metadata, NULL, SAID},
     {"deep JSON", NULL, deep_json, "lorac.input", REFUSED},
     {"a name of a megabyte", NULL, long_name, "nnnn", SAID},
