@@ -481,13 +481,21 @@ static enum lorac_status write_names(struct lorac_model *model, const char *key,
     return store(model, key, text, error);
 }
 
-// The oldest version whose readers understand [meta].
-static int format_version(const struct lorac_meta *meta)
+static bool is_float_tensor(struct lorac_model *model, const char *value)
 {
-    for (size_t i = 0; i < meta->adapter_count; i++)
-        if (meta->adapters[i].form == LORAC_FORM_BRANCH)
-            return LORAC_FORMAT_VERSION;
-    return 1;
+    const Onnx__TensorProto *tensor = lorac_model_constant(model, value);
+    return tensor && tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+}
+
+// The oldest version whose readers understand [meta]: 1 knows FLOAT tensors, no copies of them, and no branches.
+static int format_version(struct lorac_model *model, const struct lorac_meta *meta)
+{
+    bool first = meta->copy_count == 0;
+    for (size_t i = 0; i < meta->adapter_count && first; i++)
+        first = meta->adapters[i].form == LORAC_FORM_WEIGHT && is_float_tensor(model, meta->adapters[i].weight);
+    for (size_t i = 0; i < meta->trainable_count && first; i++)
+        first = is_float_tensor(model, meta->trainable[i]);
+    return first ? 1 : LORAC_FORMAT_VERSION;
 }
 
 enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta, struct lorac_error *error)
@@ -495,7 +503,7 @@ enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac
     assert(meta->injected && meta->base_hash && meta->tool);
     char *adapters;
     char number[32];
-    snprintf(number, sizeof number, "%d", format_version(meta));
+    snprintf(number, sizeof number, "%d", format_version(model, meta));
     LORAC_TRY(lorac_model_set_metadata(model, KEY_FORMAT, number, error));
     LORAC_TRY(lorac_model_set_metadata(model, KEY_HASH, meta->base_hash, error));
     LORAC_TRY(print_adapters(meta, &adapters, error));

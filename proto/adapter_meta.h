@@ -20,8 +20,8 @@
 #include "model.h"
 #include "weight.h"
 
-// The newest version of the format that this code reads. Version 2 came with the branch form; a model without one is
-// written as version 1.
+// The newest version of the format that this code reads. A model is written as the oldest one that says what it holds:
+// 1 where all that is adapted or trained is a FLOAT tensor, nothing was copied, and no adapter has the branch form.
 #define LORAC_FORMAT_VERSION 2
 
 enum lorac_rank_setting { LORAC_RANK_KERNEL, LORAC_RANK_PLAIN };

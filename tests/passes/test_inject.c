@@ -445,6 +445,7 @@ static void test_meta(void)
         CHECK_STRING(meta.adapters[2].conv, "row.y");
         CHECK_STRING(meta.adapters[5].weight, "inside.w");
         CHECK_STRING(meta.tool, "a test");
+        CHECK_STRING(lorac_model_metadata(model, "lorac.format"), "2"); // 'half' and 'computed'
         CHECK(meta.seed == UINT64_MAX && meta.adapters[0].alpha == 0.1 && meta.input.mean[0] == 0.485);
     }
     CHECK(!lorac_pass_inject.applies(model, &options));

@@ -123,22 +123,46 @@ static void test_texts(void)
     lorac_model_free(model);
 }
 
-// A reader of version 1 does not know the branch form; what it knows is still written for it.
+// A reader of version 1 does not know the branch form, copies, and weights that are computed or of another type; what it
+// knows is still written for it. What is written is read, whatever its number.
 static void test_form_and_version(void)
 {
-    static const enum lorac_adapter_form forms[] = {LORAC_FORM_WEIGHT, LORAC_FORM_BRANCH};
-    static const char *const versions[] = {"1", "2"};
-    for (size_t i = 0; i < 2; i++) {
+    static const struct {
+        const char *version;
+        enum lorac_adapter_form form;
+        const char *weight, *trained, *copy;
+    } rows[] = {
+        {"1", LORAC_FORM_WEIGHT, "w", "c", NULL},      {"2", LORAC_FORM_BRANCH, "w", "c", NULL},
+        {"2", LORAC_FORM_WEIGHT, "w", "c", "b3"},      {"2", LORAC_FORM_WEIGHT, "h", "c", NULL},
+        {"2", LORAC_FORM_WEIGHT, "h.copy", "c", NULL}, {"2", LORAC_FORM_WEIGHT, "w", "h", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct lorac_error error = {0};
+        struct small_model small;
         struct lorac_meta meta, got;
-        struct lorac_model *model = plain_model();
+        struct lorac_meta_copy copy = {.copy = rows[i].copy, .of = "x"};
+        build_plain(&small);
+        small.tensors[small.graph.n_initializer++] =
+            small_make_tensor(&small, "h", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, 2, DIMS(4, 3, 3, 3));
+        small_tensor(&small, "b3", DIMS(4));
+        small_node(&small, "Identity", "copy", "w", "h.copy");
+        struct lorac_model *model = small_load(&small);
         write_record(model, &meta);
-        meta.adapters[1].form = forms[i];
+        meta.adapters[1].form = rows[i].form;
+        meta.adapters[1].weight = rows[i].weight;
+        meta.trainable[3] = rows[i].trained;
+        meta.copies = &copy;
+        meta.copy_count = rows[i].copy != NULL;
         CHECK_OK(lorac_meta_write(model, &meta, &error), error);
-        CHECK_STRING(lorac_model_metadata(model, "lorac.format"), versions[i]);
-        if (CHECK_OK(lorac_meta_read(model, &got, &error), error))
-            CHECK(got.adapters[0].form == LORAC_FORM_WEIGHT && got.adapters[1].form == forms[i]);
+        CHECK_STRING(lorac_model_metadata(model, "lorac.format"), rows[i].version);
+        for (int version = 1; version <= 2; version++) {
+            CHECK_OK(lorac_model_set_metadata(model, "lorac.format", version == 1 ? "1" : "2", &error), error);
+            if (CHECK_OK(lorac_meta_read(model, &got, &error), error))
+                CHECK(got.adapters[0].form == LORAC_FORM_WEIGHT && got.adapters[1].form == rows[i].form &&
+                      got.copy_count == meta.copy_count);
+        }
         lorac_model_free(model);
+        meta.trainable[3] = "c"; // it is static
     }
 }
 
