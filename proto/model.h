@@ -77,15 +77,20 @@ enum { LORAC_EXTERNAL_BYTES = 1024 };
 //
 // External data go into one new file beside it, OUT.onnx.data or, where that exists, OUT.onnx.data.1, .2, ...: no file
 // that exists is ever written into. It is synced before the model is renamed, so that at every instant [path] and the
-// data file that it names belong together. Then data files that the old [path] named are removed, where their name is
-// one that would be given here and the model being written does not have its bytes in them (but where [path] is the
-// very file it was read from). Tensors begin at multiples of 64 bytes, those of 1 MiB and more of 4096.
+// data file that it names belong together. No data file is ever removed, since a copy of the old model may use it; the one
+// that nobody here uses any more is named in *saved. Tensors begin at multiples of 64 bytes, those of 1 MiB and more of
+// 4096.
 // More errors: IO (the data file cannot be written; [path] is a data file of this model; [path] is a link into another
 // folder, where the data file would be out of reach).
-// lorac_model_save is LORAC_DATA_AUTO.
+// lorac_model_save is LORAC_DATA_AUTO, and does not tell. [saved] may be NULL; it is written on success alone.
+struct lorac_saved {
+    // The data file beside [path], by its name, that the old model at [path] had from here and that neither the new one
+    // nor the model being written uses: whoever knows that no copy of the old model is left can delete it. "": none.
+    char unused[256];
+};
 enum lorac_status lorac_model_save(const struct lorac_model *model, const char *path, struct lorac_error *error);
 enum lorac_status lorac_model_save_as(const struct lorac_model *model, const char *path, enum lorac_data_place place,
-                                      struct lorac_error *error);
+                                      struct lorac_saved *saved, struct lorac_error *error);
 
 // The errors of lorac_model_save_as that the names alone tell, before any work. ([place] as it will be.)
 enum lorac_status lorac_model_save_check(const struct lorac_model *model, const char *path, enum lorac_data_place place,

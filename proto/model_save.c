@@ -7,7 +7,7 @@
 // The order in which files change, so that the model and the data file that it names belong together at every instant:
 // 1. a new data file under a name that is free, written and synced, and its folder;
 // 2. the model, renamed over the old one;
-// 3. data files of the old model removed.
+// The data file of the old model stays: a copy of that model may use it, and cannot be seen from here.
 #include "model.h"
 
 #include "external.h"
@@ -308,7 +308,7 @@ static enum lorac_status note_old_data(void *context, Onnx__TensorProto *tensor,
     const char *location = lorac_tensor_is_external(tensor) ? lorac_external_entry(tensor, "location") : NULL;
     (void)error;
     if (location && is_data_name(location, old->model_name))
-        lorac_name_table_add(&old->names, location, NULL, NULL); // out of memory: a file is left over
+        lorac_name_table_add(&old->names, location, NULL, NULL); // out of memory: a note less
     return LORAC_OK;
 }
 
@@ -327,20 +327,22 @@ static void find_old_data(const struct lorac_replacement *replacement, struct ol
     lorac_mapping_close(&mapping); // the names are copies
 }
 
-static void remove_old_data(const struct lorac_model *model, const struct lorac_replacement *replacement,
-                            const struct old_data *old, const char *data_path)
+// The first of them that is still there and that nobody here uses any more.
+static void name_unused(const struct lorac_model *model, const struct lorac_replacement *replacement,
+                        const struct old_data *old, const char *data_path, struct lorac_saved *saved)
 {
     bool in_place = replacement->exists && lorac_mapping_is(&model->storage->model_file, &replacement->old);
-    for (size_t i = 0; i < old->names.count; i++) {
+    for (size_t i = 0; i < old->names.count && !saved->unused[0]; i++) {
         struct stat info;
-        char *path = lorac_folder_of(replacement->target, strlen(old->names.names[i]));
+        const char *name = old->names.names[i];
+        char *path = lorac_folder_of(replacement->target, strlen(name));
         if (!path)
-            return;
-        strcat(path, old->names.names[i]);
-        bool ours = data_path && strcmp(path, data_path) == 0;
-        bool needed = !in_place && lstat(path, &info) == 0 && lorac_storage_has(model->storage, &info);
-        if (!ours && !needed)
-            unlink(path);
+            return; // a note less
+        strcat(path, name);
+        bool used = data_path && strcmp(path, data_path) == 0;
+        bool there = lstat(path, &info) == 0;
+        if (there && !used && (in_place || !lorac_storage_has(model->storage, &info)))
+            snprintf(saved->unused, sizeof saved->unused, "%s", name);
         free(path);
     }
 }
@@ -438,7 +440,8 @@ static enum lorac_status write_both(struct plan *plan, struct lorac_replacement 
     return status;
 }
 
-static enum lorac_status save(struct plan *plan, struct lorac_replacement *replacement, struct lorac_error *error)
+static enum lorac_status save(struct plan *plan, struct lorac_replacement *replacement, struct lorac_saved *saved,
+                              struct lorac_error *error)
 {
     struct old_data old = {.arena = plan->arena};
     char *data_path = NULL;
@@ -451,7 +454,7 @@ static enum lorac_status save(struct plan *plan, struct lorac_replacement *repla
         status = write_both(plan, replacement, &data_path, error);
     }
     if (status == LORAC_OK)
-        remove_old_data(plan->model, replacement, &old, data_path);
+        name_unused(plan->model, replacement, &old, data_path, saved);
     else if (data_path && !replacement->done) // else the new model is there, and needs it
         unlink(data_path);
     lorac_name_table_free(&old.names);
@@ -460,12 +463,13 @@ static enum lorac_status save(struct plan *plan, struct lorac_replacement *repla
 }
 
 enum lorac_status lorac_model_save_as(const struct lorac_model *model, const char *path, enum lorac_data_place place,
-                                      struct lorac_error *error)
+                                      struct lorac_saved *saved, struct lorac_error *error)
 {
     struct lorac_replacement replacement;
+    struct lorac_saved done = {{0}};
     LORAC_TRY(lorac_replacement_open(path, &replacement, error));
     struct plan plan = {.model = model, .place = place, .arena = lorac_arena_create()};
-    enum lorac_status status = plan.arena ? save(&plan, &replacement, error)
+    enum lorac_status status = plan.arena ? save(&plan, &replacement, &done, error)
                                           : lorac_error_set(error, LORAC_ERROR_MEMORY,
                                                             "cannot write '%s': out of "
                                                             "memory",
@@ -473,10 +477,12 @@ enum lorac_status lorac_model_save_as(const struct lorac_model *model, const cha
     free(plan.list);
     lorac_arena_free(plan.arena);
     lorac_replacement_close(&replacement);
+    if (status == LORAC_OK && saved)
+        *saved = done;
     return status;
 }
 
 enum lorac_status lorac_model_save(const struct lorac_model *model, const char *path, struct lorac_error *error)
 {
-    return lorac_model_save_as(model, path, LORAC_DATA_AUTO, error);
+    return lorac_model_save_as(model, path, LORAC_DATA_AUTO, NULL, error);
 }

@@ -280,16 +280,16 @@ size_t lorac_memory_bytes(const struct lorac_net *net)
 // ---- save
 
 enum lorac_status lorac_net_save_as(struct lorac_net *net, const char *path, enum lorac_data_place place,
-                                    struct lorac_error *error)
+                                    struct lorac_saved *saved, struct lorac_error *error)
 {
     if (net->session)
         LORAC_TRY(lorac_session_store(net->session, error));
-    return lorac_model_save_as(net->model, path, place, error);
+    return lorac_model_save_as(net->model, path, place, saved, error);
 }
 
 enum lorac_status lorac_save(struct lorac_net *net, const char *path, struct lorac_error *error)
 {
     if (!net || !path)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_save: net and path must not be NULL");
-    return lorac_net_save_as(net, path, LORAC_DATA_AUTO, error);
+    return lorac_net_save_as(net, path, LORAC_DATA_AUTO, NULL, error);
 }

@@ -26,9 +26,9 @@ struct lorac_net {
 // Errors: as lorac_open_memory.
 enum lorac_status lorac_net_open_model(struct lorac_model *model, struct lorac_net **net, struct lorac_error *error);
 
-// lorac_save, which is LORAC_DATA_AUTO.
+// lorac_save, which is LORAC_DATA_AUTO. [saved] may be NULL, and is lorac_model_save_as's.
 enum lorac_status lorac_net_save_as(struct lorac_net *net, const char *path, enum lorac_data_place place,
-                                    struct lorac_error *error);
+                                    struct lorac_saved *saved, struct lorac_error *error);
 
 // Fills the input of a batch, [N, H, W, C] float32. Called once more where a step has to be replayed to name a bad
 // layer, and must give the same numbers then.

@@ -192,6 +192,7 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     struct lorac_pass_report report;
     struct lorac_trainable_split split;
     struct lorac_trial trial = {0};
+    struct lorac_saved saved;
     struct lorac_error reason = {0};
     char tool[64];
     snprintf(tool, sizeof tool, "lorac-onnx %s", lorac_version());
@@ -227,9 +228,11 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     try_training(model, &trial, &reason);
     print_verdict(call, model, &plan, &trial, &reason);
     lorac_signals_hold();
-    enum lorac_status saved = lorac_model_save_as(model, settings->output, lorac_write_place(&settings->write), error);
+    enum lorac_status written =
+        lorac_model_save_as(model, settings->output, lorac_write_place(&settings->write), &saved, error);
     lorac_signals_release();
-    LORAC_TRY(saved);
+    LORAC_TRY(written);
+    lorac_write_note_unused(call, settings->output, &saved);
     lorac_new_job_print(job, &settings->new_job);
     LORAC_TRY(print_report(&report, &plan, &split, settings, error));
     return LORAC_OK;

@@ -128,11 +128,13 @@ static enum lorac_status merge_checked(const struct lorac_call *call, struct lor
     LORAC_TRY(merge(call, merged, error));
     if (settings->check)
         LORAC_TRY(run_merged(merged, comparison, error));
+    struct lorac_saved saved;
     lorac_signals_hold();
     enum lorac_status written =
-        lorac_model_save_as(merged->model, settings->output, lorac_write_place(&settings->write), error);
+        lorac_model_save_as(merged->model, settings->output, lorac_write_place(&settings->write), &saved, error);
     lorac_signals_release();
     LORAC_TRY(written);
+    lorac_write_note_unused(call, settings->output, &saved);
     printf("merged %zu adapter%s\n", merged->report.changed, merged->report.changed == 1 ? "" : "s");
     for (size_t i = 0; i < merged->report.note_count; i++)
         printf("%s\n", merged->report.notes[i]);

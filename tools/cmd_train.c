@@ -207,19 +207,22 @@ static enum lorac_exit save_and_report(const struct lorac_call *call, const stru
 {
     const struct lorac_loop_progress *last = &progress->last;
     struct lorac_error error = {0};
+    struct lorac_saved saved;
     char time[LORAC_DURATION_TEXT];
     lorac_duration_text(lorac_seconds() - progress->started, time);
     bool failed = ended != LORAC_OK && ended != LORAC_ERROR_ABORTED;
     if (failed && last->step == 0) // nothing was learnt: the input holds the same values
         return lorac_report_failure(call, reason);
     lorac_signals_hold();
-    enum lorac_status saved = lorac_net_save_as(net, settings->output, lorac_write_place(&settings->write), &error);
+    enum lorac_status written =
+        lorac_net_save_as(net, settings->output, lorac_write_place(&settings->write), &saved, &error);
     lorac_signals_release();
-    if (saved != LORAC_OK) {
+    if (written != LORAC_OK) {
         if (failed)
             lorac_report_error(call, "%s", reason->message);
         return lorac_report_failure(call, &error);
     }
+    lorac_write_note_unused(call, settings->output, &saved);
     if (failed) { // in whatever way: a step that fails leaves the values of the one before
         lorac_report_error(call, "%s; the last good values (after step %" PRIu64 ") are in '%s'", reason->message,
                            last->step, settings->output);

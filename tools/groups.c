@@ -46,6 +46,15 @@ enum lorac_data_place lorac_write_place(const struct lorac_write_settings *write
     return (enum lorac_data_place)write->external_data;
 }
 
+void lorac_write_note_unused(const struct lorac_call *call, const char *output, const struct lorac_saved *saved)
+{
+    if (saved->unused[0])
+        lorac_report_note(call,
+                          "note: '%s', beside '%s', is no longer used by it; unless a copy of the old model needs it, it "
+                          "can be deleted",
+                          saved->unused, output);
+}
+
 // ---- run
 
 #define FIELD(member) offsetof(struct lorac_run_settings, member)

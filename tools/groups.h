@@ -21,6 +21,9 @@ extern const struct lorac_option lorac_write_options[];
 
 enum lorac_data_place lorac_write_place(const struct lorac_write_settings *write);
 
+// Says on stderr which data file [output] does not use any more, where there is one.
+void lorac_write_note_unused(const struct lorac_call *call, const char *output, const struct lorac_saved *saved);
+
 // ---- run: --threads --input-size
 
 struct lorac_run_settings {

@@ -441,11 +441,13 @@ static void write_inline_model(const char *name)
     write_model(name, &build);
 }
 
+static struct lorac_saved saved; // of the last save_as
+
 static void save_as(const struct lorac_model *model, const char *name, enum lorac_data_place place)
 {
     struct lorac_error error = {0};
     CHECK_OK(lorac_model_save_check(model, in_folder(name), place, &error), error);
-    CHECK_OK(lorac_model_save_as(model, in_folder(name), place, &error), error);
+    CHECK_OK(lorac_model_save_as(model, in_folder(name), place, &saved, &error), error);
 }
 
 static void check_v(const char *name, bool external, float first)
@@ -494,10 +496,13 @@ static void test_places(void)
 
 // ---- what is replaced, and what stays
 
-static void check_saved(struct lorac_model *model, const char *name, enum lorac_data_place place, const char *listing)
+// [unused]: what the old pair leaves.
+static void check_saved(struct lorac_model *model, const char *name, enum lorac_data_place place, const char *listing,
+                        const char *unused)
 {
     save_as(model, name, place);
     CHECK_STRING(list_folder(), listing);
+    CHECK_STRING(saved.unused, unused);
 }
 
 static void test_names(void)
@@ -505,16 +510,28 @@ static void test_names(void)
     struct lorac_error error = {0};
     write_inline_model("in.onnx");
     struct lorac_model *model = load("in.onnx");
-    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "in.onnx out.onnx out.onnx.data ");
-    // The second time the name is taken by the old pair, and free again afterwards.
-    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "in.onnx out.onnx out.onnx.data.1 ");
-    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "in.onnx out.onnx out.onnx.data ");
+    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "in.onnx out.onnx out.onnx.data ", "");
+    // A copy of the old pair's model still names the data file: it stays, and its name is not free.
+    REQUIRE(link(in_folder("out.onnx"), in_folder("copy.onnx")) == 0);
+    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "copy.onnx in.onnx out.onnx out.onnx.data out.onnx.data.1 ",
+                "out.onnx.data");
+    check_v("copy.onnx", true, 0);
     check_v("out.onnx", true, 0);
-    check_saved(model, "out.onnx", LORAC_DATA_INLINE, "in.onnx out.onnx ");
-    // A stranger of that name is not touched.
+    unlink(in_folder("copy.onnx"));
+    // One that was deleted gives its name back.
+    unlink(in_folder("out.onnx.data"));
+    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "in.onnx out.onnx out.onnx.data out.onnx.data.1 ",
+                "out.onnx.data.1");
+    check_v("out.onnx", true, 0);
+    check_saved(model, "out.onnx", LORAC_DATA_INLINE, "in.onnx out.onnx out.onnx.data out.onnx.data.1 ",
+                "out.onnx.data");
+    unlink(in_folder("out.onnx.data"));
+    unlink(in_folder("out.onnx.data.1"));
+    // A stranger of that name is neither touched nor spoken of.
     write_bytes("out.onnx.data", "stranger", 8);
-    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "in.onnx out.onnx out.onnx.data out.onnx.data.1 ");
-    check_saved(model, "out.onnx", LORAC_DATA_INLINE, "in.onnx out.onnx out.onnx.data ");
+    check_saved(model, "out.onnx", LORAC_DATA_EXTERNAL, "in.onnx out.onnx out.onnx.data out.onnx.data.1 ", "");
+    unlink(in_folder("out.onnx.data.1"));
+    check_saved(model, "out.onnx", LORAC_DATA_INLINE, "in.onnx out.onnx out.onnx.data ", ""); // gone already
     unlink(in_folder("out.onnx.data"));
     lorac_model_free(model);
     // In place, twice; what is in memory stays readable.
@@ -523,20 +540,24 @@ static void test_names(void)
     lorac_model_free(model);
     model = load("both.onnx");
     add_one(model, lorac_model_initializer(model, "v"));
-    check_saved(model, "both.onnx", LORAC_DATA_AUTO, "both.onnx both.onnx.data.1 in.onnx out.onnx ");
+    check_saved(model, "both.onnx", LORAC_DATA_AUTO, "both.onnx both.onnx.data both.onnx.data.1 in.onnx out.onnx ",
+                "both.onnx.data");
     check_v("both.onnx", true, 1);
+    unlink(in_folder("both.onnx.data"));
     add_one(model, lorac_model_initializer(model, "v"));
-    check_saved(model, "both.onnx", LORAC_DATA_AUTO, "both.onnx both.onnx.data in.onnx out.onnx ");
+    check_saved(model, "both.onnx", LORAC_DATA_AUTO, "both.onnx both.onnx.data both.onnx.data.1 in.onnx out.onnx ",
+                "both.onnx.data.1");
     check_v("both.onnx", true, 2);
+    unlink(in_folder("both.onnx.data.1"));
     lorac_model_free(model);
-    // The input names the data file that lies beside the output: it stays, for the input.
+    // The input names the data file that lies beside the output.
     REQUIRE(rename(in_folder("both.onnx"), in_folder("moved.onnx")) == 0);
     model = load("moved.onnx");
     struct build build;
     struct external external;
     make_external(&external, start_model(&build), "both.onnx.data", NULL, NULL);
     write_model("both.onnx", &build);
-    check_saved(model, "both.onnx", LORAC_DATA_INLINE, "both.onnx both.onnx.data in.onnx moved.onnx out.onnx ");
+    check_saved(model, "both.onnx", LORAC_DATA_INLINE, "both.onnx both.onnx.data in.onnx moved.onnx out.onnx ", "");
     check_v("moved.onnx", true, 2);
     check_v("both.onnx", false, 2);
     // The output may not be the input's data file.
@@ -559,7 +580,7 @@ static void test_links(void)
     CHECK_STRING(list_folder(), "far.onnx in.onnx near.onnx real.onnx real.onnx.data sub ");
     check_v("near.onnx", true, 0);
     CHECK(lorac_model_save_check(model, in_folder("far.onnx"), LORAC_DATA_EXTERNAL, &error) == LORAC_ERROR_IO);
-    CHECK(lorac_model_save_as(model, in_folder("far.onnx"), LORAC_DATA_EXTERNAL, &error) == LORAC_ERROR_IO);
+    CHECK(lorac_model_save_as(model, in_folder("far.onnx"), LORAC_DATA_EXTERNAL, NULL, &error) == LORAC_ERROR_IO);
     CHECKF(strstr(error.message, "a link into another folder"), "%s", error.message);
     CHECK(lstat(in_folder("sub/real.onnx"), &info) != 0 && lstat(in_folder("sub/real.onnx.data"), &info) != 0);
     save_as(model, "far.onnx", LORAC_DATA_INLINE);
@@ -676,7 +697,7 @@ static bool save_and_die(int calls, enum lorac_data_place place)
         struct lorac_model *model = load("m.onnx");
         add_one(model, lorac_model_initializer(model, "v"));
         calls_left = calls;
-        _exit(lorac_model_save_as(model, in_folder("m.onnx"), place, &error) == LORAC_OK ? 0 : 1);
+        _exit(lorac_model_save_as(model, in_folder("m.onnx"), place, NULL, &error) == LORAC_OK ? 0 : 1);
     }
     REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status));
     CHECKF(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == INTERRUPTED, "exit code %d", WEXITSTATUS(status));
@@ -795,7 +816,7 @@ static void test_large(void)
     }
     REQUIRE(CHECK_OK(lorac_model_load(in_folder("large.onnx"), &model, &error), error));
     CHECK(value_at(lorac_model_initializer(model, "w"), 3) == 4);
-    CHECK(lorac_model_save_as(model, in_folder("out.onnx"), LORAC_DATA_INLINE, &error) == LORAC_ERROR_UNSUPPORTED);
+    CHECK(lorac_model_save_as(model, in_folder("out.onnx"), LORAC_DATA_INLINE, NULL, &error) == LORAC_ERROR_UNSUPPORTED);
     CHECKF(strstr(error.message, "must be smaller than 2 GiB"), "%s", error.message);
     CHECK_STRING(list_folder(), "large.bin large.onnx sub ");
     const char *full = getenv("LORAC_FULL_SIZE");
