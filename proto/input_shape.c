@@ -29,9 +29,8 @@ static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
 // that have them last put a Transpose before those.
 static enum layout told_by(const Onnx__NodeProto *node)
 {
-    static const char *const channels_first[] = {"Conv",        "BatchNormalization", "MaxPool",
-                                                 "AveragePool", "GlobalAveragePool",  "InstanceNormalization",
-                                                 NULL};
+    static const char *const channels_first[] = {
+        "Conv", "BatchNormalization", "MaxPool", "AveragePool", "GlobalAveragePool", "InstanceNormalization", NULL};
     static const int64_t to_first[4] = {0, 3, 1, 2};
     const int64_t *perm;
     if (is_one_of(node, channels_first))
@@ -50,13 +49,11 @@ static bool is_transpose(const Onnx__NodeProto *node)
 // The node behind [value] through which the image goes on with all its channels, or NULL.
 static const Onnx__NodeProto *next_node(struct lorac_model *model, const char *value)
 {
-    static const char *const pass[] = {"Add",        "Sub",      "Mul",
-                                       "Div",        "Cast",     "Identity",
-                                       "Pad",        "Clip",     "Reciprocal",
-                                       "CastLike",   "Relu",     "BatchNormalization",
-                                       "MaxPool",    "Resize",   "AveragePool",
-                                       "Upsample",   "Dropout",  "InstanceNormalization",
-                                       NULL};
+    static const char *const pass[] = {
+        "Add",     "Sub",    "Mul",         "Div",      "Cast",    "Identity",
+        "Pad",     "Clip",   "Reciprocal",  "CastLike", "Relu",    "BatchNormalization",
+        "MaxPool", "Resize", "AveragePool", "Upsample", "Dropout", "InstanceNormalization",
+        NULL};
     const struct lorac_use *uses;
     size_t count = lorac_model_uses(model, value, &uses);
     for (size_t i = 0; i < count; i++)
@@ -158,12 +155,13 @@ enum lorac_status lorac_input_shape(struct lorac_model *model, struct lorac_inpu
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                "input '%s' is not a tensor of a floating type (FLOAT, FLOAT16, BFLOAT16, DOUBLE)",
                                input->name);
-    int64_t dims[4] = {0}, channels = channels_of_graph(model, input->name);
-    if (type->shape || channels == 0) // without a declared shape the first convolution says that it is an image
+    int64_t dims[4] = {0};
+    // Without a declared shape the first convolution says that it is an image.
+    if (type->shape || channels_of_graph(model, input->name) == 0)
         LORAC_TRY(read_dims(input->name, type->shape, dims, error));
     bool last = has_channels_last(model, input->name, dims);
     if (dims[last ? 3 : 1] == 0)
-        dims[last ? 3 : 1] = channels;
+        dims[last ? 3 : 1] = channels_of_graph(model, input->name);
     *out = (struct lorac_input_shape){.name = input->name,
                                       .batch = (size_t)dims[0],
                                       .channels = (size_t)dims[last ? 3 : 1],

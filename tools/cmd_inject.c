@@ -71,8 +71,8 @@ static enum lorac_status print_skipped(const struct lorac_inject_plan *plan, str
 }
 
 static enum lorac_status print_report(const struct lorac_pass_report *report, const struct lorac_inject_plan *plan,
-                                      const struct lorac_trainable_split *split,
-                                      const struct inject_settings *settings, struct lorac_error *error)
+                                      const struct lorac_trainable_split *split, const struct inject_settings *settings,
+                                      struct lorac_error *error)
 {
     char text[LORAC_SPLIT_TEXT];
     size_t adapted = 0, branches = 0;

@@ -170,6 +170,10 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     if (strcmp(settings->log, settings->output) == 0 || lorac_file_same(settings->log, settings->output))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--log '%s' is the output (-o): give another name",
                                settings->log);
+    size_t length = strlen(settings->output);
+    if (strncmp(settings->log, settings->output, length) == 0 && strncmp(settings->log + length, ".data", 5) == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--log '%s' is a name of the output's own data file: give another name", settings->log);
     return lorac_output_check("--log", settings->log, inputs, error);
 }
 

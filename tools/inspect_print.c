@@ -278,16 +278,16 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
         (json_int_t)proto->ir_version, "output", lorac_json_text(inspection->plan.output), "bn_modes",
         bn_modes_json(inspection), "opset", (json_int_t)lorac_model_opset(inspection->model), "input", "name",
         lorac_json_text(input->name), "channels", (json_int_t)input->channels, "height", (json_int_t)input->height,
-        "width", (json_int_t)input->width, "channels_last", (int)input->channels_last, "classes", (json_int_t)inspection->classes, "injected",
-        (int)inspection->meta.injected, "convolutions", rows, "parameters", (json_int_t)inspection->plan.parameters,
-        "trainable", trainable_json(inspection), "batch_norm_nodes", (json_int_t)inspection->plan.batch_norm_count,
-        "batch", (json_int_t)inspection->batch, "multiply_adds_per_image",
-        number_or_null(inspection->forward_known, inspection->multiply_adds), "multiply_adds_per_training_step",
-        number_or_null(inspection->training_known, inspection->step_multiply_adds), "training_peak_bytes",
-        number_or_null(inspection->training_known, inspection->memory_bytes), "cannot_run",
+        "width", (json_int_t)input->width, "channels_last", (int)input->channels_last, "classes",
+        (json_int_t)inspection->classes, "injected", (int)inspection->meta.injected, "convolutions", rows, "parameters",
+        (json_int_t)inspection->plan.parameters, "trainable", trainable_json(inspection), "batch_norm_nodes",
+        (json_int_t)inspection->plan.batch_norm_count, "batch", (json_int_t)inspection->batch,
+        "multiply_adds_per_image", number_or_null(inspection->forward_known, inspection->multiply_adds),
+        "multiply_adds_per_training_step", number_or_null(inspection->training_known, inspection->step_multiply_adds),
+        "training_peak_bytes", number_or_null(inspection->training_known, inspection->memory_bytes), "cannot_run",
         text_or_null(inspection->forward_reason), "cannot_train", text_or_null(inspection->training_reason), "refused",
         refusals, "loss_note",
-        lorac_json_text(lorac_loss_note(inspection->model, inspection->plan.output, note, sizeof note)),
-        "tried_size", tried_size_json(&inspection->trial));
+        lorac_json_text(lorac_loss_note(inspection->model, inspection->plan.output, note, sizeof note)), "tried_size",
+        tried_size_json(&inspection->trial));
     return lorac_json_write(root, error);
 }

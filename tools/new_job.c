@@ -100,8 +100,8 @@ static enum lorac_status read_names(struct lorac_new_job *job, const char *path,
     if (status == LORAC_OK && job->classes == 0)
         status = lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' is empty; one class name a line", path);
     if (status == LORAC_OK && job->classes == 1)
-        status = lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' names one class, and two are the least: " ONE_CLASS,
-                                 path);
+        status =
+            lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' names one class, and two are the least: " ONE_CLASS, path);
     return status;
 }
 

@@ -13,7 +13,7 @@ enum lorac_verdict_kind {
 
 struct lorac_verdict {
     enum lorac_verdict_kind kind;
-    size_t adapted; // convolutions with an adapter
+    size_t adapted;                           // convolutions with an adapter
     char text[2 * LORAC_ERROR_MESSAGE_BYTES]; // one line, with the kind: "partly trainable: ..."
 };
 
@@ -21,8 +21,8 @@ struct lorac_verdict {
 struct lorac_verdict lorac_verdict_of(const struct lorac_model *model, const struct lorac_inject_plan *plan,
                                       const struct lorac_trial *trial, const char *reason);
 
-// "; choose another output with --output-name NAME: the model has 'a', 'b'" in [text], which is emptied where the model has
-// only one. Returns text.
+// "; choose another output with --output-name NAME: the model has 'a', 'b'" in [text], which is emptied where the model
+// has only one. Returns text.
 enum { LORAC_OUTPUTS_TEXT = 600 };
 const char *lorac_outputs_text(const struct lorac_model *model, char text[LORAC_OUTPUTS_TEXT]);
 

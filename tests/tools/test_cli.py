@@ -196,6 +196,8 @@ BAD = [
     (TRAIN.replace("out.onnx", "/dev/null"), 1, "not an ordinary file"),
     (TRAIN + " --log out.onnx", 2, "--log 'out.onnx' is the output (-o): give another name"),
     (TRAIN + " --log {f}/x.npy", 2, "--log"),
+    (TRAIN + " --log out.onnx.data", 2, "--log 'out.onnx.data' is a name of the output's own data file"),
+    (TRAIN + " --log out.onnx.data.1", 2, "give another name"),
     (TRAIN + " --log no/log", 1, "--log 'no/log'"),
     ("inject {f}/plain.onnx -o {f}/plain.onnx", 2, "is also an input"),
     ("inject {f}/plain.onnx -o no/out.onnx", 1, "cannot use the folder 'no'"),
@@ -743,9 +745,10 @@ def test_free_input_size(files, tmp_path):
     good("eval", tmp_path / "free.onnx", "--data", files / "f.npy", "--outputs", tmp_path / "a.npy", "--input-size",
          "16x16")
     assert np.array_equal(np.load(tmp_path / "a.npy"), outputs_of(files, tmp_path, model="plain.onnx", data="f.npy"))
-    assert json.loads(good("inspect", tmp_path / "free.onnx", "--json").stdout)["multiply_adds_per_image"] is None
+    tried = json.loads(good("inspect", tmp_path / "free.onnx", "--json").stdout)
+    assert tried["tried_size"] == [224, 224]
     sized = json.loads(good("inspect", tmp_path / "free.onnx", "--json", "--input-size", "16x16").stdout)
-    assert sized["multiply_adds_per_image"] > 0
+    assert 0 < sized["multiply_adds_per_image"] < tried["multiply_adds_per_image"] and sized["tried_size"] is None
     good("compare", tmp_path / "free.onnx", files / "plain.onnx", "--input-size", "16x16", "--tolerance", "0")
 
 
