@@ -1,6 +1,7 @@
 #include "edit.h"
 
 #include "proto/model_edit.h"
+#include "proto/name_table.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
 
@@ -9,40 +10,126 @@
 
 // ---- constants that nothing uses
 
-static bool is_unused(struct lorac_model *model, const char *value)
+// What goes, told before anything is erased: a name's uses are those of the model, less those of the nodes that go.
+struct pruning {
+    struct lorac_model *model;
+    struct lorac_name_table names;
+    size_t *lost; // uses, by number of the name; ALL: what defines the name goes too
+    size_t capacity;
+    const char **stack;                // [room] names to look at
+    const Onnx__NodeProto **nodes;     // [room]
+    const Onnx__TensorProto **tensors; // [room]
+    size_t room, depth, node_count, tensor_count;
+};
+
+#define ALL SIZE_MAX
+
+static bool is_used(const struct pruning *pruning, const char *value)
 {
     const struct lorac_use *uses;
-    return lorac_model_uses(model, value, &uses) == 0 && !lorac_model_is_graph_output(model, value);
+    size_t number = lorac_name_table_find(&pruning->names, value);
+    size_t lost = number == LORAC_NO_NAME ? 0 : pruning->lost[number];
+    return lorac_model_is_graph_output(pruning->model, value) ||
+           (lost != ALL && lorac_model_uses(pruning->model, value, &uses) > lost);
 }
 
-static bool is_unused_node(struct lorac_model *model, const Onnx__NodeProto *node)
+// The place of what [value] has lost. NULL where memory ran out.
+static size_t *losses(struct pruning *pruning, const char *value)
+{
+    size_t number, bytes;
+    bool added;
+    if (!lorac_name_table_add(&pruning->names, value, &number, &added))
+        return NULL;
+    if (number >= pruning->capacity) {
+        size_t larger = 2 * number + 64;
+        size_t *grown = lorac_size_multiply(larger, sizeof *grown, &bytes) ? realloc(pruning->lost, bytes) : NULL;
+        if (!grown)
+            return NULL;
+        pruning->lost = grown;
+        pruning->capacity = larger;
+    }
+    if (added)
+        pruning->lost[number] = 0;
+    return &pruning->lost[number];
+}
+
+static bool is_dead(const struct pruning *pruning, const Onnx__NodeProto *node)
 {
     for (size_t i = 0; i < node->n_output; i++)
-        if (*node->output[i] && !is_unused(model, node->output[i]))
+        if (*node->output[i] && is_used(pruning, node->output[i]))
             return false;
     return true;
 }
 
-void lorac_edit_prune(struct lorac_model *model, const char *value)
+static bool drop_node(struct pruning *pruning, const Onnx__NodeProto *node)
 {
-    // Exporters put a few nodes behind a weight; what a longer chain leaves behind does no harm.
-    enum { MOST = 64 };
-    const char *stack[MOST];
-    size_t depth = 0, erased = 0;
-    stack[depth++] = value;
-    while (depth > 0 && erased < MOST) {
-        const char *name = stack[--depth];
-        Onnx__NodeProto *node = lorac_model_producer(model, name);
-        if (lorac_model_initializer(model, name) && is_unused(model, name)) {
-            lorac_model_erase_initializer(model, name);
-            erased++;
-        } else if (node && is_unused_node(model, node)) {
-            lorac_model_erase_node(model, node);
-            erased++;
-            for (size_t i = 0; i < node->n_input && depth < MOST; i++)
-                stack[depth++] = node->input[i];
+    for (size_t i = 0; i < node->n_output; i++) {
+        size_t *lost = *node->output[i] ? losses(pruning, node->output[i]) : NULL;
+        if (!lost && *node->output[i])
+            return false;
+        if (lost)
+            *lost = ALL;
+    }
+    pruning->nodes[pruning->node_count++] = node;
+    for (size_t i = 0; i < node->n_input; i++) {
+        size_t *lost = *node->input[i] ? losses(pruning, node->input[i]) : NULL;
+        if (!lost && *node->input[i])
+            return false;
+        if (!lost || *lost == ALL)
+            continue;
+        (*lost)++;
+        pruning->stack[pruning->depth++] = node->input[i];
+    }
+    return true;
+}
+
+// False where memory ran out.
+static bool find_dead(struct pruning *pruning)
+{
+    while (pruning->depth > 0) {
+        const char *name = pruning->stack[--pruning->depth];
+        const Onnx__TensorProto *tensor = lorac_model_initializer(pruning->model, name);
+        const Onnx__NodeProto *node = lorac_model_producer(pruning->model, name);
+        size_t *lost = losses(pruning, name);
+        if (!lost)
+            return false;
+        if (*lost == ALL || is_used(pruning, name))
+            continue;
+        if (tensor) {
+            *lost = ALL;
+            pruning->tensors[pruning->tensor_count++] = tensor;
+        } else if (node && is_dead(pruning, node) && !drop_node(pruning, node)) {
+            return false;
         }
     }
+    return true;
+}
+
+enum lorac_status lorac_edit_prune(struct lorac_model *model, const char *const *values, size_t count,
+                                   struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    struct pruning pruning = {.model = model, .room = count};
+    // A name is looked at for each of the values and for each input of a node that goes; a node goes once.
+    for (size_t i = 0; i < graph->n_node; i++)
+        pruning.room += graph->node[i]->n_input + 1;
+    pruning.stack = malloc((pruning.room + 1) * sizeof *pruning.stack);
+    pruning.nodes = malloc((pruning.room + 1) * sizeof(*pruning.nodes));
+    pruning.tensors = malloc((pruning.room + 1) * sizeof(*pruning.tensors));
+    lorac_name_table_init(&pruning.names);
+    bool found = pruning.stack && pruning.nodes && pruning.tensors;
+    for (size_t i = 0; i < count && found; i++)
+        pruning.stack[pruning.depth++] = values[i];
+    found = found && find_dead(&pruning);
+    if (found)
+        lorac_model_erase_all(model, pruning.nodes, pruning.node_count, pruning.tensors, pruning.tensor_count);
+    free(pruning.stack);
+    free(pruning.nodes);
+    free(pruning.tensors);
+    free(pruning.lost);
+    lorac_name_table_free(&pruning.names);
+    return found ? LORAC_OK
+                 : lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for what nobody reads any more");
 }
 
 // ---- fresh tensors
@@ -70,7 +157,7 @@ enum lorac_status lorac_edit_replace_input(struct lorac_model *model, Onnx__Node
 {
     const char *old = lorac_node_input(node, index), *fresh;
     LORAC_TRY(lorac_model_set_node_input(model, node, index, "", error));
-    lorac_edit_prune(model, old);
+    LORAC_TRY(lorac_edit_prune(model, &old, 1, error));
     LORAC_TRY(lorac_model_fresh_name(model, old, &fresh, error));
     LORAC_TRY(add_tensor(model, fresh, tensor, error));
     LORAC_TRY(lorac_model_set_node_input(model, node, index, fresh, error));
@@ -86,7 +173,7 @@ enum lorac_status lorac_edit_bypass(struct lorac_model *model, Onnx__NodeProto *
     const char *input = lorac_node_input(node, 0), *output = node->output[0];
     const struct lorac_use *uses;
     for (size_t i = 1; i < node->n_output; i++)
-        if (*node->output[i] && !is_unused(model, node->output[i]))
+        if (lorac_model_uses(model, node->output[i], &uses) > 0 || lorac_model_is_graph_output(model, node->output[i]))
             return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                                    "node '%s' (%s) cannot be taken out: its output '%s' is used", lorac_node_name(node),
                                    node->op_type, node->output[i]);
@@ -103,9 +190,8 @@ enum lorac_status lorac_edit_bypass(struct lorac_model *model, Onnx__NodeProto *
         LORAC_TRY(lorac_model_set_node_input(model, uses[0].node, uses[0].input, input, error));
     }
     lorac_model_erase_node(model, node);
-    for (size_t i = 1; i < node->n_input; i++)
-        lorac_edit_prune(model, node->input[i]);
-    return LORAC_OK;
+    return node->n_input < 2 ? LORAC_OK
+                             : lorac_edit_prune(model, (const char *const *)node->input + 1, node->n_input - 1, error);
 }
 
 void lorac_edit_erase_attribute(Onnx__NodeProto *node, const char *name)

@@ -21,8 +21,10 @@ enum lorac_status lorac_edit_replace_input(struct lorac_model *model, Onnx__Node
 // (another output of it is used, or a subgraph or the model itself gives its output out), MEMORY.
 enum lorac_status lorac_edit_bypass(struct lorac_model *model, Onnx__NodeProto *node, struct lorac_error *error);
 
-// Removes [value] where it is a constant that nothing uses, and what was only there to make it.
-void lorac_edit_prune(struct lorac_model *model, const char *value);
+// Removes each of the [count] values that nobody reads any more: the initialiser, or the node that makes it, and then
+// what only that node read, and so on. Errors: MEMORY (nothing is removed then).
+enum lorac_status lorac_edit_prune(struct lorac_model *model, const char *const *values, size_t count,
+                                   struct lorac_error *error);
 
 void lorac_edit_erase_attribute(Onnx__NodeProto *node, const char *name);
 

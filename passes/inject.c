@@ -83,14 +83,15 @@ static enum lorac_status add_weight_form(struct lorac_model *model, const struct
 
 static enum lorac_status add_adapter(struct lorac_model *model, const struct lorac_conv_row *row,
                                      const struct lorac_inject_options *options, struct lorac_adapter *adapter,
-                                     struct lorac_error *error)
+                                     Onnx__NodeProto **sum, struct lorac_error *error)
 {
+    *sum = NULL;
     *adapter = (struct lorac_adapter){.conv = row->name,
                                       .rank = options->rank,
                                       .alpha = options->alpha,
                                       .setting = options->setting,
                                       .form = row->form};
-    return row->form == LORAC_FORM_BRANCH ? lorac_inject_add_branch(model, row, options, adapter, error)
+    return row->form == LORAC_FORM_BRANCH ? lorac_inject_add_branch(model, row, options, adapter, sum, error)
                                           : add_weight_form(model, row, options, adapter, error);
 }
 
@@ -101,20 +102,22 @@ static enum lorac_status add_adapters(struct lorac_model *model, const struct lo
                                       struct lorac_error *error)
 {
     struct lorac_arena *arena = model->arena;
-    size_t count = plan->row_count; // at most
+    size_t count = plan->row_count, sum_count = 0; // at most
+    Onnx__NodeProto **sums = lorac_arena_alloc_array(arena, count, sizeof(*sums));
     meta->adapters = lorac_arena_alloc_array(arena, count, sizeof *meta->adapters);
     meta->trainable = lorac_arena_alloc_array(arena, 2 * count + plan->trained_count, sizeof *meta->trainable);
-    if (!meta->adapters || !meta->trainable)
+    if (!sums || !meta->adapters || !meta->trainable)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject: out of memory");
     for (size_t i = 0; i < plan->row_count; i++) {
         if (!plan->rows[i].adapted)
             continue;
         struct lorac_adapter *adapter = &meta->adapters[meta->adapter_count++];
-        LORAC_TRY(add_adapter(model, &plan->rows[i], options, adapter, error));
+        LORAC_TRY(add_adapter(model, &plan->rows[i], options, adapter, &sums[sum_count], error));
+        sum_count += sums[sum_count] != NULL;
         meta->trainable[meta->trainable_count++] = adapter->a;
         meta->trainable[meta->trainable_count++] = adapter->b;
     }
-    return LORAC_OK;
+    return lorac_inject_join_branches(model, sums, sum_count, error);
 }
 
 static enum lorac_status run(struct lorac_model *model, const void *options_, struct lorac_pass_report *report,

@@ -9,20 +9,17 @@
 
 #include "proto/adapter_branch.h"
 #include "proto/model_edit.h"
-#include "proto/weight.h"
 
 static enum lorac_status describe(struct lorac_model *model, const struct lorac_conv_row *row,
                                   struct lorac_branch *branch, struct lorac_error *error)
 {
-    struct lorac_weight weight = {0};
-    LORAC_TRY(lorac_weight_find(model, lorac_node_input(row->node, 1), &weight, error));
     const struct lorac_branch_shape shape = {.M = row->dims[0],
                                              .Cg = row->dims[1],
                                              .kh = row->dims[2],
                                              .kw = row->dims[3],
                                              .R = row->R,
                                              .group = row->group,
-                                             .type = weight.data_type, // also that of the Conv's input and output
+                                             .type = row->weight.data_type, // also that of the Conv's input and output
                                              .opset = lorac_model_opset(model)};
     return lorac_branch_describe(model->arena, &shape, branch, error);
 }
@@ -126,19 +123,9 @@ static enum lorac_status add_node(const struct making *making, size_t index, str
     return add_attributes(model, making, from, making->nodes[index], error);
 }
 
-// The node after [node] in the main graph, or NULL.
-static const Onnx__NodeProto *next_node(const struct lorac_model *model, const Onnx__NodeProto *node)
-{
-    const Onnx__GraphProto *graph = model->proto->graph;
-    for (size_t i = 0; i + 1 < graph->n_node; i++)
-        if (graph->node[i] == node)
-            return graph->node[i + 1];
-    return NULL;
-}
-
 enum lorac_status lorac_inject_add_branch(struct lorac_model *model, const struct lorac_conv_row *row,
                                           const struct lorac_inject_options *options, struct lorac_adapter *adapter,
-                                          struct lorac_error *error)
+                                          Onnx__NodeProto **sum, struct lorac_error *error)
 {
     struct lorac_branch branch;
     LORAC_TRY(describe(model, row, &branch, error));
@@ -147,7 +134,7 @@ enum lorac_status lorac_inject_add_branch(struct lorac_model *model, const struc
         .row = row,
         .options = options,
         .conv = row->node,
-        .before = next_node(model, row->node),
+        .before = lorac_model_node_after(model, row->node),
         .branch = &branch,
         .tensors = lorac_arena_alloc_array(model->arena, branch.tensor_count, sizeof *making.tensors),
         .nodes = lorac_arena_alloc_array(model->arena, branch.node_count, sizeof(*making.nodes))};
@@ -157,12 +144,25 @@ enum lorac_status lorac_inject_add_branch(struct lorac_model *model, const struc
         LORAC_TRY(add_tensor(&making, i, error));
     for (size_t i = 0; i < branch.node_count; i++)
         LORAC_TRY(add_node(&making, i, error));
-    Onnx__NodeProto *add = making.nodes[branch.node_count - 1];
-    const char *output = row->node->output[0];
-    LORAC_TRY(lorac_model_move_uses(model, output, add->output[0], error));
-    LORAC_TRY(lorac_model_set_node_input(model, add, 0, output, error)); // which was moved with the others
+    *sum = making.nodes[branch.node_count - 1];
     adapter->weight = lorac_node_input(row->node, 1);
     adapter->a = making.tensors[0]; // the list begins with A and B
     adapter->b = making.tensors[1];
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_inject_join_branches(struct lorac_model *model, Onnx__NodeProto *const *sums, size_t count,
+                                             struct lorac_error *error)
+{
+    if (count == 0)
+        return LORAC_OK;
+    struct lorac_move *moves = lorac_arena_alloc_array(model->arena, count, sizeof *moves);
+    if (!moves)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "inject: out of memory");
+    for (size_t i = 0; i < count; i++)
+        moves[i] = (struct lorac_move){sums[i]->input[0], sums[i]->output[0]};
+    LORAC_TRY(lorac_model_move_uses(model, moves, count, error));
+    for (size_t i = 0; i < count; i++) // whose own inputs were moved with the others
+        LORAC_TRY(lorac_model_set_node_input(model, sums[i], 0, moves[i].from, error));
     return LORAC_OK;
 }

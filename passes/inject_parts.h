@@ -45,9 +45,14 @@ enum lorac_status lorac_inject_add_node(struct lorac_model *model, const char *c
 enum lorac_status lorac_inject_refuse_branch(struct lorac_model *model, const struct lorac_conv_row *row,
                                              const char **reason, struct lorac_error *error);
 
-// Adds it, and names the weight, A and B in *adapter.
+// Adds it, and names the weight, A and B in *adapter. *sum is its Add, which nobody reads yet.
 enum lorac_status lorac_inject_add_branch(struct lorac_model *model, const struct lorac_conv_row *row,
                                           const struct lorac_inject_options *options, struct lorac_adapter *adapter,
-                                          struct lorac_error *error);
+                                          Onnx__NodeProto **sum, struct lorac_error *error);
+
+// Once all are there: what read a convolution's output reads the sum. (All at once, since each time is a walk over the
+// model.)
+enum lorac_status lorac_inject_join_branches(struct lorac_model *model, Onnx__NodeProto *const *sums, size_t count,
+                                             struct lorac_error *error);
 
 #endif

@@ -35,6 +35,7 @@ struct planner {
     const char *unreached;    // why what it lacks gets nothing
     const Onnx__NodeProto *first;
     const char **names; // of the plan.row_count convolutions, sorted
+    const char **trainable; // of meta, sorted
     regex_t layers, exclude, branch_layers;
     bool has_layers, has_exclude, has_branch_layers;
     struct lorac_branch_nodes own; // of the adapters that are there
@@ -107,6 +108,14 @@ static enum lorac_status locate_sites(struct planner *planner, struct lorac_erro
     planner->sites = lorac_arena_alloc_array(planner->model->arena, count, sizeof *planner->sites);
     if (!planner->sites)
         return out_of_memory(error);
+    size_t trainable = planner->meta.trainable_count;
+    planner->trainable = lorac_arena_alloc_array(planner->model->arena, trainable, sizeof *planner->trainable);
+    if (!planner->trainable)
+        return out_of_memory(error);
+    if (trainable > 0) {
+        memcpy(planner->trainable, planner->meta.trainable, trainable * sizeof *planner->trainable);
+        qsort(planner->trainable, trainable, sizeof *planner->trainable, compare_names);
+    }
     for (size_t i = 0; i < count; i++) {
         struct site_of *entry = &planner->sites[i];
         LORAC_TRY(lorac_adapter_locate(planner->model, &planner->meta.adapters[i], &entry->site, error));
@@ -165,14 +174,6 @@ static enum lorac_status describe_weight(struct planner *planner, struct lorac_c
     return LORAC_OK;
 }
 
-static bool is_trainable_in(const struct lorac_meta *meta, const char *value)
-{
-    for (size_t i = 0; i < meta->trainable_count; i++)
-        if (strcmp(meta->trainable[i], value) == 0)
-            return true;
-    return false;
-}
-
 // The metadata tells convolutions by their names alone.
 static bool shares_name(const struct planner *planner, const char *name)
 {
@@ -220,12 +221,18 @@ static const char *refuse_adapter(const struct planner *planner, const struct lo
     return NULL;
 }
 
+static bool is_trainable(const struct planner *planner, const char *value)
+{
+    size_t count = planner->meta.trainable_count;
+    return count > 0 && bsearch(&value, planner->trainable, count, sizeof *planner->trainable, compare_names);
+}
+
 // Whether the weight itself is trained. (One that shares it is not: the trained layer gets a copy.)
 static bool is_trained_whole(const struct planner *planner, const struct lorac_conv_row *row)
 {
     const struct lorac_inject_options *options = planner->options;
     if (planner->meta.injected)
-        return is_trainable_in(&planner->meta, lorac_node_input(row->node, 1));
+        return is_trainable(planner, lorac_node_input(row->node, 1));
     return options->train_all || (row->last && options->train_last) || (row->first && options->train_first);
 }
 

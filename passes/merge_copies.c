@@ -1,4 +1,5 @@
-// merge: what becomes of the copies that inject made, and of constants that nobody reads any more.
+// merge: what becomes of the copies that inject made.
+#include "edit.h"
 #include "merge_parts.h"
 
 #include "proto/model_edit.h"
@@ -11,50 +12,6 @@
 static enum lorac_status out_of_memory(struct lorac_error *error)
 {
     return lorac_error_set(error, LORAC_ERROR_MEMORY, "merge: out of memory");
-}
-
-// ---- pruning
-
-static bool is_read(struct lorac_model *model, const char *value)
-{
-    const struct lorac_use *uses;
-    return lorac_model_is_graph_output(model, value) || lorac_model_uses(model, value, &uses) > 0;
-}
-
-static bool is_dead(struct lorac_model *model, const Onnx__NodeProto *node)
-{
-    for (size_t i = 0; i < node->n_output; i++)
-        if (node->output[i][0] && is_read(model, node->output[i]))
-            return false;
-    return true;
-}
-
-enum lorac_status lorac_prune(struct lorac_model *model, const char *value, struct lorac_error *error)
-{
-    // Every name is an input of a node that was erased for it: their number bounds the list.
-    size_t inputs = 1;
-    for (size_t i = 0; i < model->proto->graph->n_node; i++)
-        inputs += model->proto->graph->node[i]->n_input;
-    const char **list = lorac_arena_alloc_array(model->arena, inputs, sizeof *list);
-    if (!list)
-        return out_of_memory(error);
-    size_t count = 0;
-    list[count++] = value;
-    while (count > 0) {
-        const char *name = list[--count];
-        const Onnx__NodeProto *node = lorac_model_producer(model, name);
-        if (is_read(model, name))
-            continue;
-        if (!node) {
-            lorac_model_erase_initializer(model, name);
-        } else if (is_dead(model, node)) {
-            for (size_t i = 0; i < node->n_input; i++)
-                if (node->input[i][0])
-                    list[count++] = node->input[i];
-            lorac_model_erase_node(model, node);
-        }
-    }
-    return LORAC_OK;
 }
 
 // ---- copies
@@ -90,33 +47,62 @@ done:
     return status;
 }
 
-// Every use of the copy (there is one, unless another tool made more) goes back to what it is a copy of.
-static enum lorac_status put_back(struct lorac_model *model, const struct lorac_meta_copy *pair,
-                                  struct lorac_error *error)
+// What putting back will change, gathered before the first edit: each edit makes the index of uses old.
+struct putting_back {
+    struct lorac_use *uses;           // [use_count]
+    const char **values;              // what each is to read, or what is to be pruned
+    const Onnx__TensorProto **copies; // that go
+    size_t use_count, copy_count;
+};
+
+// A copy has one user, unless another tool made more. It stays where it is an output, or read in a subgraph. (None is a
+// copy of another copy: such records are refused.)
+static void gather(struct lorac_model *model, const struct lorac_meta_copy *pair, struct putting_back *out)
 {
     const struct lorac_use *uses;
-    if (lorac_model_is_graph_output(model, pair->copy))
-        return LORAC_OK;
-    while (lorac_model_uses(model, pair->copy, &uses) > 0) {
-        if (uses[0].input == SIZE_MAX)
-            return LORAC_OK; // in a subgraph, where the name must stay
-        LORAC_TRY(lorac_model_set_node_input(model, uses[0].node, uses[0].input, pair->of, error));
+    size_t count = lorac_model_uses(model, pair->copy, &uses);
+    bool stays = lorac_model_is_graph_output(model, pair->copy);
+    for (size_t i = 0; i < count; i++)
+        stays |= uses[i].input == SIZE_MAX;
+    for (size_t i = 0; i < count && !stays; i++) {
+        out->values[out->use_count] = pair->of;
+        out->uses[out->use_count++] = uses[i];
     }
-    lorac_model_erase_initializer(model, pair->copy);
-    return LORAC_OK;
+    if (!stays)
+        out->copies[out->copy_count++] = lorac_model_initializer(model, pair->copy);
 }
 
-enum lorac_status lorac_merge_copies(struct lorac_model *model, const struct lorac_meta *meta,
-                                     struct lorac_error *error)
+static enum lorac_status put_back(struct lorac_model *model, const struct lorac_meta *meta, struct putting_back *work,
+                                  struct lorac_error *error)
 {
     for (size_t i = 0; i < meta->copy_count; i++) {
         bool unchanged;
         LORAC_TRY(is_unchanged(model, &meta->copies[i], &unchanged, error));
         if (unchanged)
-            LORAC_TRY(put_back(model, &meta->copies[i], error));
+            gather(model, &meta->copies[i], work);
     }
+    for (size_t i = 0; i < work->use_count; i++)
+        LORAC_TRY(lorac_model_set_node_input(model, work->uses[i].node, work->uses[i].input, work->values[i], error));
+    lorac_model_erase_all(model, NULL, 0, work->copies, work->copy_count);
     for (size_t i = 0; i < meta->copy_count; i++)
-        if (lorac_model_producer(model, meta->copies[i].of) || lorac_model_initializer(model, meta->copies[i].of))
-            LORAC_TRY(lorac_prune(model, meta->copies[i].of, error));
-    return LORAC_OK;
+        work->values[i] = meta->copies[i].of;
+    return lorac_edit_prune(model, work->values, meta->copy_count, error);
+}
+
+enum lorac_status lorac_merge_copies(struct lorac_model *model, const struct lorac_meta *meta,
+                                     struct lorac_error *error)
+{
+    const struct lorac_use *uses;
+    struct putting_back work = {0};
+    if (meta->copy_count == 0)
+        return LORAC_OK;
+    size_t room = meta->copy_count;
+    for (size_t i = 0; i < meta->copy_count; i++)
+        room += lorac_model_uses(model, meta->copies[i].copy, &uses);
+    work.uses = lorac_arena_alloc_array(model->arena, room, sizeof *work.uses);
+    work.values = lorac_arena_alloc_array(model->arena, room, sizeof *work.values);
+    work.copies = lorac_arena_alloc_array(model->arena, room, sizeof(*work.copies));
+    if (!work.uses || !work.values || !work.copies)
+        return out_of_memory(error);
+    return put_back(model, meta, &work, error);
 }

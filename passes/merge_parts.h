@@ -9,8 +9,4 @@
 enum lorac_status lorac_merge_copies(struct lorac_model *model, const struct lorac_meta *meta,
                                      struct lorac_error *error);
 
-// Takes [value], a constant, out where nobody reads it any more: the initialiser, or the node that computes it and then
-// what only that node read, and so on. Errors: MEMORY.
-enum lorac_status lorac_prune(struct lorac_model *model, const char *value, struct lorac_error *error);
-
 #endif

@@ -86,7 +86,7 @@ enum lorac_status lorac_constant_charge(struct lorac_model *model, size_t elemen
 {
     const struct lorac_constant_work *work = work_of(model);
     size_t done;
-    if (lorac_size_add(work->done, elements, &done) && (done <= (size_t)1 << 25 || done / 256 <= work->stored)) {
+    if (lorac_size_add(work->done, elements, &done) && (done <= (size_t)1 << 26 || done / 256 <= work->stored)) {
         model->work.done = done;
         return LORAC_OK;
     }

@@ -5,7 +5,9 @@
 #include "tensor.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static enum lorac_status out_of_memory(struct lorac_error *error)
@@ -47,8 +49,18 @@ enum lorac_status lorac_model_fresh_name(struct lorac_model *model, const char *
     if (!name)
         return out_of_memory(error);
     memcpy(name, wanted, length + 1);
-    for (size_t i = 1; lorac_index_knows(model, name); i++)
-        snprintf(name + length, SUFFIX_BYTES, "_%zu", i);
+    struct lorac_name_index *index = model->index;
+    bool again = lorac_index_knows(model, name) && index->suffixed && index->suffixed_length == length &&
+                 memcmp(index->suffixed, wanted, length) == 0;
+    // Thousands may ask for the same: names only grow in number until the index forgets some, and this with them.
+    size_t i = again ? index->next_suffix : 1;
+    for (bool taken = lorac_index_knows(model, name); taken; taken = lorac_index_knows(model, name))
+        snprintf(name + length, SUFFIX_BYTES, "_%zu", i++);
+    if (i > 1) {
+        index->suffixed = name;
+        index->suffixed_length = length;
+        index->next_suffix = i - 1; // which is free until it is used
+    }
     *out = name;
     return LORAC_OK;
 }
@@ -78,13 +90,25 @@ static Onnx__NodeProto *make_node(struct lorac_arena *arena, const struct lorac_
     return node;
 }
 
-// The place of [node] in the main graph, or the number of nodes where it is not there.
-static size_t node_position(const Onnx__GraphProto *graph, const Onnx__NodeProto *node)
+// The place of [node] in the main graph, or the number of nodes where it is not there. Passes edit in graph order: from
+// where the last one was it is not far.
+static size_t node_position(const struct lorac_model *model, const Onnx__NodeProto *node)
 {
-    size_t i = 0;
-    while (i < graph->n_node && graph->node[i] != node)
-        i++;
-    return i;
+    const Onnx__GraphProto *graph = model->proto->graph;
+    size_t hint = model->index->position_hint < graph->n_node ? model->index->position_hint : 0;
+    for (size_t k = 0; k < graph->n_node; k++) {
+        size_t i = hint + k < graph->n_node ? hint + k : hint + k - graph->n_node;
+        if (graph->node[i] == node)
+            return model->index->position_hint = i;
+    }
+    return graph->n_node;
+}
+
+const Onnx__NodeProto *lorac_model_node_after(struct lorac_model *model, const Onnx__NodeProto *node)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    size_t position = node_position(model, node);
+    return position + 1 < graph->n_node ? graph->node[position + 1] : NULL;
 }
 
 enum lorac_status lorac_model_insert_node(struct lorac_model *model, const Onnx__NodeProto *before,
@@ -93,7 +117,7 @@ enum lorac_status lorac_model_insert_node(struct lorac_model *model, const Onnx_
 {
     Onnx__GraphProto *graph = model->proto->graph;
     assert(spec->input_count <= sizeof spec->inputs / sizeof spec->inputs[0]);
-    size_t position = before ? node_position(graph, before) : graph->n_node;
+    size_t position = before ? node_position(model, before) : graph->n_node;
     assert(!before || position < graph->n_node);
     LORAC_TRY(lorac_index_expect(model, spec->input_count + 2, spec->input_count, error));
     Onnx__NodeProto *node = make_node(model->arena, spec);
@@ -112,13 +136,7 @@ enum lorac_status lorac_model_insert_node(struct lorac_model *model, const Onnx_
 
 void lorac_model_erase_node(struct lorac_model *model, const Onnx__NodeProto *node)
 {
-    Onnx__GraphProto *graph = model->proto->graph;
-    size_t position = node_position(graph, node);
-    if (position == graph->n_node)
-        return;
-    graph->n_node--;
-    memmove(graph->node + position, graph->node + position + 1, (graph->n_node - position) * sizeof *graph->node);
-    lorac_index_mark_stale(model);
+    lorac_model_erase_all(model, &node, 1, NULL, 0);
 }
 
 enum lorac_status lorac_model_set_node_input(struct lorac_model *model, Onnx__NodeProto *node, size_t index,
@@ -246,27 +264,64 @@ enum lorac_status lorac_model_add_initializer(struct lorac_model *model, const c
     return LORAC_OK;
 }
 
-static void erase_input(Onnx__GraphProto *graph, const char *name)
+void lorac_model_erase_initializer(struct lorac_model *model, const char *name)
+{
+    const Onnx__TensorProto *tensor = lorac_model_initializer(model, name);
+    if (tensor)
+        lorac_model_erase_all(model, NULL, 0, &tensor, 1);
+}
+
+// ---- many at once
+
+static int compare_addresses(const void *a, const void *b)
+{
+    uintptr_t left = (uintptr_t) * (const void *const *)a, right = (uintptr_t) * (const void *const *)b;
+    return (left > right) - (left < right);
+}
+
+static int compare_tensor_names(const void *a, const void *b)
+{
+    return strcmp((*(const Onnx__TensorProto *const *)a)->name, (*(const Onnx__TensorProto *const *)b)->name);
+}
+
+static void erase_nodes(Onnx__GraphProto *graph, const Onnx__NodeProto **nodes, size_t count)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < graph->n_input; i++)
-        if (strcmp(graph->input[i]->name, name) != 0)
+    qsort(nodes, count, sizeof *nodes, compare_addresses);
+    for (size_t i = 0; i < graph->n_node; i++)
+        if (!bsearch(&graph->node[i], nodes, count, sizeof *nodes, compare_addresses))
+            graph->node[kept++] = graph->node[i];
+    graph->n_node = kept;
+}
+
+static void erase_tensors(Onnx__GraphProto *graph, const Onnx__TensorProto **tensors, size_t count)
+{
+    size_t kept = 0;
+    qsort(tensors, count, sizeof *tensors, compare_addresses);
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        if (!bsearch(&graph->initializer[i], tensors, count, sizeof *tensors, compare_addresses))
+            graph->initializer[kept++] = graph->initializer[i];
+    graph->n_initializer = kept;
+    // Their declarations as graph inputs, which are told by name.
+    kept = 0;
+    qsort(tensors, count, sizeof *tensors, compare_tensor_names);
+    for (size_t i = 0; i < graph->n_input; i++) {
+        const Onnx__TensorProto key = {.name = graph->input[i]->name}, *wanted = &key;
+        if (!bsearch(&wanted, tensors, count, sizeof *tensors, compare_tensor_names))
             graph->input[kept++] = graph->input[i];
+    }
     graph->n_input = kept;
 }
 
-void lorac_model_erase_initializer(struct lorac_model *model, const char *name)
+void lorac_model_erase_all(struct lorac_model *model, const Onnx__NodeProto **nodes, size_t node_count,
+                           const Onnx__TensorProto **tensors, size_t tensor_count)
 {
-    Onnx__GraphProto *graph = model->proto->graph;
-    size_t kept = 0;
-    for (size_t i = 0; i < graph->n_initializer; i++)
-        if (strcmp(graph->initializer[i]->name, name) != 0)
-            graph->initializer[kept++] = graph->initializer[i];
-    if (kept == graph->n_initializer)
-        return;
-    graph->n_initializer = kept;
-    erase_input(graph, name);
-    lorac_index_mark_stale(model);
+    if (node_count > 0)
+        erase_nodes(model->proto->graph, nodes, node_count);
+    if (tensor_count > 0)
+        erase_tensors(model->proto->graph, tensors, tensor_count);
+    if (node_count > 0 || tensor_count > 0)
+        lorac_index_mark_stale(model);
 }
 
 // ---- metadata: not values, the index stays as it is

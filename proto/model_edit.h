@@ -36,6 +36,14 @@ enum lorac_status lorac_model_add_initializer(struct lorac_model *model, const c
 void lorac_model_erase_node(struct lorac_model *model, const Onnx__NodeProto *node);
 void lorac_model_erase_initializer(struct lorac_model *model, const char *name);
 
+// Removes many at once, in one walk over the model's lists. The two arrays are sorted on the way, and may be NULL where
+// their count is 0.
+void lorac_model_erase_all(struct lorac_model *model, const Onnx__NodeProto **nodes, size_t node_count,
+                           const Onnx__TensorProto **tensors, size_t tensor_count);
+
+// The node after [node] in the main graph; NULL where it is the last one, or not there.
+const Onnx__NodeProto *lorac_model_node_after(struct lorac_model *model, const Onnx__NodeProto *node);
+
 // node->input[index] = copy of [value].
 enum lorac_status lorac_model_set_node_input(struct lorac_model *model, Onnx__NodeProto *node, size_t index,
                                              const char *value, struct lorac_error *error);
@@ -46,7 +54,12 @@ enum lorac_status lorac_model_set_node_inputs(struct lorac_model *model, Onnx__N
 
 // Every use of [from] by nodes of the main graph and in their subgraphs becomes a use of [to], a name that no value of
 // the model has yet (or had before the opposite call). What produces [from], and a graph output of that name, stay.
-enum lorac_status lorac_model_move_uses(struct lorac_model *model, const char *from, const char *to,
+// All [count] moves are made at once, in one walk over the model: what became [to] is not moved again. No [from] occurs
+// twice.
+struct lorac_move {
+    const char *from, *to;
+};
+enum lorac_status lorac_model_move_uses(struct lorac_model *model, const struct lorac_move *moves, size_t count,
                                         struct lorac_error *error);
 
 // Sets (replaces or appends) the attribute [name] of a node.

@@ -4,6 +4,7 @@
 #include "model_internal.h"
 #include "size.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,17 +114,18 @@ enum lorac_status lorac_model_copy_attributes(struct lorac_model *model, const O
     return LORAC_OK;
 }
 
-// ---- all uses of a value
+// ---- all uses of values
 
 struct renaming {
-    const char *from;
-    char *to; // shared by all places: strings of a model are replaced, never written into
+    struct lorac_name_table from;
+    char **to; // by number; shared by all places: strings of a model are replaced, never written into
 };
 
 static void rename_one(const struct renaming *renaming, char **name)
 {
-    if (*name && strcmp(*name, renaming->from) == 0)
-        *name = renaming->to;
+    size_t number = *name && **name ? lorac_name_table_find(&renaming->from, *name) : LORAC_NO_NAME;
+    if (number != LORAC_NO_NAME)
+        *name = renaming->to[number];
 }
 
 // Every value of that name in a subgraph, also one that the subgraph defines anew and so hides the outer one: a
@@ -165,18 +167,40 @@ static void rename_in_graph(const struct renaming *renaming, Onnx__GraphProto *g
     }
 }
 
-enum lorac_status lorac_model_move_uses(struct lorac_model *model, const char *from, const char *to,
+// False where memory ran out.
+static bool fill_renaming(struct lorac_arena *arena, const struct lorac_move *moves, size_t count,
+                          struct renaming *renaming)
+{
+    renaming->to = lorac_arena_alloc_array(arena, count, sizeof *renaming->to);
+    if (!renaming->to)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        size_t number;
+        bool added;
+        if (!lorac_name_table_add(&renaming->from, moves[i].from, &number, &added))
+            return false;
+        assert(added);
+        if (!(renaming->to[number] = lorac_arena_strdup(arena, moves[i].to)))
+            return false;
+    }
+    return true;
+}
+
+enum lorac_status lorac_model_move_uses(struct lorac_model *model, const struct lorac_move *moves, size_t count,
                                         struct lorac_error *error)
 {
     Onnx__GraphProto *graph = model->proto->graph;
-    struct renaming renaming = {from, lorac_arena_strdup(model->arena, to)};
-    if (!renaming.to)
-        return out_of_memory(error);
-    for (size_t i = 0; i < graph->n_node; i++) {
+    struct renaming renaming = {0};
+    lorac_name_table_init(&renaming.from);
+    bool filled = fill_renaming(model->arena, moves, count, &renaming);
+    for (size_t i = 0; i < graph->n_node && filled && count > 0; i++) {
         for (size_t k = 0; k < graph->node[i]->n_input; k++)
             rename_one(&renaming, &graph->node[i]->input[k]);
         rename_in_subgraphs(&renaming, graph->node[i]);
     }
+    lorac_name_table_free(&renaming.from);
+    if (!filled)
+        return out_of_memory(error);
     lorac_index_mark_stale(model);
     return LORAC_OK;
 }

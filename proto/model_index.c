@@ -229,6 +229,7 @@ enum lorac_status lorac_index_expect(struct lorac_model *model, size_t names, si
 void lorac_index_mark_stale(struct lorac_model *model)
 {
     model->index->names_current = model->index->uses_current = false;
+    model->index->suffixed = NULL;
 }
 
 void lorac_index_add_node(struct lorac_model *model, Onnx__NodeProto *node)

@@ -28,6 +28,10 @@ struct lorac_name_index {
     struct lorac_use *uses; // [use_capacity], grouped by name, in graph order
     size_t use_capacity;
     size_t name_bound, use_bound; // no more than so many names and uses are in the model
+    const char *suffixed;         // the last fresh name that needed a suffix: all below [next_suffix] behind its first
+    size_t suffixed_length;       // [suffixed_length] bytes are taken; NULL: none is known
+    size_t next_suffix;
+    size_t position_hint;         // where the last node was that an edit looked for: the next one is often near
     struct {
         const void *array; // the room below belongs to this block; any other one has none to spare
         size_t capacity;

@@ -91,7 +91,23 @@ static enum lorac_status describe_computed(struct lorac_model *model, const char
     return LORAC_OK;
 }
 
-// Goes back to a tensor, and forward again through the nodes that were passed; *known is false where one of them does
+// Many alike numbers: described from their shape alone. False where that is odd, which computing them says.
+static bool describe_shape(struct lorac_model *model, const Onnx__NodeProto *node, struct lorac_weight *out)
+{
+    const Onnx__TensorProto *shape = lorac_model_constant(model, lorac_node_input(node, 0));
+    const Onnx__AttributeProto *value = lorac_node_attribute(node, "value");
+    size_t count;
+    if (!shape || lorac_tensor_count(shape, &count, NULL) != LORAC_OK || count > LORAC_CONSTANT_MAX_RANK ||
+        lorac_tensor_to_int64(shape, out->dims, count, NULL) != LORAC_OK ||
+        !lorac_size_of_dims(out->dims, count, &out->count) || out->count > LORAC_CONSTANT_MAX_MADE)
+        return false;
+    out->rank = count;
+    out->data_type = value && value->t ? value->t->data_type : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    size_t values = 1;
+    return !value || !value->t || (lorac_tensor_count(value->t, &values, NULL) == LORAC_OK && values == 1);
+}
+
+// Goes back to a tensor (or a shape), and forward again through the nodes that were passed; *known is false where one of them does
 // more than that. Nothing is computed on the way: a chain of such nodes would be, once for each of them.
 // lorac_constant_follows has bounded the depth.
 static enum lorac_status trace(struct lorac_model *model, const char *value, struct lorac_weight *out, bool *known,
@@ -102,6 +118,10 @@ static enum lorac_status trace(struct lorac_model *model, const char *value, str
     *known = tensor != NULL;
     if (tensor)
         return describe_tensor(tensor, out, error);
+    if (lorac_node_is(node, "ConstantOfShape")) {
+        *known = describe_shape(model, node, out);
+        return LORAC_OK;
+    }
     const char *source = lorac_node_input(node, 0);
     if (!*source) // a Constant of numbers without a tensor
         return LORAC_OK;

@@ -69,8 +69,11 @@ static enum lorac_status define_initializers(struct lorac_lowering *lowering, st
 {
     const Onnx__GraphProto *graph = lowering->model->proto->graph;
     for (size_t i = 0; i < graph->n_initializer; i++) {
-        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT, .tensor = graph->initializer[i]};
-        LORAC_TRY(lorac_lowering_define(lowering, graph->initializer[i]->name, &entry, error));
+        const char *name = graph->initializer[i]->name;
+        struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT,
+                                    .tensor = graph->initializer[i],
+                                    .trained = lorac_name_table_find(&lowering->trainables, name) != LORAC_NO_NAME};
+        LORAC_TRY(lorac_lowering_define(lowering, name, &entry, error));
     }
     return LORAC_OK;
 }
@@ -125,6 +128,17 @@ static enum lorac_status refuse_operator(const Onnx__NodeProto *node, struct lor
                         "work all the same");
 }
 
+// Whether training changes the numbers that the node makes. (It changes no dims.)
+static bool follows_trained(struct lorac_lowering *lowering, const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < node->n_input; i++) {
+        const struct lorac_entry *entry = lorac_lowering_entry(lowering, node->input[i]);
+        if (entry && entry->trained)
+            return !lorac_node_is(node, "Shape") && !lorac_node_is(node, "Size");
+    }
+    return false;
+}
+
 // What the node gives is evaluated when somebody asks.
 static enum lorac_status define_constants(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
                                           struct lorac_error *error)
@@ -139,6 +153,8 @@ static enum lorac_status define_constants(struct lorac_lowering *lowering, const
         struct lorac_entry entry = {.kind = LORAC_ENTRY_CONSTANT,
                                     .tensor = lorac_model_constant(lowering->model, node->output[i]),
                                     .node = node};
+        entry.trained = follows_trained(lowering, node) ||
+                        lorac_name_table_find(&lowering->trainables, node->output[i]) != LORAC_NO_NAME;
         if (node->output[i][0])
             LORAC_TRY(lorac_lowering_define(lowering, node->output[i], &entry, error));
     }
@@ -271,6 +287,7 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
 {
     memset(lowering, 0, sizeof(*lowering));
     lorac_name_table_init(&lowering->names);
+    lorac_name_table_init(&lowering->trainables);
     lorac_constant_begin(model);
     if (options->batch == 0 || options->batch > INT32_MAX)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "a batch of %zu images; it must be 1 to 2147483647",
@@ -292,7 +309,14 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     lowering->meta = meta;
     lowering->options = options;
     lowering->program = program;
+    LORAC_TRY(lorac_lowering_read_meta(lowering, error));
     return lorac_branch_nodes_list(model, meta, &lowering->branch_nodes, error);
+}
+
+static void free_tables(struct lorac_lowering *lowering)
+{
+    lorac_name_table_free(&lowering->names);
+    lorac_name_table_free(&lowering->trainables);
 }
 
 static enum lorac_status lower_all(struct lorac_lowering *lowering, struct lorac_error *error)
@@ -320,7 +344,7 @@ enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta
     enum lorac_status status = begin(&lowering, model, meta, options, error);
     if (status == LORAC_OK)
         status = lower_all(&lowering, error);
-    lorac_name_table_free(&lowering.names);
+    free_tables(&lowering);
     if (status != LORAC_OK) {
         lorac_program_free(lowering.program);
         return status;
@@ -377,7 +401,7 @@ enum lorac_status lorac_lower_refusals(struct lorac_model *model, const struct l
     enum lorac_status status = begin(&lowering, model, meta, options, error);
     if (status == LORAC_OK)
         status = collect(&lowering, count, rows, error);
-    lorac_name_table_free(&lowering.names);
+    free_tables(&lowering);
     lorac_program_free(lowering.program);
     return status;
 }

@@ -60,7 +60,8 @@ bool lorac_lowering_is_read(struct lorac_lowering *lowering, const Onnx__NodePro
 // True where input [i] is absent or "".
 bool lorac_lowering_absent(const Onnx__NodeProto *node, size_t i);
 bool lorac_lowering_is_constant(struct lorac_lowering *lowering, const char *name);
-// The constant at input [i], evaluated; UNSUPPORTED ("must be a constant") where it is not one.
+// The constant at input [i], evaluated; UNSUPPORTED ("must be a constant") where it is not one, or where training
+// changes its numbers: these are read once.
 enum lorac_status lorac_lowering_constant(struct lorac_lowering *lowering, const Onnx__NodeProto *node, size_t i,
                                           const struct lorac_constant **out, struct lorac_error *error);
 // The float parameter at input [i]: a model tensor, or a constant that had to be computed (then not trainable).

@@ -19,7 +19,14 @@ struct lorac_entry {
     Onnx__TensorProto *tensor;              // CONSTANT that is a tensor of the model
     const Onnx__NodeProto *node;            // CONSTANT that a node computes
     const struct lorac_constant *evaluated; // NULL until somebody asks
+    bool trained;                           // CONSTANT whose numbers training changes, itself or on the way to it
     uint32_t param;                         // the parameter made of it, LORAC_NO_ID before
+};
+
+// An adapter, found once: its Conv, or NULL where the graph does not have it as the metadata say.
+struct lorac_placed_adapter {
+    const Onnx__NodeProto *conv;
+    const struct lorac_adapter *adapter;
 };
 
 struct lorac_lowering {
@@ -29,6 +36,9 @@ struct lorac_lowering {
     const char *output; // the graph output that is computed
     struct lorac_program *program;
     struct lorac_branch_nodes branch_nodes; // of adapters: their convolutions run them
+    struct lorac_placed_adapter *adapters;  // [adapter_count], by the address of the Conv; those without one first
+    size_t adapter_count, unplaced_count;
+    struct lorac_name_table trainables; // the names that training changes; empty without it
     struct lorac_name_table names;
     struct lorac_entry *entries; // by number of the name; [entry_capacity]
     size_t entry_capacity;
@@ -41,6 +51,9 @@ enum lorac_status lorac_lowering_define(struct lorac_lowering *lowering, const c
                                         const struct lorac_entry *entry, struct lorac_error *error);
 // NULL where the name is not defined.
 struct lorac_entry *lorac_lowering_entry(struct lorac_lowering *lowering, const char *name);
+
+// Finds the adapters and the trainables of the metadata. MEMORY.
+enum lorac_status lorac_lowering_read_meta(struct lorac_lowering *lowering, struct lorac_error *error);
 
 // The constant [name] evaluated. Chains of constant nodes are followed to a fixed depth.
 enum lorac_status lorac_lowering_evaluate(struct lorac_lowering *lowering, const char *name,

@@ -7,7 +7,9 @@
 #include "proto/weight.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum lorac_status lorac_refuse(const Onnx__NodeProto *node, struct lorac_error *error, const char *format, ...)
@@ -150,6 +152,11 @@ enum lorac_status lorac_lowering_constant(struct lorac_lowering *lowering, const
     const char *name = lorac_node_input(node, i);
     if (!lorac_lowering_is_constant(lowering, name))
         return lorac_refuse(node, error, "input %zu ('%s') must be a constant", i, name);
+    if (lorac_lowering_entry(lowering, name)->trained)
+        return lorac_refuse(node, error,
+                            "input %zu ('%s') is trained, itself or what it is computed from, but this node would keep "
+                            "the numbers from before; inject the base model again",
+                            i, name);
     return lorac_lowering_evaluate(lowering, name, out, error);
 }
 
@@ -159,14 +166,6 @@ void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *
 }
 
 // ---- parameters
-
-static bool named_in(const char *const *names, size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
 
 // A value that follows from constants of the model alone is computed when the session packs it, and let go again: all
 // weights of a network as double would be eight times a quantised file. One that follows from the Shape of an
@@ -210,10 +209,13 @@ enum lorac_status lorac_lowering_param_named(struct lorac_lowering *lowering, co
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "value '%s' must be a constant", name);
     if (entry->param == LORAC_NO_ID) {
         struct lorac_param made = {.name = name};
+        if (entry->trained && !entry->tensor)
+            return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                                   "value '%s' is computed from a tensor that is trained, but would keep the numbers "
+                                   "from before; inject the base model again",
+                                   name);
         LORAC_TRY(make_param(lowering, name, &made, error));
-        const struct lorac_meta *meta = lowering->meta;
-        made.trainable =
-            lowering->options->training && meta->injected && named_in(meta->trainable, meta->trainable_count, name);
+        made.trainable = lorac_name_table_find(&lowering->trainables, name) != LORAC_NO_NAME;
         uint32_t id;
         LORAC_TRY(lorac_program_add_param(lowering->program, &made, &id, error));
         entry = lorac_lowering_entry(lowering, name);
@@ -235,18 +237,48 @@ enum lorac_status lorac_lowering_param(struct lorac_lowering *lowering, const On
     return status;
 }
 
-const struct lorac_adapter *lorac_lowering_adapter(struct lorac_lowering *lowering, const Onnx__NodeProto *node)
+// ---- what the metadata say
+
+static int compare_placed(const void *a, const void *b)
+{
+    const struct lorac_placed_adapter *left = a, *right = b;
+    uintptr_t first = (uintptr_t)left->conv, second = (uintptr_t)right->conv;
+    return (first > second) - (first < second);
+}
+
+enum lorac_status lorac_lowering_read_meta(struct lorac_lowering *lowering, struct lorac_error *error)
 {
     const struct lorac_meta *meta = lowering->meta;
-    const char *name = lorac_node_name(node);
-    for (size_t i = 0; meta->injected && i < meta->adapter_count; i++) {
-        struct lorac_adapter_site site;
-        if (strcmp(meta->adapters[i].conv, name) != 0)
-            continue;
-        // Nodes may share a name: the adapter belongs to the one that its subgraph leads to. One that cannot be located
-        // is handed out, so that its convolution says why.
-        if (lorac_adapter_locate(lowering->model, &meta->adapters[i], &site, NULL) != LORAC_OK || site.conv == node)
-            return &meta->adapters[i];
+    for (size_t i = 0; meta->injected && lowering->options->training && i < meta->trainable_count; i++)
+        if (!lorac_name_table_add(&lowering->trainables, meta->trainable[i], NULL, NULL))
+            return out_of_memory(error);
+    size_t count = meta->injected ? meta->adapter_count : 0;
+    lowering->adapters = lorac_arena_alloc_array(lowering->program->arena, count, sizeof *lowering->adapters);
+    if (!lowering->adapters)
+        return out_of_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        struct lorac_adapter_site site = {0};
+        if (lorac_adapter_locate(lowering->model, &meta->adapters[i], &site, NULL) != LORAC_OK)
+            lowering->unplaced_count++;
+        lowering->adapters[i] = (struct lorac_placed_adapter){site.conv, &meta->adapters[i]};
     }
+    lowering->adapter_count = count;
+    if (count > 0)
+        qsort(lowering->adapters, count, sizeof *lowering->adapters, compare_placed);
+    return LORAC_OK;
+}
+
+const struct lorac_adapter *lorac_lowering_adapter(struct lorac_lowering *lowering, const Onnx__NodeProto *node)
+{
+    const struct lorac_placed_adapter key = {.conv = node}, *found = NULL;
+    if (lowering->adapter_count > 0)
+        found = bsearch(&key, lowering->adapters, lowering->adapter_count, sizeof key, compare_placed);
+    if (found)
+        return found->adapter;
+    // Nodes may share a name: the adapter belongs to the one that its subgraph leads to. One that cannot be located is
+    // handed out by name, so that its convolution says why.
+    for (size_t i = 0; i < lowering->unplaced_count; i++)
+        if (strcmp(lowering->adapters[i].adapter->conv, lorac_node_name(node)) == 0)
+            return lowering->adapters[i].adapter;
     return NULL;
 }

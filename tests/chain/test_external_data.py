@@ -136,9 +136,25 @@ def test_refused(tmp_path, change, words):
     assert not (tmp_path / "out.onnx").exists()
 
 
+def test_a_copy_of_the_old_model_keeps_its_data(tmp_path):
+    path = write(tmp_path / "in", "one file")
+    out, copy = tmp_path / "out.onnx", tmp_path / "copy.onnx"
+    first = run("inject", path, "-o", out)
+    assert first.returncode == 0 and "no longer used" not in first.stderr
+    copy.write_bytes(out.read_bytes())
+    before = tensors_of(copy)
+    again = run("inject", path, "-o", out, "--seed", "1")
+    assert again.returncode == 0 and again.stderr.count("'out.onnx.data', beside ") == 1
+    assert tensors_of(copy) == before
+    good("inspect", copy)
+    good("inspect", out)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "copy.onnx", "in", "out.onnx", "out.onnx.data", "out.onnx.data.1"]
+
+
 def test_output_is_not_the_data_file(tmp_path):
     path = write(tmp_path / "in", "one file")
     before = contents(path.parent)
     result = run("inject", path, "-o", path.parent / "weights.bin")
-    assert result.returncode == 1 and "own external data are in it" in result.stderr
+    assert result.returncode == 2 and "the model's own data" in result.stderr
     assert contents(path.parent) == before

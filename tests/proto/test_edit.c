@@ -113,6 +113,16 @@ static void test_fresh_names(void)
     CHECK_OK(lorac_model_insert_node(f.model, NULL, &spec, NULL, &error), error);
     if (CHECK_OK(lorac_model_fresh_name(f.model, "x", &name, &error), error))
         CHECK_STRING(name, "x_3");
+    // Asked for again after names came and went: always the first that is free.
+    for (int i = 3; i < 6; i++) {
+        REQUIRE(CHECK_OK(lorac_model_fresh_name(f.model, "x", &name, &error), error));
+        const struct lorac_node_spec more = {"Relu", NULL, 1, {"x"}, name};
+        CHECKF(name[2] == '0' + i && !name[3], "%s", name);
+        CHECK_OK(lorac_model_insert_node(f.model, NULL, &more, NULL, &error), error);
+    }
+    lorac_model_erase_node(f.model, lorac_model_producer(f.model, "x_4"));
+    if (CHECK_OK(lorac_model_fresh_name(f.model, "x", &name, &error), error))
+        CHECK_STRING(name, "x_4");
     CHECK(lorac_model_fresh_name(f.model, "", &name, &error) == LORAC_ERROR_ARGUMENT);
     lorac_model_free(f.model);
 }
@@ -129,60 +139,6 @@ static void check_bytes(const struct lorac_model *model, const uint8_t *expected
 }
 
 // Uses move, also those in subgraphs, and what hides the name there moves with them; moved back, all is as before.
-static void test_move_uses(void)
-{
-    struct fixture f;
-    struct lorac_error error = {0};
-    const struct lorac_use *uses;
-    uint8_t *before = NULL;
-    size_t byte_count = 0;
-    setup(&f, 8);
-    CHECK_OK(lorac_model_pack(f.model, &before, &byte_count, &error), error);
-    CHECK_OK(lorac_model_move_uses(f.model, "y", "moved", &error), error);
-    const Onnx__GraphProto *graph = f.model->proto->graph;
-    CHECK_STRING(graph->node[1]->attribute[0]->g->node[0]->input[0], "moved");
-    CHECK_STRING(graph->node[0]->output[0], "y");
-    CHECK(lorac_model_uses(f.model, "y", &uses) == 0 && lorac_model_uses(f.model, "moved", &uses) == 1);
-    CHECK_OK(lorac_model_move_uses(f.model, "inner_value", "hidden", &error), error);
-    CHECK_STRING(graph->node[1]->attribute[0]->g->node[0]->output[0], "hidden");
-    CHECK_STRING(graph->node[1]->attribute[0]->g->output[0]->name, "hidden");
-    CHECK_OK(lorac_model_move_uses(f.model, "x", "input", &error), error);
-    CHECK_STRING(graph->node[0]->input[0], "input");
-    CHECK_STRING(graph->node[1]->input[0], "input");
-    CHECK_STRING(graph->input[0]->name, "x");
-    CHECK_OK(lorac_model_move_uses(f.model, "input", "x", &error), error);
-    CHECK_OK(lorac_model_move_uses(f.model, "hidden", "inner_value", &error), error);
-    CHECK_OK(lorac_model_move_uses(f.model, "moved", "y", &error), error);
-    check_bytes(f.model, before, byte_count);
-    free(before);
-    lorac_model_free(f.model);
-}
-
-static void test_inputs_and_attributes(void)
-{
-    static const int64_t pads[] = {1, 2, 3, 4};
-    static const char *const inputs[] = {"x", "w", "x", "w", "x"};
-    struct fixture f;
-    struct lorac_error error = {0};
-    const struct lorac_use *uses;
-    const int64_t *values;
-    setup(&f, 8);
-    Onnx__NodeProto *conv = f.model->proto->graph->node[0], *other = f.model->proto->graph->node[1];
-    CHECK_OK(lorac_model_set_node_inputs(f.model, conv, inputs, COUNT_OF(inputs), &error), error);
-    CHECK(conv->n_input == 5 && lorac_model_uses(f.model, "x", &uses) == 4 && uses[2].input == 4);
-    CHECK_OK(lorac_model_set_node_int(f.model, conv, "group", 3, &error), error);
-    CHECK_OK(lorac_model_set_node_ints(f.model, conv, "pads", pads, 4, &error), error);
-    CHECK_OK(lorac_model_set_node_int(f.model, conv, "group", 2, &error), error);
-    CHECK(conv->n_attribute == 2 && lorac_node_int(conv, "group", 0) == 2);
-    CHECK(lorac_node_ints(conv, "pads", &values) == 4 && memcmp(values, pads, sizeof pads) == 0);
-    CHECK(lorac_model_copy_attributes(f.model, other, conv, &error) == LORAC_ERROR_UNSUPPORTED &&
-          strstr(error.message, "'then_branch' holds a subgraph") && conv->n_attribute == 2);
-    CHECK_OK(lorac_model_copy_attributes(f.model, conv, other, &error), error);
-    CHECK(other->n_attribute == 2 && other->attribute[1] != conv->attribute[1]);
-    CHECK(lorac_node_ints(other, "pads", &values) == 4 && memcmp(values, pads, sizeof pads) == 0);
-    lorac_model_free(f.model);
-}
-
 static void edit_much(struct lorac_model *model, int count)
 {
     static const float values[] = {1, 2, 3, 4};
@@ -210,6 +166,98 @@ static void edit_much(struct lorac_model *model, int count)
     CHECK(lorac_model_uses(model, "w", &uses) == 1 && uses[0].input == SIZE_MAX);
     CHECK(lorac_model_uses(model, "r0", &uses) == 1 && uses[0].node == conv && uses[0].input == 1);
     CHECK_OK(lorac_model_check(model, &error), error);
+}
+
+static void test_move_uses(void)
+{
+    struct fixture f;
+    struct lorac_error error = {0};
+    const struct lorac_use *uses;
+    uint8_t *before = NULL;
+    size_t byte_count = 0;
+    setup(&f, 8);
+    CHECK_OK(lorac_model_pack(f.model, &before, &byte_count, &error), error);
+    CHECK_OK(lorac_model_move_uses(f.model, &(struct lorac_move){"y", "moved"}, 1, &error), error);
+    const Onnx__GraphProto *graph = f.model->proto->graph;
+    CHECK_STRING(graph->node[1]->attribute[0]->g->node[0]->input[0], "moved");
+    CHECK_STRING(graph->node[0]->output[0], "y");
+    CHECK(lorac_model_uses(f.model, "y", &uses) == 0 && lorac_model_uses(f.model, "moved", &uses) == 1);
+    CHECK_OK(lorac_model_move_uses(f.model, &(struct lorac_move){"inner_value", "hidden"}, 1, &error), error);
+    CHECK_STRING(graph->node[1]->attribute[0]->g->node[0]->output[0], "hidden");
+    CHECK_STRING(graph->node[1]->attribute[0]->g->output[0]->name, "hidden");
+    CHECK_OK(lorac_model_move_uses(f.model, &(struct lorac_move){"x", "input"}, 1, &error), error);
+    CHECK_STRING(graph->node[0]->input[0], "input");
+    CHECK_STRING(graph->node[1]->input[0], "input");
+    CHECK_STRING(graph->input[0]->name, "x");
+    CHECK_OK(lorac_model_move_uses(f.model, &(struct lorac_move){"input", "x"}, 1, &error), error);
+    CHECK_OK(lorac_model_move_uses(f.model, &(struct lorac_move){"hidden", "inner_value"}, 1, &error), error);
+    CHECK_OK(lorac_model_move_uses(f.model, &(struct lorac_move){"moved", "y"}, 1, &error), error);
+    check_bytes(f.model, before, byte_count);
+    // At once: what was moved is not moved again.
+    const struct lorac_move chain[] = {{"x", "y"}, {"y", "x"}};
+    CHECK_OK(lorac_model_move_uses(f.model, chain, COUNT_OF(chain), &error), error);
+    CHECK_STRING(graph->node[0]->input[0], "y");
+    CHECK_STRING(graph->node[1]->attribute[0]->g->node[0]->input[0], "x");
+    CHECK_OK(lorac_model_move_uses(f.model, chain, COUNT_OF(chain), &error), error);
+    CHECK_OK(lorac_model_move_uses(f.model, NULL, 0, &error), error);
+    check_bytes(f.model, before, byte_count);
+    free(before);
+    lorac_model_free(f.model);
+}
+
+static void test_erase_all(int64_t ir_version)
+{
+    enum { EDITS = 6 };
+    struct fixture f;
+    struct lorac_error error = {0};
+    setup(&f, ir_version);
+    edit_much(f.model, EDITS);
+    CHECK_OK(lorac_model_set_node_input(f.model, lorac_model_producer(f.model, "y"), 1, "w", &error), error);
+    const Onnx__GraphProto *graph = f.model->proto->graph;
+    const Onnx__NodeProto *nodes[] = {lorac_model_producer(f.model, "r4"), NULL, lorac_model_producer(f.model, "r1")};
+    const Onnx__TensorProto *tensors[] = {lorac_model_initializer(f.model, "t4"),
+                                          lorac_model_initializer(f.model, "t1")};
+    CHECK(lorac_model_node_after(f.model, nodes[0]) == lorac_model_producer(f.model, "r5"));
+    CHECK(!lorac_model_node_after(f.model, graph->node[graph->n_node - 1]) && !lorac_model_node_after(f.model, NULL));
+    lorac_model_erase_all(f.model, nodes, COUNT_OF(nodes), tensors, COUNT_OF(tensors));
+    lorac_model_erase_all(f.model, NULL, 0, NULL, 0);
+    static const char *const left[] = {"0", "2", "3", "5"};
+    REQUIRE(graph->n_node == 2 + COUNT_OF(left) && graph->n_initializer == 1 + COUNT_OF(left));
+    for (size_t i = 0; i < COUNT_OF(left); i++) {
+        CHECK_STRING(graph->node[i]->output[0] + 1, left[i]);
+        CHECK_STRING(graph->initializer[1 + i]->name + 1, left[i]);
+        if (ir_version <= 3)
+            CHECK_STRING(graph->input[2 + i]->name + 1, left[i]);
+    }
+    CHECK(graph->n_input == (ir_version <= 3 ? 2 + COUNT_OF(left) : 1));
+    CHECK(!lorac_model_producer(f.model, "r4") && !lorac_model_initializer(f.model, "t1"));
+    CHECK_OK(lorac_model_check(f.model, &error), error);
+    lorac_model_free(f.model);
+}
+
+static void test_inputs_and_attributes(void)
+{
+    static const int64_t pads[] = {1, 2, 3, 4};
+    static const char *const inputs[] = {"x", "w", "x", "w", "x"};
+    struct fixture f;
+    struct lorac_error error = {0};
+    const struct lorac_use *uses;
+    const int64_t *values;
+    setup(&f, 8);
+    Onnx__NodeProto *conv = f.model->proto->graph->node[0], *other = f.model->proto->graph->node[1];
+    CHECK_OK(lorac_model_set_node_inputs(f.model, conv, inputs, COUNT_OF(inputs), &error), error);
+    CHECK(conv->n_input == 5 && lorac_model_uses(f.model, "x", &uses) == 4 && uses[2].input == 4);
+    CHECK_OK(lorac_model_set_node_int(f.model, conv, "group", 3, &error), error);
+    CHECK_OK(lorac_model_set_node_ints(f.model, conv, "pads", pads, 4, &error), error);
+    CHECK_OK(lorac_model_set_node_int(f.model, conv, "group", 2, &error), error);
+    CHECK(conv->n_attribute == 2 && lorac_node_int(conv, "group", 0) == 2);
+    CHECK(lorac_node_ints(conv, "pads", &values) == 4 && memcmp(values, pads, sizeof pads) == 0);
+    CHECK(lorac_model_copy_attributes(f.model, other, conv, &error) == LORAC_ERROR_UNSUPPORTED &&
+          strstr(error.message, "'then_branch' holds a subgraph") && conv->n_attribute == 2);
+    CHECK_OK(lorac_model_copy_attributes(f.model, conv, other, &error), error);
+    CHECK(other->n_attribute == 2 && other->attribute[1] != conv->attribute[1]);
+    CHECK(lorac_node_ints(other, "pads", &values) == 4 && memcmp(values, pads, sizeof pads) == 0);
+    lorac_model_free(f.model);
 }
 
 static void undo(struct lorac_model *model, int count)
@@ -513,6 +561,8 @@ int main(void)
     test_attributes();
     test_constant_node();
     test_move_uses();
+    test_erase_all(3);
+    test_erase_all(8);
     test_inputs_and_attributes();
     return check_report();
 }

@@ -25,7 +25,7 @@ static const struct {
     {"y=Mul(w<1.,2.>, g<3.>)", "computed FLOAT[2] 3 6"},
     {"y=Reshape(w<1.,2.>, s{1,2,1,1})", "computed FLOAT[1,2,1,1] 1 2"},
     {"y=ConstantOfShape(s{2}) value=<0.5>[1]", "computed FLOAT[2] 0.5 0.5"},
-    {"y=Relu(x)", "refused: computed by 'n_y' (Relu), not from constants"},
+    {"y=MaxPool(x) kernel_shape=[1,1]", "refused: computed by 'n_y' (MaxPool), not from constants"},
     {"y=Identity(x)", "refused: value 'x' is an input of the graph, not a constant"},
     {"y=Transpose(w<1.,2.>[1,2]) perm=[0,0]", "refused: perm is not a permutation"},
     {"y=Div(w<1.>, z<0.>)", "computed FLOAT[] inf not finite"},

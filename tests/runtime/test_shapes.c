@@ -127,8 +127,46 @@ static void check_other_output(void)
     graph_free(&graph);
 }
 
+// ---- what is trained is read as a parameter, or not at all
+
+static const struct {
+    const char *text, *refusal; // NULL: it is trained; everything runs where nothing is trained
+} trained_rows[] = {
+    {LEAD "f=Flatten(a); y=Gemm(f, w[12,4]*)", NULL},
+    {LEAD "f=Flatten(a); m=MatMul(f, w[12,4]*); y=Add(m, b[4]*)", NULL},
+    {LEAD "s=Shape(lead); k=ConstantOfShape(s); b=Conv(a, k); y=Flatten(b)", NULL},
+    {LEAD "f=Flatten(a); g=Gemm(f, w[12,4], m[4]*); y=Sub(g, m)", "node 'n_y' (Sub): input 1 ('m') is trained"},
+    {LEAD "f=Flatten(a); y=Mul(f, m[12]*)", "node 'n_y' (Mul): input 1 ('m') is trained"},
+    {LEAD "f=Flatten(a); y=Sub(m[12]*, f)", "node 'n_y' (Sub): input 0 ('m') is trained"},
+    {LEAD "f=Flatten(a); y=Div(f, m[12]*!)", "node 'n_y' (Div): input 1 ('m') is trained"},
+    {LEAD "p=PRelu(a, m[3,1,1]*); y=Flatten(p)", "node 'n_p' (PRelu): input 1 ('m') is trained"},
+    {LEAD "f=Flatten(a); y=Concat(f, m[1,4]*) axis=1", "node 'n_y' (Concat): input 1 ('m') is trained"},
+    {LEAD "f=Flatten(a); g=Gemm(f, w[12,12]*); i=Neg(w); h=Gemm(g, i); y=Relu(h)", "value 'i' is computed from"},
+    {LEAD "b=Conv(a, w[3,3,1,1]) lora=kernel:2:4; c=Conv(b, w); y=Flatten(c)", NULL},
+    {LEAD "f=Flatten(a); i=Neg(m[12]*); j=Identity(i); y=Add(f, j)", "node 'n_y' (Add): input 1 ('j') is trained"},
+};
+
+static void check_trained(const char *text, const char *refusal)
+{
+    struct graph graph = build_text(text, (const int64_t[]){1, CHANNELS, 2, 2});
+    struct lorac_program *program;
+    struct lorac_error error = {0};
+    enum lorac_status status = lower_with(&graph, 1, &program, &error);
+    CHECKF(refusal ? status == LORAC_ERROR_UNSUPPORTED && strstr(error.message, refusal) : status == LORAC_OK,
+           "%s: \"%s\"", text, error.message);
+    lorac_program_free(program);
+    struct lorac_lower_options running = {.batch = 1};
+    program = NULL;
+    status = lorac_lower(graph.model, &graph.meta, &running, &program, &error);
+    CHECKF(status == LORAC_OK, "%s, without training: \"%s\"", text, error.message);
+    lorac_program_free(program);
+    graph_free(&graph);
+}
+
 int main(void)
 {
+    for (size_t i = 0; i < sizeof trained_rows / sizeof trained_rows[0]; i++)
+        check_trained(trained_rows[i].text, trained_rows[i].refusal);
     for (size_t i = 0; i < sizeof traced_rows / sizeof traced_rows[0]; i++)
         check_traced(&traced_rows[i]);
     check_other_output();
