@@ -23,9 +23,9 @@ bool lorac_constant_total_fits(struct lorac_model *model, size_t count);
 // What is computed again and again counts each time: a file of a few bytes can have any number of weights that each
 // take the largest question. So a model counts the elements that evaluating has gone through, whoever asks, from the
 // beginning of a look at it: a pass, a lowering, the making of a session. (What takes long, powers, activation
-// functions and float16, counts four times.) It may be 2^26 in all, half a second at most, or 256 times what the model's own tensors hold: a
-// weight that is standardised in the graph goes through 12 elements for each of its own, 48 in float16, and a look at
-// an injected model asks for it 5 times.
+// functions and float16, counts several times.) It may be 2^26 in all, half a second at most, or 256 times what the
+// model's own tensors hold: a weight that is standardised in the graph goes through 12 elements for each of its own, 48
+// in float16, and a look at an injected model asks for it 5 times.
 void lorac_constant_begin(struct lorac_model *model);
 // Counts [elements] that are about to be gone through. UNSUPPORTED, and not counted, where that is too much.
 enum lorac_status lorac_constant_charge(struct lorac_model *model, size_t elements, struct lorac_error *error);

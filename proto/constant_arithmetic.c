@@ -263,8 +263,8 @@ static enum lorac_status begin(const struct evaluation *e, const struct rule *ru
     if (!stretch(x, count, dims, &rank))
         return lorac_constant_refuse(e, "inputs that do not broadcast");
     LORAC_TRY(lorac_constant_result(e, rule->kind == KIND_COMPARE ? BOOL_TYPE : typed->data_type, dims, rank, out));
-    // A power takes as long as four other elements.
-    return rule->kind == KIND_POWER ? lorac_constant_work(e, 3 * out->count) : LORAC_OK;
+    // A power takes as long as eight other elements.
+    return rule->kind == KIND_POWER ? lorac_constant_work(e, 7 * out->count) : LORAC_OK;
 }
 
 static enum lorac_status apply(const struct evaluation *e, const struct rule *rule,

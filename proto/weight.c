@@ -101,14 +101,14 @@ static bool describe_shape(struct lorac_model *model, const Onnx__NodeProto *nod
         lorac_tensor_to_int64(shape, out->dims, count, NULL) != LORAC_OK ||
         !lorac_size_of_dims(out->dims, count, &out->count) || out->count > LORAC_CONSTANT_MAX_MADE)
         return false;
+    size_t values = 1;
     out->rank = count;
     out->data_type = value && value->t ? value->t->data_type : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-    size_t values = 1;
     return !value || !value->t || (lorac_tensor_count(value->t, &values, NULL) == LORAC_OK && values == 1);
 }
 
-// Goes back to a tensor (or a shape), and forward again through the nodes that were passed; *known is false where one of them does
-// more than that. Nothing is computed on the way: a chain of such nodes would be, once for each of them.
+// Goes back to a tensor (or a shape), and forward again through the nodes that were passed; *known is false where one
+// of them does more than that. Nothing is computed on the way: a chain of such nodes would be, once for each of them.
 // lorac_constant_follows has bounded the depth.
 static enum lorac_status trace(struct lorac_model *model, const char *value, struct lorac_weight *out, bool *known,
                                struct lorac_error *error)

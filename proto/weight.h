@@ -18,9 +18,9 @@ struct lorac_weight {
 };
 
 // Looks at the value [value]; its numbers are not computed where Identity, Cast, DequantizeLinear and Transpose are all
-// that lies before it, behind a tensor or a ConstantOfShape. *out borrows [value]; the tensor is the model's. Errors: UNSUPPORTED (it is not constant, or not
-// of the supported arithmetic: the message is the reason, as a sentence goes on: "value 'x' is an input of the graph,
-// not a constant"), FORMAT (dims), MEMORY.
+// that lies before it, behind a tensor or a ConstantOfShape. *out borrows [value]; the tensor is the model's. Errors:
+// UNSUPPORTED (it is not constant, or not of the supported arithmetic: the message is the reason, as a sentence goes
+// on: "value 'x' is an input of the graph, not a constant"), FORMAT (dims), MEMORY.
 enum lorac_status lorac_weight_find(struct lorac_model *model, const char *value, struct lorac_weight *out,
                                     struct lorac_error *error);
 

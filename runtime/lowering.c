@@ -111,8 +111,8 @@ static enum lorac_status evaluate(struct lorac_lowering *lowering, const char *n
         if (!constant)
             return out_of_memory(error);
         if (entry->tensor)
-            LORAC_TRY(lorac_constant_from_tensor(lowering->model, entry->tensor, lowering->program->arena, constant,
-                                                 error));
+            LORAC_TRY(
+                lorac_constant_from_tensor(lowering->model, entry->tensor, lowering->program->arena, constant, error));
         else
             LORAC_TRY(
                 evaluate_node(lowering, entry->node, lorac_constant_output(entry->node, name), depth, constant, error));
@@ -173,9 +173,12 @@ void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *
 static enum lorac_status describe_param(struct lorac_lowering *lowering, const char *name, struct lorac_weight *weight,
                                         const double **computed, struct lorac_error *error)
 {
-    enum lorac_status status = lorac_weight_find(lowering->model, name, weight, NULL);
+    struct lorac_error why = {0};
+    enum lorac_status status = lorac_weight_find(lowering->model, name, weight, &why);
     if (status == LORAC_OK)
         return LORAC_OK;
+    if (lorac_constant_follows(lowering->model, name, NULL) == LORAC_OK)
+        return lorac_error_set(error, status, "%s", why.message);
     const struct lorac_constant *constant;
     LORAC_TRY(lorac_lowering_evaluate(lowering, name, &constant, error));
     *weight = (struct lorac_weight){
