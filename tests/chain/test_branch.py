@@ -306,7 +306,7 @@ def test_whole_model(resnet, tmp_path, options):
     report = good("inject", plain, "-o", tmp_path / "branch.onnx", *options).stdout
     branches, weights = convs_of(tmp_path / "branch.onnx", "branch"), convs_of(tmp_path / "branch.onnx", "weight")
     assert branches and (weights == []) == (options[0] == "--form")
-    assert f"{len(branches)} of them as branches" in report
+    assert f"\n{len(branches)} of " in report and "adapters are branches\n" in report
     onnx.checker.check_model(str(tmp_path / "branch.onnx"), full_check=True)
     images = random_images(4, (3, 32, 32))
     assert np.array_equal(unoptimised_outputs(tmp_path / "branch.onnx", images), unoptimised_outputs(plain, images))
