@@ -121,14 +121,6 @@ enum lorac_status lorac_match_first_conv(struct lorac_model *model, const struct
 
 // ---- the last layer
 
-static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
-{
-    for (; *op_types; op_types++)
-        if (lorac_node_is(node, *op_types))
-            return true;
-    return false;
-}
-
 static bool is_constant(struct lorac_model *model, const char *value)
 {
     return lorac_constant_follows(model, value, NULL) == LORAC_OK;
@@ -172,9 +164,9 @@ static const char *data_input(struct lorac_model *model, const Onnx__NodeProto *
                                                 "BatchNormalization",
                                                 NULL};
     static const char *const with_constant[] = {"Add", "Sub", "Mul", "Div", "Sum", NULL};
-    if (is_one_of(node, through_first))
+    if (lorac_node_is_one_of(node, through_first))
         return lorac_node_input(node, 0);
-    if (!is_one_of(node, with_constant) || node->n_input != 2)
+    if (!lorac_node_is_one_of(node, with_constant) || node->n_input != 2)
         return NULL;
     if (is_constant(model, node->input[1]))
         return node->input[0];
@@ -243,7 +235,7 @@ static const char *refuse_way(struct lorac_model *model, const Onnx__NodeProto *
 {
     static const char *const choices[] = {"ArgMax", "ArgMin", "TopK", NULL};
     const char *name = lorac_node_name(node);
-    if (is_one_of(node, choices))
+    if (lorac_node_is_one_of(node, choices))
         return lorac_match_text(model,
                                 "the output is a choice among the scores ('%s', %s), which has no gradient; name "
                                 "an output of scores with --output-name",
@@ -266,7 +258,7 @@ static void step_back(struct lorac_model *model, const char *value, const Onnx__
     *next = NULL;
     if (!node) {
         layer->reason = lorac_match_text(model, "no Gemm, MatMul or 1x1 Conv is before the output");
-    } else if (is_one_of(node, candidates)) {
+    } else if (lorac_node_is_one_of(node, candidates)) {
         if (!find_weight(model, node, &weight, &layer->reason))
             return;
         layer->node = node;
@@ -278,7 +270,7 @@ static void step_back(struct lorac_model *model, const char *value, const Onnx__
             layer->reason = refuse_way(model, node);
         if (lorac_node_is(node, "Add"))
             *add = node;
-        else if (!is_one_of(node, reshaping))
+        else if (!lorac_node_is_one_of(node, reshaping))
             *add = NULL;
     }
 }

@@ -39,14 +39,6 @@ static const char *name_of(const struct head *head)
 
 // ---- looking
 
-static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
-{
-    for (; *op_types; op_types++)
-        if (lorac_node_is(node, *op_types))
-            return true;
-    return false;
-}
-
 static enum lorac_status describe(struct lorac_model *model, const struct lorac_last_layer *layer, struct head *head,
                                   struct lorac_error *error)
 {
@@ -181,7 +173,7 @@ static enum lorac_status check_node(struct lorac_model *model, const struct head
         "LeakyRelu",     "HardSigmoid", NULL};
     static const char *const arithmetic[] = {"Add", "Sub", "Mul", "Div", NULL};
     *ends = lorac_node_is(node, "Shape") || lorac_node_is(node, "ArgMax");
-    if (*ends || is_one_of(node, takes_any))
+    if (*ends || lorac_node_is_one_of(node, takes_any))
         return LORAC_OK;
     if (lorac_node_is(node, "TopK")) {
         *ends = true;
@@ -189,7 +181,7 @@ static enum lorac_status check_node(struct lorac_model *model, const struct head
     }
     if (lorac_node_is(node, "Reshape"))
         return check_reshape(model, head, node, behind, error);
-    if (is_one_of(node, arithmetic))
+    if (lorac_node_is_one_of(node, arithmetic))
         return check_arithmetic(model, head, node, behind, error);
     return refuse_behind(head, node, "may need the old number of classes", error);
 }

@@ -32,14 +32,6 @@ struct stem {
     Onnx__NodeProto *pads[MOST_PADS]; // before the convolution and before the pooling
 };
 
-static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
-{
-    for (; *op_types; op_types++)
-        if (lorac_node_is(node, *op_types))
-            return true;
-    return false;
-}
-
 // ---- the convolution
 
 static bool has_ints(const Onnx__NodeProto *node, const char *name, int64_t wanted)
@@ -156,7 +148,7 @@ static bool is_passage(const Onnx__NodeProto *node)
                                            "Mul",
                                            "Div",
                                            NULL};
-    return is_one_of(node, passages);
+    return lorac_node_is_one_of(node, passages);
 }
 
 static const char *data_input(struct lorac_model *model, const Onnx__NodeProto *node)
@@ -194,7 +186,7 @@ static Onnx__NodeProto *next_node(struct lorac_model *model, const char *value)
     for (size_t i = 0; i < 2; i++) {
         Onnx__NodeProto *gate = uses[i].node, *product = uses[1 - i].node;
         static const char *const gates[] = {"Sigmoid", "HardSigmoid", "Tanh", NULL};
-        if (is_one_of(gate, gates) && lorac_node_is(product, "Mul") && product->n_input == 2 &&
+        if (lorac_node_is_one_of(gate, gates) && lorac_node_is(product, "Mul") && product->n_input == 2 &&
             (strcmp(product->input[0], gate->output[0]) == 0 || strcmp(product->input[1], gate->output[0]) == 0))
             return product;
     }

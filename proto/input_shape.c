@@ -17,14 +17,6 @@ static int64_t declared_dim(const Onnx__TensorShapeProto *shape, size_t i)
 
 enum layout { LAYOUT_UNKNOWN, LAYOUT_CHANNELS_FIRST, LAYOUT_CHANNELS_LAST };
 
-static bool is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
-{
-    for (; *op_types; op_types++)
-        if (lorac_node_is(node, *op_types))
-            return true;
-    return false;
-}
-
 // What a node that reads the image says: Conv and its like have the channels at dimension 1; exporters of frameworks
 // that have them last put a Transpose before those.
 static enum layout told_by(const Onnx__NodeProto *node)
@@ -33,7 +25,7 @@ static enum layout told_by(const Onnx__NodeProto *node)
         "Conv", "BatchNormalization", "MaxPool", "AveragePool", "GlobalAveragePool", "InstanceNormalization", NULL};
     static const int64_t to_first[4] = {0, 3, 1, 2};
     const int64_t *perm;
-    if (is_one_of(node, channels_first))
+    if (lorac_node_is_one_of(node, channels_first))
         return LAYOUT_CHANNELS_FIRST;
     if (lorac_node_is(node, "Transpose") && lorac_node_ints(node, "perm", &perm) == 4 &&
         memcmp(perm, to_first, sizeof to_first) == 0)
@@ -57,7 +49,7 @@ static const Onnx__NodeProto *next_node(struct lorac_model *model, const char *v
     const struct lorac_use *uses;
     size_t count = lorac_model_uses(model, value, &uses);
     for (size_t i = 0; i < count; i++)
-        if ((is_one_of(uses[i].node, pass) || is_transpose(uses[i].node)) && uses[i].node->n_output > 0)
+        if ((lorac_node_is_one_of(uses[i].node, pass) || is_transpose(uses[i].node)) && uses[i].node->n_output > 0)
             return uses[i].node;
     return NULL;
 }

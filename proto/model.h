@@ -147,6 +147,9 @@ const char *lorac_node_name(const Onnx__NodeProto *node);
 // True where the node is [op_type] in the default ONNX domain ("" or "ai.onnx").
 bool lorac_node_is(const Onnx__NodeProto *node, const char *op_type);
 
+// The same for any of a list of op types, which NULL ends.
+bool lorac_node_is_one_of(const Onnx__NodeProto *node, const char *const *op_types);
+
 // node->input[i], or "" where it is absent.
 const char *lorac_node_input(const Onnx__NodeProto *node, size_t i);
 

@@ -20,6 +20,14 @@ bool lorac_node_is(const Onnx__NodeProto *node, const char *op_type)
     return is_default_domain(node->domain) && node->op_type && strcmp(node->op_type, op_type) == 0;
 }
 
+bool lorac_node_is_one_of(const Onnx__NodeProto *node, const char *const *op_types)
+{
+    for (; *op_types; op_types++)
+        if (lorac_node_is(node, *op_types))
+            return true;
+    return false;
+}
+
 const char *lorac_node_input(const Onnx__NodeProto *node, size_t i)
 {
     return i < node->n_input ? node->input[i] : "";

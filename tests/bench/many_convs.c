@@ -1,5 +1,5 @@
 // Models of thousands of convolutions: what inject and merge take grows with their number, not with its square.
-#include "many_convs.h"
+#include "passes/many_convs.h"
 
 #include "passes/inject.h"
 #include "passes/merge.h"
