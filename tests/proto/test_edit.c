@@ -86,7 +86,8 @@ static void test_looking(void)
     CHECK_STRING(lorac_node_input(graph->node[0], 1), "w");
     CHECK_STRING(lorac_node_input(graph->node[0], 2), "");
     CHECK(lorac_node_is(graph->node[0], "Conv") && !lorac_node_is(graph->node[0], "Gemm"));
-    static const char *const matrices[] = {"Gemm", "MatMul", NULL}, *const convolutions[] = {"ConvTranspose", "Conv", NULL};
+    static const char *const matrices[] = {"Gemm", "MatMul", NULL};
+    static const char *const convolutions[] = {"ConvTranspose", "Conv", NULL};
     CHECK(lorac_node_is_one_of(graph->node[0], convolutions) && !lorac_node_is_one_of(graph->node[0], matrices));
     CHECK(lorac_model_opset(f.model) == 17);
     lorac_model_free(f.model);
