@@ -244,7 +244,10 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
     const struct lorac_lower_options lower = {
         .batch = options->batch, .height = options->height, .width = options->width, .training = options->training};
     struct lorac_program *program = NULL;
+    int64_t begin = lorac_timing_begin(net->timing);
     LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, &program, error));
+    lorac_timing_end(net->timing, LORAC_SPAN_LOWER, NULL, begin);
+    program->timing = net->timing;
     size_t classes = 0;
     bool can_normalize = false;
     struct lorac_normalize normalize;

@@ -20,6 +20,7 @@ struct lorac_net {
     struct lorac_session *session;
     struct lorac_train_state *train; // NULL where not training
     size_t classes;
+    const struct lorac_timing *timing; // borrowed; NULL: nobody measures. Set before prepare
 };
 
 // A net of a model in memory, which it takes over, also on failure. Local functions are written out.

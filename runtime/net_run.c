@@ -50,22 +50,33 @@ static enum lorac_status bad_step(struct lorac_net *net, const struct lorac_net_
         what, find_bad(net, fill, loss), lr);
 }
 
+static void fill_input(const struct lorac_net *net, const struct lorac_net_fill *fill)
+{
+    int64_t begin = lorac_timing_begin(net->timing);
+    fill->run(fill->context, lorac_session_input(net->session));
+    lorac_timing_end(net->timing, LORAC_SPAN_INPUT, NULL, begin);
+}
+
 enum lorac_status lorac_net_train_step(struct lorac_net *net, const struct lorac_net_fill *fill, const int32_t *labels,
                                        double lr, struct lorac_step_result *result, struct lorac_error *error)
 {
     assert(net->train);
     struct lorac_session *session = net->session;
     struct loss_context loss = {labels, net->options.batch, net->classes, net->options.optimizer.label_smoothing};
-    fill->run(fill->context, lorac_session_input(session));
+    fill_input(net, fill);
     LORAC_TRY(lorac_session_forward(session, true, error));
     struct lorac_step_result step;
+    int64_t begin = lorac_timing_begin(net->timing);
     step.loss = lorac_cross_entropy(lorac_session_logits(session), labels, loss.rows, loss.classes, loss.smoothing,
                                     lorac_session_logits_gradient(session), &step.correct, NULL);
+    lorac_timing_end(net->timing, LORAC_SPAN_LOSS, NULL, begin);
     if (!isfinite(step.loss))
         return bad_step(net, fill, &loss, "the loss", lr, error);
     lorac_session_backward(session);
     const char *bad;
+    begin = lorac_timing_begin(net->timing);
     step.gradient_norm = lorac_gradient_norm(session, &bad);
+    lorac_timing_end(net->timing, LORAC_SPAN_NORM, NULL, begin);
     if (bad) {
         char what[256];
         snprintf(what, sizeof what, "the gradient of '%.200s'", bad);
@@ -78,8 +89,12 @@ enum lorac_status lorac_net_train_step(struct lorac_net *net, const struct lorac
                                "from before this step are kept; try a smaller learning rate (it is %g) or look at the "
                                "images",
                                bad, lr);
+    begin = lorac_timing_begin(net->timing);
     LORAC_TRY(lorac_train_state_update(net->train, session, lr, step.gradient_norm, error));
+    lorac_timing_end(net->timing, LORAC_SPAN_UPDATE, NULL, begin);
+    begin = lorac_timing_begin(net->timing);
     lorac_session_commit(session);
+    lorac_timing_end(net->timing, LORAC_SPAN_COMMIT, NULL, begin);
     *result = step;
     return LORAC_OK;
 }
@@ -87,7 +102,7 @@ enum lorac_status lorac_net_train_step(struct lorac_net *net, const struct lorac
 enum lorac_status lorac_net_forward(struct lorac_net *net, const struct lorac_net_fill *fill, const float **logits,
                                     const float **outputs, struct lorac_error *error)
 {
-    fill->run(fill->context, lorac_session_input(net->session));
+    fill_input(net, fill);
     LORAC_TRY(lorac_session_forward(net->session, false, error));
     *logits = lorac_session_logits(net->session);
     *outputs = lorac_session_output(net->session);

@@ -13,6 +13,7 @@
 #include "proto/adapter_meta.h"
 #include "proto/arena.h"
 #include "proto/model.h"
+#include "timing.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -134,6 +135,8 @@ struct lorac_program {
     uint32_t time_end;        // one past the last time
     bool planned;             // buffers have offsets
     size_t planned_bytes;     // of the one block that holds them all
+
+    const struct lorac_timing *timing; // borrowed; who is told where a session's time goes, NULL: nobody
 };
 
 // Frees the program; accepts NULL. The memory that a session bound to it is the session's.

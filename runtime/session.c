@@ -27,7 +27,9 @@ static enum lorac_status make_plan(struct lorac_program *program, struct lorac_e
 {
     if (program->planned)
         return LORAC_OK;
+    int64_t begin = lorac_timing_begin(program->timing);
     LORAC_TRY(lorac_plan(program->buffers, program->buffer_count, &program->planned_bytes, error));
+    lorac_timing_end(program->timing, LORAC_SPAN_PLAN, NULL, begin);
     program->planned = true;
     return LORAC_OK;
 }
@@ -147,6 +149,7 @@ static enum lorac_status bind(struct lorac_session *session, struct lorac_error 
 static enum lorac_status create_step(struct lorac_session *session, struct lorac_step *step, struct lorac_error *error)
 {
     struct lorac_program *program = session->program;
+    int64_t begin = lorac_timing_begin(program->timing);
     for (size_t i = 0; i < step->param_count; i++)
         if (step->params[i] != LORAC_NO_ID)
             LORAC_TRY(load_param(session, &program->params[step->params[i]], error));
@@ -155,6 +158,7 @@ static enum lorac_status create_step(struct lorac_session *session, struct lorac
     for (size_t i = 0; i < step->param_count; i++)
         if (step->params[i] != LORAC_NO_ID && !program->params[step->params[i]].kept)
             drop_param(&program->params[step->params[i]]);
+    lorac_timing_end(program->timing, LORAC_SPAN_PACK, step, begin);
     return LORAC_OK;
 }
 
@@ -179,6 +183,7 @@ static enum lorac_status build(struct lorac_session *session, size_t threads, st
     lorac_constant_begin(program->model);
     session->env.program = program;
     session->env.simd = lorac_simd_select();
+    int64_t begin = lorac_timing_begin(program->timing);
     session->env.pool = lorac_parallel_create(threads, &failed);
     if (failed)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "cannot start %zu threads", threads);
@@ -187,6 +192,7 @@ static enum lorac_status build(struct lorac_session *session, size_t threads, st
     LORAC_TRY(allocate(&workspace, workspace_bytes(program), "the workspace", error));
     session->env.workspace = workspace;
     LORAC_TRY(bind(session, error));
+    lorac_timing_end(program->timing, LORAC_SPAN_ALLOCATE, NULL, begin);
     for (size_t i = 0; i < program->step_count; i++)
         LORAC_TRY(create_step(session, &program->steps[i], error));
     return LORAC_OK;
@@ -252,9 +258,14 @@ float *lorac_session_logits_gradient(struct lorac_session *session)
 static enum lorac_status refresh(struct lorac_session *session, struct lorac_error *error)
 {
     struct lorac_program *program = session->program;
-    for (size_t i = 0; session->stale && i < program->step_count; i++)
-        if (program->steps[i].has_trainable && program->steps[i].kernel->refresh)
-            LORAC_TRY(program->steps[i].kernel->refresh(&program->steps[i], &session->env, error));
+    for (size_t i = 0; session->stale && i < program->step_count; i++) {
+        struct lorac_step *step = &program->steps[i];
+        if (!step->has_trainable || !step->kernel->refresh)
+            continue;
+        int64_t begin = lorac_timing_begin(program->timing);
+        LORAC_TRY(step->kernel->refresh(step, &session->env, error));
+        lorac_timing_end(program->timing, LORAC_SPAN_REFRESH, step, begin);
+    }
     session->stale = false;
     return LORAC_OK;
 }
@@ -269,8 +280,12 @@ enum lorac_status lorac_session_forward(struct lorac_session *session, bool trai
     struct lorac_program *program = session->program;
     LORAC_TRY(refresh(session, error));
     session->env.training = training;
-    for (size_t i = 0; i < forward_steps(program, training); i++)
-        program->steps[i].kernel->forward(&program->steps[i], &session->env);
+    for (size_t i = 0; i < forward_steps(program, training); i++) {
+        struct lorac_step *step = &program->steps[i];
+        int64_t begin = lorac_timing_begin(program->timing);
+        step->kernel->forward(step, &session->env);
+        lorac_timing_end(program->timing, LORAC_SPAN_FORWARD, step, begin);
+    }
     return LORAC_OK;
 }
 
@@ -302,9 +317,18 @@ static void run_backward_op(struct lorac_session *session, const struct lorac_ba
 
 void lorac_session_backward(struct lorac_session *session)
 {
+    const struct lorac_program *program = session->program;
+    int64_t begin = lorac_timing_begin(program->timing);
     zero_gradients(session);
-    for (size_t j = 0; j < session->program->backward_count; j++)
-        run_backward_op(session, &session->program->backward[j]);
+    lorac_timing_end(program->timing, LORAC_SPAN_ZERO, NULL, begin);
+    for (size_t j = 0; j < program->backward_count; j++) {
+        const struct lorac_backward_op *op = &program->backward[j];
+        const bool is_step = op->kind == LORAC_BACKWARD_STEP;
+        begin = lorac_timing_begin(program->timing);
+        run_backward_op(session, op);
+        lorac_timing_end(program->timing, is_step ? LORAC_SPAN_BACKWARD : LORAC_SPAN_SUM,
+                         is_step ? &program->steps[op->step] : NULL, begin);
+    }
 }
 
 void lorac_session_commit(struct lorac_session *session)

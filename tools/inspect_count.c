@@ -26,11 +26,6 @@ void lorac_conv_strides(const Onnx__NodeProto *node, int64_t strides[2])
     strides[1] = count == 2 ? values[1] : 1;
 }
 
-static size_t step_multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
-{
-    return step->kernel->multiply_adds ? step->kernel->multiply_adds(program, step) : 0;
-}
-
 // ---- forward, one image
 
 static void cost_of_row(const struct lorac_program *program, const struct lorac_conv_row *row,
@@ -41,7 +36,7 @@ static void cost_of_row(const struct lorac_program *program, const struct lorac_
         if (step->node != row->node)
             continue;
         const struct lorac_value *output = lorac_step_output(program, step);
-        *cost = (struct lorac_conv_cost){true, output->c, output->h, output->w, step_multiply_adds(program, step)};
+        *cost = (struct lorac_conv_cost){true, output->c, output->h, output->w, lorac_step_multiply_adds(program, step)};
         return;
     }
 }
@@ -63,21 +58,13 @@ static enum lorac_status count_forward(struct lorac_inspection *inspection, stru
     for (size_t i = 0; i < inspection->plan.row_count; i++)
         cost_of_row(program, &inspection->plan.rows[i], &inspection->costs[i]);
     for (size_t i = 0; i < program->step_count; i++)
-        add(&inspection->multiply_adds, step_multiply_adds(program, &program->steps[i]));
+        add(&inspection->multiply_adds, lorac_step_multiply_adds(program, &program->steps[i]));
     inspection->forward_known = true;
     lorac_program_free(program);
     return LORAC_OK;
 }
 
 // ---- one training step
-
-static bool needs_input_gradient(const struct lorac_program *program, const struct lorac_step *step)
-{
-    for (size_t i = 0; i < step->input_count; i++)
-        if (lorac_step_input(program, step, i)->needs_gradient)
-            return true;
-    return false;
-}
 
 // Forward, the gradient of the input where one is needed, and the dense gradient of the weight where it or an adapter
 // in it is trained (the method's definition); then, once per step, the three products of each adapter: B*A, and the
@@ -88,10 +75,8 @@ static enum lorac_status count_step(struct lorac_inspection *inspection, const s
     size_t *total = &inspection->step_multiply_adds;
     for (size_t i = 0; i < program->forward_step_count_to_logits; i++) {
         const struct lorac_step *step = &program->steps[i];
-        size_t once = step_multiply_adds(program, step);
-        add(total, once);
-        add(total, needs_input_gradient(program, step) ? once : 0);
-        add(total, step->has_trainable ? once : 0);
+        add(total, lorac_step_multiply_adds(program, step));
+        add(total, lorac_step_backward_multiply_adds(program, step));
     }
     for (size_t i = 0; i < inspection->trained_meta.adapter_count; i++) {
         struct lorac_adapter_site site;

@@ -193,6 +193,13 @@ static size_t multiply_adds(const struct lorac_program *program, const struct lo
     return s->N * s->OH * s->OW * lorac_conv_weight_count(s);
 }
 
+static const char *algorithm(const struct lorac_step *step, bool backward)
+{
+    const struct conv *conv = step->config;
+    const struct lorac_conv_algorithm *used = backward ? conv->gradient : conv->forward;
+    return used ? used->name : NULL;
+}
+
 // ---- life
 
 static void destroy(struct lorac_step *step)
@@ -292,5 +299,6 @@ const struct lorac_kernel lorac_kernel_conv = {
     .backward = backward,
     .destroy = destroy,
     .packed_bytes = packed_bytes,
+    .algorithm = algorithm,
     .multiply_adds = multiply_adds,
 };

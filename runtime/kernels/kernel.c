@@ -1,6 +1,7 @@
 #include "kernel.h"
 
 #include "kernel_list.h"
+#include "proto/size.h"
 
 #include <string.h>
 
@@ -19,4 +20,20 @@ const struct lorac_kernel *lorac_kernel_find(const char *op_type)
         if (strcmp(KERNELS[i]->op_type, op_type) == 0)
             return KERNELS[i];
     return NULL;
+}
+
+size_t lorac_step_multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
+{
+    return step->kernel->multiply_adds ? step->kernel->multiply_adds(program, step) : 0;
+}
+
+size_t lorac_step_backward_multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
+{
+    size_t times = step->has_trainable, total;
+    for (size_t i = 0; i < step->input_count; i++)
+        if (lorac_step_input(program, step, i)->needs_gradient) {
+            times++;
+            break;
+        }
+    return lorac_size_multiply(times, lorac_step_multiply_adds(program, step), &total) ? total : SIZE_MAX;
 }

@@ -51,7 +51,11 @@ struct lorac_kernel {
     bool (*is_left_out)(const struct lorac_step *step);
     // Bytes that create makes beside the plan (packed weights), for predictions; NULL: none.
     size_t (*packed_bytes)(const struct lorac_program *program, const struct lorac_step *step);
-    // Multiply-adds of forward for the whole batch; NULL: not counted.
+    // How the step is run, where there are several ways: "direct" (the name of an algorithm); backward: how the
+    // gradient of its input is, NULL where none is needed. Known once `memory` was called. NULL: there is one way.
+    const char *(*algorithm)(const struct lorac_step *step, bool backward);
+    // Multiply-adds of forward for the whole batch, as the operator is defined, whatever the algorithm does; NULL: not
+    // counted.
     size_t (*multiply_adds)(const struct lorac_program *program, const struct lorac_step *step);
 };
 
@@ -59,6 +63,12 @@ struct lorac_kernel {
 const struct lorac_kernel *lorac_kernel_find(const char *op_type);
 // All of them, for tests and inspect.
 const struct lorac_kernel *const *lorac_kernel_all(size_t *count);
+
+// Multiply-adds of the step's forward, 0 where not counted, and of its backward: as many for the gradient of its input,
+// where one is needed, and as many for the dense gradient of its weight, where it or an adapter in it is trained (the
+// method's definition).
+size_t lorac_step_multiply_adds(const struct lorac_program *program, const struct lorac_step *step);
+size_t lorac_step_backward_multiply_adds(const struct lorac_program *program, const struct lorac_step *step);
 
 // Shorthands for kernels.
 static inline const struct lorac_value *lorac_step_input(const struct lorac_program *program,

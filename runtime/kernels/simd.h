@@ -44,6 +44,9 @@ struct lorac_simd {
     void (*batch_norm_backward)(float *dx, const float *dy, const float *x, const float *mean, const float *gain,
                                 const float *dy_mean, const float *slope, size_t rows, size_t C);
     bool (*all_finite)(const float *x, size_t count);
+    // Nothing but multiply-adds in registers, as fast as the processor can; returns how many they were. *in_out is the
+    // start and gets the sum, so that the compiler can leave nothing out.
+    double (*multiply_adds)(size_t rounds, float *in_out);
 };
 
 // The best variant for this processor.

@@ -152,6 +152,30 @@ static void batch_norm_backward(float *restrict dx, const float *restrict dy, co
         }
 }
 
+// ---- the processor's limit
+
+// Chains of multiply-adds that do not wait for one another: two units with a latency of four or five need eight to ten,
+// and there are at least sixteen registers. Each chain tends to 1 (a = a/2 + 1/2): no overflow, nothing denormal.
+enum { CHAINS = 12 };
+
+static double multiply_adds(size_t rounds, float *in_out)
+{
+    vector chain[CHAINS], half, sum = {0};
+    for (size_t l = 0; l < LANES; l++)
+        half[l] = 0.5f;
+    for (size_t i = 0; i < CHAINS; i++)
+        chain[i] = half * (float)i + *in_out;
+    for (size_t r = 0; r < rounds; r++)
+        for (size_t i = 0; i < CHAINS; i++)
+            chain[i] = chain[i] * half + half;
+    for (size_t i = 0; i < CHAINS; i++)
+        sum += chain[i];
+    *in_out = 0;
+    for (size_t l = 0; l < LANES; l++)
+        *in_out += sum[l];
+    return (double)rounds * CHAINS * LANES;
+}
+
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 
@@ -168,4 +192,5 @@ const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .column_product_sum = column_product_sum,
     .batch_norm_backward = batch_norm_backward,
     .all_finite = lorac_values_finite,
+    .multiply_adds = multiply_adds,
 };
