@@ -27,13 +27,6 @@ struct train_settings {
 
 // ---- options
 
-static const char *optimizer_name(size_t i)
-{
-    size_t count;
-    const struct lorac_optimizer *const *all = lorac_optimizer_all(&count);
-    return i < count ? all[i]->name : NULL;
-}
-
 // In the order of enum lorac_schedule_kind and enum lorac_augment.
 static const char *const schedules[] = {"constant", "cosine", "step", NULL};
 static const char *const augmentations[] = {"none", "crop-flip", NULL};
@@ -63,7 +56,7 @@ static const struct lorac_option loop_options[] = {
     {0},
 };
 static const struct lorac_option optimizer_options[] = {
-    {.name = "optimizer", .type = LORAC_OPTION_ENUM, .choice_at = optimizer_name, .offset = FIELD(optimizer),
+    {.name = "optimizer", .type = LORAC_OPTION_ENUM, .choice_at = lorac_optimizer_name_at, .offset = FIELD(optimizer),
      .fallback = "sgd", .help = "The update rule, as PyTorch's."},
     {.name = "lr", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(lr), .fallback = "0.005",
      .fallback_text = "0.005; 0.001 for adamw", .help = "Learning rate.", .limit = LORAC_ABOVE(0)},

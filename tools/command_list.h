@@ -12,4 +12,5 @@
     X(train)                                                                                                           \
     X(eval)                                                                                                            \
     LORAC_EDIT_COMMAND(X, merge)                                                                                       \
-    X(compare)
+    X(compare)                                                                                                         \
+    X(bench)

@@ -55,6 +55,15 @@ void lorac_write_note_unused(const struct lorac_call *call, const char *output, 
                           saved->unused, output);
 }
 
+// ---- optimisers
+
+const char *lorac_optimizer_name_at(size_t i)
+{
+    size_t count;
+    const struct lorac_optimizer *const *all = lorac_optimizer_all(&count);
+    return i < count ? all[i]->name : NULL;
+}
+
 // ---- run
 
 #define FIELD(member) offsetof(struct lorac_run_settings, member)

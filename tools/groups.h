@@ -24,6 +24,11 @@ enum lorac_data_place lorac_write_place(const struct lorac_write_settings *write
 // Says on stderr which data file [output] does not use any more, where there is one.
 void lorac_write_note_unused(const struct lorac_call *call, const char *output, const struct lorac_saved *saved);
 
+// ---- optimisers
+
+// The i-th optimiser's name, NULL past the last: choices of an option.
+const char *lorac_optimizer_name_at(size_t i);
+
 // ---- run: --threads --input-size
 
 struct lorac_run_settings {
