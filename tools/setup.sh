@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh PURPOSE...: installs the packages of tools/packages.txt for the purposes given (build, demo, test).
+# setup.sh PURPOSE...: installs the packages of tools/packages.txt for the purposes given (build, demo, test, bench).
 # Says what it installs; installs nothing, and needs no root, where all of them are there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,0 +1,103 @@
+# Copyright the lorac-onnx authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The files that a run works on, the same numbers for every system.
+
+A network comes from models/make_resnet.py with random weights (BatchNorm folded); lorac-onnx injects it; what it wrote
+is what every peer starts from. In a folder of its own:
+    plain.onnx, adapters.onnx (A and B), alone.onnx (B alone, where inject knows it), all.onnx (all weights)
+    weights.npz   by ONNX name; "A:<weight>" and "B:<weight>" of each adapter; "scale"
+    batch.npz, x.npy, y.npy   one batch of normal random images with random labels
+    merged.onnx, merged.mnn   after three steps of training, for inference
+    training-adapters/, training-all/   artifacts of ONNX Runtime's training
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "models"))
+
+from make_resnet import make_resnet  # noqa: E402
+
+LORAC = ROOT / "build" / "bench-lorac" / "tools" / "lorac-onnx"
+RANK, ALPHA, LR = 4, 8, 0.01
+
+
+def run(*command):
+    """Runs a program that must succeed; returns what it printed."""
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(f"bench: {' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def python_of(peer):
+    return ROOT / "build" / f"bench-{peer}" / "bin" / "python"
+
+
+def knows_freeze_a():
+    return "--freeze-a" in run(LORAC, "inject", "-h")
+
+
+def save_weights(path, out):
+    model = onnx.load(path)
+    meta = {entry.key: entry.value for entry in model.metadata_props}
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    weights = {name: array for name, array in arrays.items() if "lora_" not in name}
+    for adapter in json.loads(meta["lorac.adapters"]):
+        weights["A:" + adapter["weight"]] = arrays[adapter["A"]]
+        weights["B:" + adapter["weight"]] = arrays[adapter["B"]]
+    np.savez(out, scale=np.float32(ALPHA / RANK), **weights)
+
+
+def save_batch(folder, network, batch):
+    """The images and labels, under the names of this batch."""
+    random = np.random.default_rng(7)
+    shape = onnx.load(folder / "plain.onnx", load_external_data=False).graph.input[0].type.tensor_type.shape.dim
+    x = random.standard_normal((batch, *(d.dim_value for d in shape[1:])), dtype=np.float32)
+    y = random.integers(0, network.get("classes", 10), batch)
+    np.savez(folder / f"batch{batch}.npz", x=x, y=y)
+    np.save(folder / f"x{batch}.npy", x)
+    np.save(folder / f"y{batch}.npy", y)
+
+
+def train(folder, model, out, batch, steps):
+    """Trains on one batch over and over with plain SGD and momentum; returns the losses."""
+    log = folder / "train.log"
+    run(LORAC, "train", folder / model, "-o", folder / out, "--data", folder / f"x{batch}.npy", "--labels",
+        folder / f"y{batch}.npy", "--batch", batch, "--steps", steps, "--no-shuffle", "--schedule", "constant", "--lr",
+        LR, "--weight-decay", 0, "--clip-norm", 0, "--log", log, "-q")
+    return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+
+
+def make_network(folder, network, setting):
+    """plain.onnx, what inject makes of it, and the weights for PyTorch."""
+    os.makedirs(folder, exist_ok=True)
+    onnx.save(make_resnet(bn="folded", **network), folder / "plain.onnx")
+    inject = [LORAC, "inject", folder / "plain.onnx", "-q", "-o"]
+    adapters = ["--rank", RANK, "--alpha", ALPHA, "--rank-setting", setting, "--no-train-last"]
+    run(*inject, folder / "adapters.onnx", *adapters)
+    run(*inject, folder / "all.onnx", "--train-all")
+    if knows_freeze_a():
+        run(*inject, folder / "alone.onnx", *adapters, "--freeze-a")
+    save_weights(folder / "adapters.onnx", folder / "weights.npz")
+
+
+def make_training_artifacts(folder):
+    for model, what in (("adapters", "adapters"), ("plain", "all")):
+        run(python_of("training"), ROOT / "tests" / "bench" / "peer_training.py", "make", folder / f"{model}.onnx",
+            folder / f"training-{what}", what)
+
+
+def make_merged(folder, batch):
+    train(folder, "adapters.onnx", "trained.onnx", batch, 3)
+    run(LORAC, "merge", folder / "trained.onnx", "-o", folder / "merged.onnx", "-q")
+    run(python_of("mnn").parent / "mnnconvert", "-f", "ONNX", "--modelFile", folder / "merged.onnx", "--MNNModel",
+        folder / "merged.mnn", "--bizCode", "bench")
