@@ -36,7 +36,8 @@ static void cost_of_row(const struct lorac_program *program, const struct lorac_
         if (step->node != row->node)
             continue;
         const struct lorac_value *output = lorac_step_output(program, step);
-        *cost = (struct lorac_conv_cost){true, output->c, output->h, output->w, lorac_step_multiply_adds(program, step)};
+        const size_t multiply_adds = lorac_step_multiply_adds(program, step);
+        *cost = (struct lorac_conv_cost){true, output->c, output->h, output->w, multiply_adds};
         return;
     }
 }

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "models"))
 from make_resnet import make_resnet  # noqa: E402
 
 LORAC = ROOT / "build" / "bench-lorac" / "tools" / "lorac-onnx"
-RANK, ALPHA, LR = 4, 8, 0.01
+RANK, ALPHA, LR = 4, 8, 0.001
 
 
 def run(*command):
@@ -73,7 +73,7 @@ def train(folder, model, out, batch, steps):
     log = folder / "train.log"
     run(LORAC, "train", folder / model, "-o", folder / out, "--data", folder / f"x{batch}.npy", "--labels",
         folder / f"y{batch}.npy", "--batch", batch, "--steps", steps, "--no-shuffle", "--schedule", "constant", "--lr",
-        LR, "--weight-decay", 0, "--clip-norm", 0, "--log", log, "-q")
+        LR, "--weight-decay", 0, "--clip-norm", 0, "--log", log, "--threads", 1, "-q")
     return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
 
 
@@ -98,6 +98,6 @@ def make_training_artifacts(folder):
 
 def make_merged(folder, batch):
     train(folder, "adapters.onnx", "trained.onnx", batch, 3)
-    run(LORAC, "merge", folder / "trained.onnx", "-o", folder / "merged.onnx", "-q")
+    run(LORAC, "merge", folder / "trained.onnx", "-o", folder / "merged.onnx", "--threads", 1, "-q")
     run(python_of("mnn").parent / "mnnconvert", "-f", "ONNX", "--modelFile", folder / "merged.onnx", "--MNNModel",
         folder / "merged.mnn", "--bizCode", "bench")
