@@ -109,7 +109,7 @@ def own_rows(folder, batch, texts):
 
 def training_systems(folder, batch, own, ways):
     """Ours first: ratios are taken against the others."""
-    shared = {"data": str(folder / f"batch{batch}.npz"), "lr": models.LR}
+    shared = {"data": str(folder / f"batch{batch}.npz")}
     systems = [own_system("lorac-onnx, LoRA-C", folder / "adapters.onnx", batch)]
     if (folder / "alone.onnx").exists():
         systems.append(own_system("lorac-onnx, B alone", folder / "alone.onnx", batch))
@@ -120,12 +120,12 @@ def training_systems(folder, batch, own, ways):
                                             ("full", "PyTorch, all weights", 3, "all")):
         for compiled, layout in ways:
             request = dict(shared, weights=str(folder / "weights.npz"), method=method, layout=layout,
-                           compiled=compiled)
+                           compiled=compiled, lr=models.LR[reference])
             way = f"{'compiled' if compiled else 'eager'}, channels {layout}"
             systems.append(peer_system(name, "torch", request, way, losses, reference))
     for what, name, reference in (("adapters", "ONNX Runtime training, LoRA-C", "adapters"),
                                   ("all", "ONNX Runtime training, all weights", "all")):
-        request = dict(shared, artifacts=str(folder / f"training-{what}"))
+        request = dict(shared, artifacts=str(folder / f"training-{what}"), lr=models.LR[reference])
         # Its SGD has no momentum: the second loss is the last that agrees.
         systems.append(peer_system(name, "training", request, losses=2, reference=reference))
     return systems
@@ -259,8 +259,7 @@ class Run:
         models.make_network(folder, network, rank_setting)
         models.save_batch(folder, network, batch)
         models.make_training_artifacts(folder)
-        references = {what: models.train(folder, f"{what}.onnx", "trained.onnx", batch, 3)
-                      for what in ("adapters", "all")}
+        references = {what: models.train(folder, what, batch, 3) for what in ("adapters", "all")}
         # Compiling fifty layers takes minutes and shows nothing that eight do not.
         ways = WAYS[:2] if setting == "quick-bottleneck" else WAYS
         for threads in self.options.threads:

@@ -27,7 +27,9 @@ sys.path.insert(0, str(ROOT / "models"))
 from make_resnet import make_resnet  # noqa: E402
 
 LORAC = ROOT / "build" / "bench-lorac" / "tools" / "lorac-onnx"
-RANK, ALPHA, LR = 4, 8, 0.001
+RANK, ALPHA = 4, 8
+# Of what is trained: large enough to see a wrong gradient in the losses, too small for rounding to grow in three steps.
+LR = {"adapters": 1e-3, "all": 1e-4}
 
 
 def run(*command):
@@ -68,12 +70,12 @@ def save_batch(folder, network, batch):
     np.save(folder / f"y{batch}.npy", y)
 
 
-def train(folder, model, out, batch, steps):
-    """Trains on one batch over and over with plain SGD and momentum; returns the losses."""
+def train(folder, what, batch, steps):
+    """Trains adapters.onnx or all.onnx on one batch over and over with plain SGD and momentum; returns the losses."""
     log = folder / "train.log"
-    run(LORAC, "train", folder / model, "-o", folder / out, "--data", folder / f"x{batch}.npy", "--labels",
-        folder / f"y{batch}.npy", "--batch", batch, "--steps", steps, "--no-shuffle", "--schedule", "constant", "--lr",
-        LR, "--weight-decay", 0, "--clip-norm", 0, "--log", log, "--threads", 1, "-q")
+    run(LORAC, "train", folder / f"{what}.onnx", "-o", folder / "trained.onnx", "--data", folder / f"x{batch}.npy",
+        "--labels", folder / f"y{batch}.npy", "--batch", batch, "--steps", steps, "--no-shuffle", "--schedule",
+        "constant", "--lr", LR[what], "--weight-decay", 0, "--clip-norm", 0, "--log", log, "--threads", 1, "-q")
     return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
 
 
@@ -97,7 +99,7 @@ def make_training_artifacts(folder):
 
 
 def make_merged(folder, batch):
-    train(folder, "adapters.onnx", "trained.onnx", batch, 3)
+    train(folder, "adapters", batch, 3)
     run(LORAC, "merge", folder / "trained.onnx", "-o", folder / "merged.onnx", "--threads", 1, "-q")
     run(python_of("mnn").parent / "mnnconvert", "-f", "ONNX", "--modelFile", folder / "merged.onnx", "--MNNModel",
         folder / "merged.mnn", "--bizCode", "bench")
