@@ -3,8 +3,8 @@
 // Letters, used everywhere in runtime/: N images, H W rows and columns, C input channels, M output channels,
 // K kernel size, R inner dimension of an adapter, G groups.
 //
-// An activation is a *value*: float32 [N, H, W, C], N the batch; a matrix [N, C] is the same with H = W = 1, and how the
-// graph sees it is a view (view.h). A *buffer* is memory that the plan places: each value has one, and so has each
+// An activation is a *value*: float32 [N, H, W, C], N the batch; a matrix [N, C] is the same with H = W = 1, and how
+// the graph sees it is a view (view.h). A *buffer* is memory that the plan places: each value has one, and so has each
 // contribution to a gradient. Ids are indices into the program's arrays. The program and all it points to live in its
 // arena.
 #ifndef LORAC_PROGRAM_H
@@ -70,9 +70,10 @@ struct lorac_step {
     void *config;                           // the kernel's own struct, in the program's arena, filled by its `lower`
 
     // What the kernel declares in `lower` (after which needs_* are known) or in `memory`:
-    bool keeps_inputs;    // backward reads x
-    bool keeps_output;    // backward reads y
-    size_t scratch_bytes; // workspace of forward, backward and refresh, shared by all steps
+    bool keeps_inputs;           // backward reads x
+    bool keeps_output;           // backward reads y
+    size_t scratch_bytes;        // workspace of forward, backward and refresh, shared by all steps
+    size_t thread_scratch_bytes; // the same for each thread, behind scratch_bytes
 
     // Set by differentiate: any of the parameters is trainable / backward has to run.
     bool has_trainable;
@@ -112,6 +113,7 @@ struct lorac_program {
     struct lorac_model *model;     // borrowed, must outlive the program
     const struct lorac_meta *meta; // borrowed
     size_t batch;
+    size_t threads; // that the session will have; for the size of the workspace alone. 0: as 1
 
     size_t value_count, value_capacity;
     struct lorac_value *values;
@@ -127,6 +129,7 @@ struct lorac_program {
     uint32_t output;                     // the model's first output
     size_t forward_step_count_to_logits; // steps from here on (a final Softmax) are left out of training
 
+    bool exact; // no algorithm whose error is not that of a plain sum (Winograd)
     bool training;
     bool bn_train; // BatchNorm mode of this program, with training
     size_t backward_count, backward_capacity;

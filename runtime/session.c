@@ -36,10 +36,11 @@ static enum lorac_status make_plan(struct lorac_program *program, struct lorac_e
 
 static size_t workspace_bytes(const struct lorac_program *program)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < program->step_count; i++)
-        if (program->steps[i].scratch_bytes > bytes)
-            bytes = program->steps[i].scratch_bytes;
+    size_t bytes = 0, threads = program->threads ? program->threads : 1;
+    for (size_t i = 0; i < program->step_count; i++) {
+        size_t wanted = program->steps[i].scratch_bytes + threads * program->steps[i].thread_scratch_bytes;
+        bytes = wanted > bytes ? wanted : bytes;
+    }
     return bytes;
 }
 
@@ -181,6 +182,7 @@ static enum lorac_status build(struct lorac_session *session, size_t threads, st
     LORAC_TRY(lorac_xnn_initialize(error));
     LORAC_TRY(make_plan(program, error));
     lorac_constant_begin(program->model);
+    program->threads = threads;
     session->env.program = program;
     session->env.simd = lorac_simd_select();
     int64_t begin = lorac_timing_begin(program->timing);

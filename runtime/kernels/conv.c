@@ -24,27 +24,6 @@ struct conv_state {
     void *forward, *gradient; // the algorithms' own
 };
 
-static const struct lorac_conv_algorithm *const FORWARD[] = {&lorac_conv_direct};
-static const struct lorac_conv_algorithm *const GRADIENT[] = {&lorac_conv_gradient_pointwise,
-                                                              &lorac_conv_gradient_deconv};
-
-// The last of each list supports every shape.
-const struct lorac_conv_algorithm *lorac_conv_forward_algorithm(const struct lorac_conv_shape *shape)
-{
-    size_t i = 0;
-    while (!FORWARD[i]->supports(shape))
-        i++;
-    return FORWARD[i];
-}
-
-const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lorac_conv_shape *shape)
-{
-    size_t i = 0;
-    while (!GRADIENT[i]->supports(shape))
-        i++;
-    return GRADIENT[i];
-}
-
 // ---- lowering
 
 static enum lorac_status lower_adapter(struct lorac_lowering *lowering, const Onnx__NodeProto *node,
@@ -147,26 +126,34 @@ static size_t largest(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static void add_workspace(struct lorac_step *step, const struct lorac_conv_algorithm *algorithm,
+                          const struct lorac_conv_shape *shape, size_t *bytes)
+{
+    if (algorithm && algorithm->workspace_bytes)
+        *bytes = largest(*bytes, algorithm->workspace_bytes(shape));
+    if (algorithm && algorithm->thread_workspace_bytes)
+        step->thread_scratch_bytes = largest(step->thread_scratch_bytes, algorithm->thread_workspace_bytes(shape));
+}
+
 static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
 {
     (void)error;
     struct conv *conv = step->config;
     const struct lorac_conv_shape *shape = &conv->shape;
     size_t count = lorac_conv_weight_count(shape), rows = shape->N * shape->OH * shape->OW;
-    conv->forward = lorac_conv_forward_algorithm(shape);
+    const struct lorac_conv_demand demand = {.exact = program->exact,
+                                             .changing = conv->adapted || param_trainable(program, step, 0)};
+    conv->forward = lorac_conv_forward_algorithm(shape, &demand);
     step->keeps_inputs = needs_weight_gradient(program, step);
     for (size_t i = 0; i < step->param_count; i++)
         if (step->has_trainable && step->params[i] != LORAC_NO_ID)
             program->params[step->params[i]].kept = true;
 
     size_t bytes = 2 * count * sizeof(float); // building W and packing it
-    if (conv->forward->workspace_bytes)
-        bytes = largest(bytes, conv->forward->workspace_bytes(shape));
-    if (program->values[step->inputs[0]].needs_gradient) {
-        conv->gradient = lorac_conv_gradient_algorithm(shape);
-        if (conv->gradient->workspace_bytes)
-            bytes = largest(bytes, conv->gradient->workspace_bytes(shape));
-    }
+    if (program->values[step->inputs[0]].needs_gradient)
+        conv->gradient = lorac_conv_gradient_algorithm(shape, &demand);
+    add_workspace(step, conv->forward, shape, &bytes);
+    add_workspace(step, conv->gradient, shape, &bytes);
     if (step->keeps_inputs) {
         size_t floats = count + lorac_conv_weight_gradient_workspace(shape);
         floats += conv->adapted ? conv->adapter.R * conv->adapter.columns : 0;
@@ -224,6 +211,8 @@ static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_ker
     float *built = env->workspace, *packing = built + count;
     const float *weight = lorac_step_param(env->program, step, 0)->data;
     const struct lorac_param *bias = lorac_step_param(env->program, step, 1);
+    const struct lorac_conv_finish with_bias = lorac_conv_finish_bias(bias ? bias->data : NULL);
+    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
     if (conv->adapted) {
         lorac_conv_adapter_weight(&conv->adapter, weight, lorac_step_param(env->program, step, 2)->data,
                                   lorac_step_param(env->program, step, 3)->data, built, env);
@@ -232,13 +221,13 @@ static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_ker
     // The old ones go first: both at once would double the memory of packed weights for a moment.
     conv->forward->destroy(state->forward);
     state->forward = NULL;
-    LORAC_TRY(conv->forward->create(&conv->shape, weight, bias ? bias->data : NULL, packing, step->x[0], step->y, env,
+    LORAC_TRY(conv->forward->create(&conv->shape, weight, &with_bias, packing, step->x[0], step->y, env,
                                     &state->forward, error));
     if (!conv->gradient)
         return LORAC_OK;
     conv->gradient->destroy(state->gradient);
     state->gradient = NULL;
-    return conv->gradient->create(&conv->shape, weight, NULL, packing, step->dy, step->dx[0], env, &state->gradient,
+    return conv->gradient->create(&conv->shape, weight, &plain, packing, step->dy, step->dx[0], env, &state->gradient,
                                   error);
 }
 

@@ -9,26 +9,47 @@
 
 struct lorac_conv_algorithm {
     const char *name;
+    bool approximate; // its error is not that of a plain sum: never where results must be exact
+    bool frozen_only; // packing costs more than a copy: only for a weight that never changes
+    bool accumulates; // finish.accumulate may be asked for
     bool (*supports)(const struct lorac_conv_shape *shape);
-    size_t (*workspace_bytes)(const struct lorac_conv_shape *shape); // of run; NULL: none
+    bool (*pays)(const struct lorac_conv_shape *shape); // measured to be faster than the next in the list; NULL: always
+    // Of run, at the beginning of the workspace: for all threads together, then for each; NULL: none.
+    size_t (*workspace_bytes)(const struct lorac_conv_shape *shape);
+    size_t (*thread_workspace_bytes)(const struct lorac_conv_shape *shape);
     // Packs [weight], [M, C/G, kh, kw] as ONNX has it, using [packing] (lorac_conv_weight_count floats) as scratch, and
-    // binds [in] and [out]. bias [M] or NULL. *state is the algorithm's own.
-    enum lorac_status (*create)(const struct lorac_conv_shape *shape, const float *weight, const float *bias,
-                                float *packing, const float *in, float *out, const struct lorac_kernel_env *env,
-                                void **state, struct lorac_error *error);
+    // binds [in] and [out]. [finish] is read, not kept; the gradient takes no bias. *state is the algorithm's own.
+    enum lorac_status (*create)(const struct lorac_conv_shape *shape, const float *weight,
+                                const struct lorac_conv_finish *finish, float *packing, const float *in, float *out,
+                                const struct lorac_kernel_env *env, void **state, struct lorac_error *error);
     void (*run)(void *state, const struct lorac_kernel_env *env);
     void (*destroy)(void *state); // accepts NULL
     size_t (*packed_bytes)(const struct lorac_conv_shape *shape);
 };
 
+// What the choice is made by, beside the shape: never by the number of threads, so that the bits do not depend on it.
+struct lorac_conv_demand {
+    bool exact;          // no approximate algorithm
+    bool changing;       // the weight changes while training: none that is for frozen weights only
+    size_t packed_limit; // bytes that packed weights may take, the last algorithm of the list excepted; 0: any
+};
+
 // y = conv(x): in is x [N, H, W, C], out is y [N, OH, OW, M].
-const struct lorac_conv_algorithm *lorac_conv_forward_algorithm(const struct lorac_conv_shape *shape);
+const struct lorac_conv_algorithm *lorac_conv_forward_algorithm(const struct lorac_conv_shape *shape,
+                                                                const struct lorac_conv_demand *demand);
 // dx from dy: in is dy, out is dx.
-const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lorac_conv_shape *shape);
+const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lorac_conv_shape *shape,
+                                                                 const struct lorac_conv_demand *demand);
+// Both lists, for tests and benchmarks.
+const struct lorac_conv_algorithm *const *lorac_conv_algorithms(bool gradient, size_t *count);
 
 extern const struct lorac_conv_algorithm lorac_conv_direct;             // conv_direct.c: XNNPACK's convolution
 extern const struct lorac_conv_algorithm lorac_conv_gradient_deconv;    // conv_direct.c: XNNPACK's deconvolution
 extern const struct lorac_conv_algorithm lorac_conv_gradient_pointwise; // conv_pointwise.c: 1x1 with a stride
+extern const struct lorac_conv_algorithm lorac_conv_winograd4;          // conv_winograd.c: F(4x4, 3x3)
+extern const struct lorac_conv_algorithm lorac_conv_winograd2;          // conv_winograd.c: F(2x2, 3x3)
+extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd4;
+extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd2;
 
 // ---- the gradient of the weight (conv_weight_gradient.c)
 

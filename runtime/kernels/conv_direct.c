@@ -4,6 +4,8 @@
 #include "parallel.h"
 #include "xnn.h"
 
+#include <assert.h>
+
 static bool always(const struct lorac_conv_shape *shape)
 {
     (void)shape;
@@ -41,23 +43,27 @@ static void pack_input(void *context, size_t channel)
             to[t * Mg + m] = from[m * Cg * taps + t];
 }
 
-static enum lorac_status create_forward(const struct lorac_conv_shape *shape, const float *weight, const float *bias,
-                                        float *packing, const float *in, float *out, const struct lorac_kernel_env *env,
-                                        void **state, struct lorac_error *error)
+static enum lorac_status create_forward(const struct lorac_conv_shape *shape, const float *weight,
+                                        const struct lorac_conv_finish *finish, float *packing, const float *in,
+                                        float *out, const struct lorac_kernel_env *env, void **state,
+                                        struct lorac_error *error)
 {
+    assert(!finish->accumulate);
     struct packing p = {shape, weight, packing};
     lorac_parallel_for(env->pool, pack_output, &p, shape->M);
     struct lorac_xnn *op;
-    LORAC_TRY(lorac_xnn_conv(shape, packing, bias, in, out, env->pool, &op, error));
+    LORAC_TRY(lorac_xnn_conv(shape, packing, finish, in, out, env->pool, &op, error));
     *state = op;
     return LORAC_OK;
 }
 
-static enum lorac_status create_gradient(const struct lorac_conv_shape *shape, const float *weight, const float *bias,
-                                         float *packing, const float *in, float *out,
-                                         const struct lorac_kernel_env *env, void **state, struct lorac_error *error)
+static enum lorac_status create_gradient(const struct lorac_conv_shape *shape, const float *weight,
+                                         const struct lorac_conv_finish *finish, float *packing, const float *in,
+                                         float *out, const struct lorac_kernel_env *env, void **state,
+                                         struct lorac_error *error)
 {
-    (void)bias;
+    assert(!finish->bias && !finish->accumulate);
+    (void)finish;
     struct packing p = {shape, weight, packing};
     lorac_parallel_for(env->pool, pack_input, &p, shape->C);
     struct lorac_xnn *op;

@@ -5,6 +5,7 @@
 #include "parallel.h"
 #include "xnn.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,11 +36,12 @@ static void destroy(void *opaque)
     free(state);
 }
 
-static enum lorac_status create(const struct lorac_conv_shape *shape, const float *weight, const float *bias,
-                                float *packing, const float *in, float *out, const struct lorac_kernel_env *env,
-                                void **opaque, struct lorac_error *error)
+static enum lorac_status create(const struct lorac_conv_shape *shape, const float *weight,
+                                const struct lorac_conv_finish *finish, float *packing, const float *in, float *out,
+                                const struct lorac_kernel_env *env, void **opaque, struct lorac_error *error)
 {
-    (void)bias, (void)packing;
+    assert(!finish->bias && !finish->accumulate);
+    (void)finish, (void)packing;
     struct state *state = calloc(1, sizeof(*state));
     if (!state)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a convolution's gradient");

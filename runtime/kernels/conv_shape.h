@@ -2,6 +2,8 @@
 #ifndef LORAC_CONV_SHAPE_H
 #define LORAC_CONV_SHAPE_H
 
+#include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct lorac_conv_shape {
@@ -15,6 +17,19 @@ struct lorac_conv_shape {
 static inline size_t lorac_conv_weight_count(const struct lorac_conv_shape *s)
 {
     return s->M * (s->C / s->G) * s->kh * s->kw;
+}
+
+// What is done to a convolution's outputs on their way to memory: min(max(conv + bias + (accumulate: what is there),
+// low), high). A NaN stays one.
+struct lorac_conv_finish {
+    const float *bias; // a number for each output channel; NULL: 0
+    float low, high;   // -INFINITY, INFINITY: no limits
+    bool accumulate;
+};
+
+static inline struct lorac_conv_finish lorac_conv_finish_bias(const float *bias)
+{
+    return (struct lorac_conv_finish){.bias = bias, .low = -INFINITY, .high = INFINITY};
 }
 
 // The range of output positions [*begin, *end) along one axis for which tap [k] reads inside the input, and the input

@@ -30,6 +30,11 @@ void lorac_parallel_ranges(struct pthreadpool *pool, void (*body)(void *context,
     pthreadpool_parallelize_1d_tile_1d(pool, run_range, &call, count, tile, 0);
 }
 
+size_t lorac_parallel_threads(struct pthreadpool *pool)
+{
+    return pthreadpool_get_threads_count(pool); // 1 for NULL
+}
+
 struct pthreadpool *lorac_parallel_create(size_t threads, int *failed)
 {
     *failed = 0;

@@ -20,6 +20,9 @@ void lorac_parallel_ranges(struct pthreadpool *pool, void (*body)(void *context,
 struct pthreadpool *lorac_parallel_create(size_t threads, int *failed);
 void lorac_parallel_free(struct pthreadpool *pool); // accepts NULL
 
+// Threads of [pool], at least 1 (NULL: 1).
+size_t lorac_parallel_threads(struct pthreadpool *pool);
+
 // The processors that this process may use, at least 1 (processors.c).
 size_t lorac_parallel_processors(void);
 

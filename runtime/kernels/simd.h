@@ -24,6 +24,8 @@ struct lorac_outer {
     float scale;
 };
 
+struct lorac_winograd_loops;
+
 struct lorac_simd {
     const char *name;
     void (*outer)(const struct lorac_outer *outer);
@@ -47,6 +49,7 @@ struct lorac_simd {
     // Nothing but multiply-adds in registers, as fast as the processor can; returns how many they were. *in_out is the
     // start and gets the sum, so that the compiler can leave nothing out.
     double (*multiply_adds)(size_t rounds, float *in_out);
+    const struct lorac_winograd_loops *winograd; // winograd.h
 };
 
 // The best variant for this processor.

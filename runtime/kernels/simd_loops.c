@@ -179,6 +179,7 @@ static double multiply_adds(size_t rounds, float *in_out)
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 
+extern const struct lorac_winograd_loops JOIN(lorac_winograd_, LORAC_SIMD_VARIANT); // simd_winograd.c
 extern const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT);
 const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .name = TEXT(LORAC_SIMD_VARIANT),
@@ -193,4 +194,5 @@ const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .batch_norm_backward = batch_norm_backward,
     .all_finite = lorac_values_finite,
     .multiply_adds = multiply_adds,
+    .winograd = &JOIN(lorac_winograd_, LORAC_SIMD_VARIANT),
 };

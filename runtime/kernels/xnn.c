@@ -62,15 +62,15 @@ void lorac_xnn_run(struct lorac_xnn *op, struct pthreadpool *pool)
     (void)status;
 }
 
-enum lorac_status lorac_xnn_conv(const struct lorac_conv_shape *s, const float *weight, const float *bias,
-                                 const float *x, float *y, struct pthreadpool *pool, struct lorac_xnn **out,
-                                 struct lorac_error *error)
+enum lorac_status lorac_xnn_conv(const struct lorac_conv_shape *s, const float *weight,
+                                 const struct lorac_conv_finish *after, const float *x, float *y,
+                                 struct pthreadpool *pool, struct lorac_xnn **out, struct lorac_error *error)
 {
     xnn_operator_t op = NULL;
     enum xnn_status status = xnn_create_convolution2d_nhwc_f32(
         (uint32_t)s->pad_top, (uint32_t)s->pad_right, (uint32_t)s->pad_bottom, (uint32_t)s->pad_left, (uint32_t)s->kh,
         (uint32_t)s->kw, (uint32_t)s->stride_h, (uint32_t)s->stride_w, (uint32_t)s->dilation_h, (uint32_t)s->dilation_w,
-        (uint32_t)s->G, s->C / s->G, s->M / s->G, s->C, s->M, weight, bias, -INFINITY, INFINITY, 0, &op);
+        (uint32_t)s->G, s->C / s->G, s->M / s->G, s->C, s->M, weight, after->bias, after->low, after->high, 0, &op);
     if (status == xnn_status_success)
         status = xnn_setup_convolution2d_nhwc_f32(op, s->N, s->H, s->W, x, y, pool);
     return finish(status, op, "convolution", out, error);

@@ -19,10 +19,10 @@ enum lorac_status lorac_xnn_initialize(struct lorac_error *error);
 
 void lorac_xnn_destroy(struct lorac_xnn *op); // accepts NULL
 
-// y = conv(x). weight [M, kh, kw, C/G], bias [M] or NULL; both copied.
-enum lorac_status lorac_xnn_conv(const struct lorac_conv_shape *shape, const float *weight, const float *bias,
-                                 const float *x, float *y, struct pthreadpool *pool, struct lorac_xnn **out,
-                                 struct lorac_error *error);
+// y = conv(x), finished (not accumulated). weight [M, kh, kw, C/G] and bias [M] are copied.
+enum lorac_status lorac_xnn_conv(const struct lorac_conv_shape *shape, const float *weight,
+                                 const struct lorac_conv_finish *after, const float *x, float *y,
+                                 struct pthreadpool *pool, struct lorac_xnn **out, struct lorac_error *error);
 
 // dx = the gradient of the same convolution's input. weight [G, C/G, kh, kw, M/G], copied.
 enum lorac_status lorac_xnn_conv_input_gradient(const struct lorac_conv_shape *shape, const float *weight,

@@ -9,8 +9,8 @@
 #include "kernel_compare.h"
 #include "kernel_rows_shape.h"
 #include "runtime/kernels/kernel.h"
-#include "runtime/kernels/simd.h"
 #include "runtime/session.h"
+#include "simd_variants.h"
 
 // Between instruction sets, of the largest: they fuse and order float operations differently.
 static const double TOLERANCE_VARIANTS = 2e-5;
@@ -19,29 +19,11 @@ enum { GUARD_BYTE = 0xFF }; // four of them are a NaN
 
 // ---- instruction sets: this stands before the library's own choice, so that each one can be run
 
-extern const struct lorac_simd lorac_simd_baseline;
 static const struct lorac_simd *chosen_simd = &lorac_simd_baseline;
 
 const struct lorac_simd *lorac_simd_select(void)
 {
     return chosen_simd;
-}
-
-// The variants that this processor runs, the best one first.
-static size_t find_variants(const struct lorac_simd *out[3])
-{
-    size_t count = 0;
-#if defined(__x86_64__)
-    extern const struct lorac_simd lorac_simd_v3, lorac_simd_v4;
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
-        out[count++] = &lorac_simd_v4;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
-        out[count++] = &lorac_simd_v3;
-#endif
-    out[count++] = &lorac_simd_baseline;
-    return count;
 }
 
 // ---- running the program
@@ -299,7 +281,7 @@ static void compare_close(const struct trial *trial, const char *variant, const 
 
 static void check_variants(const struct trial *trial, const struct result *first)
 {
-    const struct lorac_simd *variants[3];
+    const struct lorac_simd *variants[MAX_VARIANTS];
     size_t count = find_variants(variants);
     for (size_t i = 1; i < count; i++) {
         struct lorac_program *program;
@@ -449,7 +431,7 @@ static void dump_row(const char *folder, size_t number, const struct kernel_row 
 int main(int argc, char **argv)
 {
     const char *folder = argc > 2 && strcmp(argv[1], "--dump") == 0 ? argv[2] : NULL;
-    const struct lorac_simd *variants[3];
+    const struct lorac_simd *variants[MAX_VARIANTS];
     find_variants(variants);
     chosen_simd = variants[0];
     const char *only = folder == NULL && argc > 1 ? argv[1] : "";

@@ -1,0 +1,49 @@
+// Which algorithm a convolution gets (conv_algorithm.h).
+#include "conv_algorithm.h"
+
+// Fastest first. The last of each list supports every shape and demand, accumulating excepted.
+static const struct lorac_conv_algorithm *const FORWARD[] = {&lorac_conv_winograd4, &lorac_conv_winograd2,
+                                                             &lorac_conv_direct};
+static const struct lorac_conv_algorithm *const GRADIENT[] = {
+    &lorac_conv_gradient_winograd4, &lorac_conv_gradient_winograd2, &lorac_conv_gradient_pointwise,
+    &lorac_conv_gradient_deconv};
+
+enum { FORWARD_COUNT = sizeof FORWARD / sizeof *FORWARD, GRADIENT_COUNT = sizeof GRADIENT / sizeof *GRADIENT };
+
+static bool fits(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
+                 const struct lorac_conv_demand *demand)
+{
+    if (!algorithm->supports(shape) || (algorithm->pays && !algorithm->pays(shape)))
+        return false;
+    if ((algorithm->approximate && demand->exact) || (algorithm->frozen_only && demand->changing))
+        return false;
+    return demand->packed_limit == 0 || algorithm->packed_bytes(shape) <= demand->packed_limit;
+}
+
+static const struct lorac_conv_algorithm *choose(const struct lorac_conv_algorithm *const *list, size_t count,
+                                                 const struct lorac_conv_shape *shape,
+                                                 const struct lorac_conv_demand *demand)
+{
+    for (size_t i = 0; i + 1 < count; i++)
+        if (fits(list[i], shape, demand))
+            return list[i];
+    return list[count - 1];
+}
+
+const struct lorac_conv_algorithm *lorac_conv_forward_algorithm(const struct lorac_conv_shape *shape,
+                                                                const struct lorac_conv_demand *demand)
+{
+    return choose(FORWARD, FORWARD_COUNT, shape, demand);
+}
+
+const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lorac_conv_shape *shape,
+                                                                 const struct lorac_conv_demand *demand)
+{
+    return choose(GRADIENT, GRADIENT_COUNT, shape, demand);
+}
+
+const struct lorac_conv_algorithm *const *lorac_conv_algorithms(bool gradient, size_t *count)
+{
+    *count = gradient ? GRADIENT_COUNT : FORWARD_COUNT;
+    return gradient ? GRADIENT : FORWARD;
+}

@@ -1,0 +1,48 @@
+// Winograd's convolution F(m x m, 3x3), m = 2 or 4: m x m outputs from a tile of (m+2) x (m+2) inputs with (m+2)^2
+// products in place of 9 m^2. The loops, compiled for several instruction sets (simd_winograd.c); what goes through
+// which memory is conv_winograd.c's business.
+//
+//     Y = A' [ sum over c of (G g G') * (B' d B) ] A        g: 3x3 kernel, d: tile of inputs, *: element by element
+//
+// The [points] = (m+2)^2 positions of a transformed tile are independent of each other, so that the sum over c is, for
+// each of them, a product of matrices [tiles, C] x [C, M].
+//
+// Interpolation points: 0, 1, -1, infinity for m = 2; 0, +-1/sqrt(2), +-sqrt(2), infinity for m = 4. The usual 0, +-1,
+// +-2, infinity cost as many operations, but have 5 times the largest error and twice the mean error (128 channels,
+// random numbers): their powers reach from 1 to 8, these from 0.35 to 2.8, and with a*b = 1 the middle stays at 1.
+#ifndef LORAC_WINOGRAD_H
+#define LORAC_WINOGRAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    LORAC_WINOGRAD_CHUNK = 32,      // outputs that are computed and transformed back at once: the width of products
+    LORAC_WINOGRAD_GROUP = 12,      // tiles that the widest registers take at once
+    LORAC_WINOGRAD_MAX_POINTS = 36, // (4+2)^2
+};
+
+struct lorac_winograd_loops {
+    size_t lanes; // floats of a vector
+
+    // to[(p*width + i] for a chunk of outputs and one input channel k, see conv_winograd.c for the order:
+    // weight is [output][tap] with the strides given in floats, [count] outputs of at most a chunk, taps row by row
+    // (turned around where [flip]). Computed in double and rounded once. packed is the chunk's, [inputs] its channels.
+    void (*weight)(size_t m, const float *weight, size_t output_stride, bool flip, size_t count, size_t inputs,
+                   size_t k, float *packed);
+
+    // One tile of inputs: pixel[points] each to C channels. to[p*point_stride + c].
+    void (*input)(size_t m, const float *const *pixel, size_t C, float *to, size_t point_stride);
+
+    // products[(t*points + p)*CHUNK + i] = sum over c of tiles[p*point_stride + t*row_stride + c] * packed weight,
+    // [count] outputs of a chunk.
+    void (*product)(size_t points, const float *tiles, size_t tile_count, size_t row_stride, size_t point_stride,
+                    const float *packed, size_t C, size_t count, float *products);
+
+    // One tile of outputs, [count] of a chunk: pixels [rows, columns] of m x m, y with the strides given.
+    //     y = clamp(A' products A + bias + (accumulate: y), low, high); a NaN stays one
+    void (*output)(size_t m, const float *products, const float *bias, size_t count, float *y, size_t row_stride,
+                   size_t column_stride, size_t rows, size_t columns, bool accumulate, float low, float high);
+};
+
+#endif

@@ -1,0 +1,392 @@
+// Every algorithm of a convolution and of its input gradient, on every shape that it supports, against plain loops in
+// double: with bias, limits and accumulating, for all instruction sets, with 1, 2 and 3 threads (the same bits), with
+// nothing written outside of the output and the workspace; NaN and infinity; and which one is chosen.
+#include "check.h"
+#include "count_allocations.h"
+#include "proto/rng.h"
+#include "runtime/kernels/conv_algorithm.h"
+#include "runtime/kernels/parallel.h"
+#include "runtime/kernels/xnn.h"
+#include "simd_variants.h"
+
+// Of the largest output, random normal inputs. Sums of up to 4608 products, measured to 1.6e-6.
+static const double TOLERANCE_EXACT = 4e-6;
+// F(2x2): transforms only add. Measured to 1.8e-6.
+static const double TOLERANCE_WINOGRAD2 = 4e-6;
+// F(4x4): the products are of numbers up to 6 times as large as the outputs, and cancel. Measured to 5e-6.
+static const double TOLERANCE_WINOGRAD4 = 1.5e-5;
+
+enum { GUARD_FLOATS = 64, THREADS = 3 };
+
+struct conv_row {
+    size_t N, H, W, C, M, pads[4], kernel, stride, G; // pads: top, left, bottom, right
+};
+
+static const struct conv_row rows[] = {
+    // images smaller than a tile, of one pixel, without padding
+    {1, 1, 1, 1, 1, {1, 1, 1, 1}, 3, 1, 1},
+    {2, 1, 1, 17, 5, {1, 1, 1, 1}, 3, 1, 1},
+    {3, 2, 1, 4, 33, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 1, 9, 16, 16, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 9, 2, 16, 16, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 3, 3, 8, 8, {0, 0, 0, 0}, 3, 1, 1},
+    {5, 3, 4, 3, 7, {0, 0, 0, 0}, 3, 1, 1},
+    // pads of all sorts
+    {2, 5, 6, 9, 20, {0, 1, 2, 1}, 3, 1, 1},
+    {2, 6, 5, 20, 9, {2, 2, 2, 2}, 3, 1, 1},
+    {1, 1, 1, 6, 6, {2, 2, 2, 2}, 3, 1, 1},
+    {1, 7, 7, 6, 6, {2, 0, 0, 2}, 3, 1, 1},
+    {1, 8, 8, 6, 6, {0, 2, 1, 0}, 3, 1, 1},
+    // channels around vectors and chunks
+    {1, 4, 4, 15, 31, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 4, 4, 16, 32, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 4, 4, 17, 33, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 5, 5, 33, 48, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 5, 5, 47, 49, {1, 1, 1, 1}, 3, 1, 1},
+    {2, 8, 8, 40, 72, {1, 1, 1, 1}, 3, 1, 1},
+    // tiles around groups and blocks: one block, some (shared), many (each thread its own)
+    {11, 4, 4, 24, 24, {1, 1, 1, 1}, 3, 1, 1},
+    {13, 4, 4, 24, 24, {1, 1, 1, 1}, 3, 1, 1},
+    {2, 13, 11, 64, 40, {1, 1, 1, 1}, 3, 1, 1},
+    {3, 29, 30, 18, 20, {1, 1, 1, 1}, 3, 1, 1},
+    {9, 32, 33, 16, 18, {1, 1, 1, 1}, 3, 1, 1},
+    {8, 33, 31, 20, 16, {1, 0, 1, 2}, 3, 1, 1},
+    // long sums
+    {2, 7, 7, 128, 64, {1, 1, 1, 1}, 3, 1, 1},
+    {2, 7, 7, 256, 32, {1, 1, 1, 1}, 3, 1, 1},
+    {8, 4, 4, 512, 32, {1, 1, 1, 1}, 3, 1, 1},
+    {1, 7, 7, 32, 512, {1, 1, 1, 1}, 3, 1, 1},
+    // what Winograd does not do
+    {2, 7, 6, 5, 9, {1, 1, 1, 1}, 3, 2, 1},
+    {2, 7, 6, 6, 9, {1, 1, 1, 1}, 3, 1, 3},
+    {2, 7, 6, 6, 9, {0, 0, 0, 0}, 1, 2, 1},
+    {1, 9, 8, 6, 9, {2, 2, 2, 2}, 5, 1, 1},
+};
+
+static struct lorac_conv_shape shape_of(const struct conv_row *r)
+{
+    struct lorac_conv_shape s = {.N = r->N, .H = r->H, .W = r->W, .C = r->C, .M = r->M, .G = r->G};
+    s.kh = s.kw = r->kernel;
+    s.stride_h = s.stride_w = r->stride;
+    s.dilation_h = s.dilation_w = 1;
+    s.pad_top = r->pads[0];
+    s.pad_left = r->pads[1];
+    s.pad_bottom = r->pads[2];
+    s.pad_right = r->pads[3];
+    s.OH = (s.H + s.pad_top + s.pad_bottom - s.kh) / s.stride_h + 1;
+    s.OW = (s.W + s.pad_left + s.pad_right - s.kw) / s.stride_w + 1;
+    return s;
+}
+
+// ---- memory
+
+static void *need(size_t bytes)
+{
+    void *memory = NULL;
+    REQUIRE(posix_memalign(&memory, LORAC_BUFFER_ALIGNMENT, bytes + 2 * LORAC_BUFFER_ALIGNMENT) == 0);
+    memset(memory, 0, bytes + 2 * LORAC_BUFFER_ALIGNMENT);
+    return memory;
+}
+
+static float *random_floats(size_t count, const char *purpose)
+{
+    struct lorac_rng rng;
+    float *x = need(count * sizeof(float));
+    lorac_rng_init(&rng, 1, purpose, count, 0);
+    for (size_t i = 0; i < count; i++)
+        x[i] = (float)lorac_rng_normal(&rng);
+    return x;
+}
+
+// [count] floats between guards; all of it NaN.
+static float *guarded(size_t count)
+{
+    float *memory = need((count + 2 * GUARD_FLOATS) * sizeof(float));
+    memset(memory, 0xFF, (count + 2 * GUARD_FLOATS) * sizeof(float));
+    return memory + GUARD_FLOATS;
+}
+
+static int guards_stand(const float *memory, size_t count)
+{
+    size_t damaged = 0;
+    for (size_t i = 0; i < GUARD_FLOATS * sizeof(float); i++)
+        damaged += ((const unsigned char *)(memory - GUARD_FLOATS))[i] != 0xFF ||
+                   ((const unsigned char *)(memory + count))[i] != 0xFF;
+    return damaged == 0;
+}
+
+// ---- the oracle
+
+struct problem {
+    struct lorac_conv_shape shape;
+    bool gradient;
+    size_t in_count, out_count, out_channels;
+    float *weight, *bias, *in, *before; // before: what is in the output already
+    double *sum;                        // conv or gradient
+};
+
+static void add_products(const struct problem *p, size_t n, size_t oh, size_t ow, size_t kh, size_t kw)
+{
+    const struct lorac_conv_shape *s = &p->shape;
+    size_t h = oh * s->stride_h + kh - s->pad_top, w = ow * s->stride_w + kw - s->pad_left;
+    if (h >= s->H || w >= s->W)
+        return;
+    size_t x = ((n * s->H + h) * s->W + w) * s->C, y = ((n * s->OH + oh) * s->OW + ow) * s->M;
+    size_t Cg = s->C / s->G, Mg = s->M / s->G, taps = s->kh * s->kw;
+    for (size_t m = 0; m < s->M; m++)
+        for (size_t c = 0; c < Cg; c++) {
+            double weight = (double)p->weight[(m * Cg + c) * taps + kh * s->kw + kw];
+            size_t channel = x + m / Mg * Cg + c;
+            if (p->gradient)
+                p->sum[channel] += weight * (double)p->in[y + m];
+            else
+                p->sum[y + m] += weight * (double)p->in[channel];
+        }
+}
+
+static void compute(struct problem *p)
+{
+    const struct lorac_conv_shape *s = &p->shape;
+    memset(p->sum, 0, p->out_count * sizeof(double));
+    for (size_t i = 0; i < s->N * s->OH * s->OW * s->kh * s->kw; i++) {
+        size_t tap = i % (s->kh * s->kw), pixel = i / (s->kh * s->kw);
+        add_products(p, pixel / (s->OH * s->OW), pixel / s->OW % s->OH, pixel % s->OW, tap / s->kw, tap % s->kw);
+    }
+}
+
+static struct problem make_problem(const struct conv_row *row, bool gradient)
+{
+    struct problem p = {.shape = shape_of(row), .gradient = gradient};
+    const struct lorac_conv_shape *s = &p.shape;
+    size_t x = s->N * s->H * s->W * s->C, y = s->N * s->OH * s->OW * s->M;
+    p.in_count = gradient ? y : x;
+    p.out_count = gradient ? x : y;
+    p.out_channels = gradient ? s->C : s->M;
+    p.weight = random_floats(lorac_conv_weight_count(s), "weight");
+    p.bias = random_floats(p.out_channels, "bias");
+    p.in = random_floats(p.in_count, "in");
+    p.before = random_floats(p.out_count, "before");
+    p.sum = need(p.out_count * sizeof(double));
+    compute(&p);
+    return p;
+}
+
+static void free_problem(struct problem *p)
+{
+    free(p->weight);
+    free(p->bias);
+    free(p->in);
+    free(p->before);
+    free(p->sum);
+}
+
+static double expected(const struct problem *p, const struct lorac_conv_finish *finish, size_t i)
+{
+    double y = p->sum[i] + (finish->bias ? (double)finish->bias[i % p->out_channels] : 0);
+    y += finish->accumulate ? (double)p->before[i] : 0;
+    return fmin(fmax(y, (double)finish->low), (double)finish->high);
+}
+
+// ---- running
+
+// The result is the caller's, between guards; "" or what went wrong in *wrong.
+static float *run(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                  const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t threads,
+                  const char **wrong)
+{
+    const struct lorac_conv_shape *s = &p->shape;
+    int failed;
+    struct lorac_kernel_env env = {.simd = simd, .pool = lorac_parallel_create(threads, &failed)};
+    REQUIRE(!failed);
+    size_t bytes = (algorithm->workspace_bytes ? algorithm->workspace_bytes(s) : 0) +
+                   (algorithm->thread_workspace_bytes ? threads * algorithm->thread_workspace_bytes(s) : 0);
+    float *workspace = guarded(bytes / sizeof(float)), *out = guarded(p->out_count);
+    float *packing = need(lorac_conv_weight_count(s) * sizeof(float));
+    env.workspace = workspace;
+    void *state = NULL;
+    struct lorac_error error = {0};
+    CHECK_OK(algorithm->create(s, p->weight, finish, packing, p->in, out, &env, &state, &error), error);
+    REQUIRE(state != NULL);
+    free(packing);
+    memcpy(out, p->before, p->out_count * sizeof(float));
+    algorithm->run(state, &env); // a first one leaves the workspace dirty
+    memcpy(out, p->before, p->out_count * sizeof(float));
+    size_t allocated = allocation_count;
+    algorithm->run(state, &env);
+    *wrong = allocation_count != allocated                     ? "it allocated"
+             : !guards_stand(out, p->out_count)                ? "it wrote outside of the output"
+             : !guards_stand(workspace, bytes / sizeof(float)) ? "it wrote outside of the workspace"
+                                                               : "";
+    algorithm->destroy(state);
+    lorac_parallel_free(env.pool);
+    free(workspace - GUARD_FLOATS);
+    return out;
+}
+
+static void free_result(float *out)
+{
+    free(out - GUARD_FLOATS);
+}
+
+static const char *text_of(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                           const struct lorac_simd *simd)
+{
+    static char text[160];
+    const struct lorac_conv_shape *s = &p->shape;
+    snprintf(text, sizeof text, "%s %s (%s) [%zu,%zu,%zu,%zu] -> %zu, kernel %zu", p->gradient ? "gradient" : "forward",
+             algorithm->name, simd->name, s->N, s->H, s->W, s->C, s->M, s->kh);
+    return text;
+}
+
+static double tolerance(const struct lorac_conv_algorithm *algorithm)
+{
+    if (strcmp(algorithm->name, "winograd4") == 0)
+        return TOLERANCE_WINOGRAD4;
+    return strcmp(algorithm->name, "winograd2") == 0 ? TOLERANCE_WINOGRAD2 : TOLERANCE_EXACT;
+}
+
+static double worst[3]; // exact, winograd2, winograd4: printed at the end
+
+static void compare(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                    const struct lorac_conv_finish *finish, const struct lorac_simd *simd, const float *got)
+{
+    double largest = 0, error = 0;
+    for (size_t i = 0; i < p->out_count; i++) {
+        double distance = fabs((double)got[i] - expected(p, finish, i));
+        largest = fmax(largest, fabs(p->sum[i]));
+        if (!(distance <= error))
+            error = distance;
+    }
+    CHECKF(error <= tolerance(algorithm) * largest, "%s: off by %.3g of %.3g", text_of(p, algorithm, simd), error,
+           largest);
+    double *slot = &worst[!algorithm->approximate ? 0 : algorithm->name[8] == '2' ? 1 : 2];
+    *slot = fmax(*slot, error / largest);
+}
+
+static void check_finish(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                         const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t most_threads)
+{
+    float *first = NULL;
+    for (size_t threads = 1; threads <= most_threads; threads++) {
+        const char *wrong;
+        float *out = run(p, algorithm, finish, simd, threads, &wrong);
+        CHECKF(!*wrong, "%s: %s", text_of(p, algorithm, simd), wrong);
+        if (!first) {
+            compare(p, algorithm, finish, simd, out);
+            first = out;
+            continue;
+        }
+        CHECKF(memcmp(first, out, p->out_count * sizeof(float)) == 0, "%s: other bits with %zu threads",
+               text_of(p, algorithm, simd), threads);
+        free_result(out);
+    }
+    free_result(first);
+}
+
+static void check_algorithm(const struct problem *p, const struct lorac_conv_algorithm *algorithm)
+{
+    const struct lorac_simd *variants[MAX_VARIANTS];
+    size_t count = algorithm->approximate ? find_variants(variants) : (find_variants(variants), 1);
+    struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL), full = lorac_conv_finish_bias(p->bias);
+    full.low = 0;
+    full.high = 6;
+    full.accumulate = algorithm->accumulates;
+    for (size_t i = 0; i < count; i++) {
+        check_finish(p, algorithm, &plain, variants[i], i == 0 ? THREADS : 1); // the cut is the same for all
+        if (!p->gradient || algorithm->accumulates)
+            check_finish(p, algorithm, &full, variants[i], 1);
+    }
+}
+
+static void check_row(const struct conv_row *row)
+{
+    for (int gradient = 0; gradient <= 1; gradient++) {
+        size_t count;
+        const struct lorac_conv_algorithm *const *list = lorac_conv_algorithms(gradient, &count);
+        struct problem p = make_problem(row, gradient);
+        for (size_t i = 0; i < count; i++)
+            if (list[i]->supports(&p.shape))
+                check_algorithm(&p, list[i]);
+        free_problem(&p);
+    }
+}
+
+// ---- numbers that are not finite
+
+// No output may be finite that is NaN or infinite by the plain sum and its limits.
+static void check_not_hidden(const struct conv_row *row, float bad, bool gradient)
+{
+    struct problem p = make_problem(row, gradient);
+    p.in[p.in_count / 2] = bad;
+    compute(&p);
+    size_t count;
+    const struct lorac_conv_algorithm *const *list = lorac_conv_algorithms(gradient, &count);
+    const struct lorac_simd *variants[MAX_VARIANTS];
+    size_t variant_count = find_variants(variants);
+    for (size_t i = 0; i < count; i++)
+        for (size_t v = 0; list[i]->approximate && v < variant_count; v++)
+            for (int limits = 0; limits <= 1; limits++) {
+                struct lorac_conv_finish finish = lorac_conv_finish_bias(NULL);
+                finish.low = limits ? 0 : -INFINITY;
+                const char *wrong;
+                float *out = run(&p, list[i], &finish, variants[v], 1, &wrong);
+                size_t hidden = 0, bad_count = 0;
+                for (size_t k = 0; k < p.out_count; k++) {
+                    bool bad_sum = isnan(p.sum[k]) || !isfinite(expected(&p, &finish, k)); // fmax(NAN, 0) is 0
+                    bad_count += bad_sum;
+                    hidden += bad_sum && isfinite(out[k]);
+                }
+                CHECK(bad_count > 0 || (limits && bad < 0));
+                CHECKF(hidden == 0, "%s: %zu of %zu hidden", text_of(&p, list[i], variants[v]), hidden, bad_count);
+                free_result(out);
+            }
+    free_problem(&p);
+}
+
+static void check_bad_numbers(void)
+{
+    static const struct conv_row row = {2, 7, 9, 19, 21, {1, 1, 1, 1}, 3, 1, 1};
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        for (int gradient = 0; gradient <= 1; gradient++)
+            check_not_hidden(&row, bad[i], gradient);
+}
+
+// ---- which one is chosen
+
+static void check_choice(void)
+{
+    static const struct {
+        struct conv_row row;
+        struct lorac_conv_demand demand;
+        const char *forward, *gradient;
+    } choices[] = {
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
+        {{32, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.exact = true}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 20 * 4096}, "winograd2", "winograd2"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 4096}, "direct", "deconvolution"},
+        {{32, 32, 32, 3, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 2, 1}, {0}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 2}, {0}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {0, 0, 0, 0}, 1, 2, 1}, {0}, "direct", "pointwise"},
+    };
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        struct lorac_conv_shape shape = shape_of(&choices[i].row);
+        CHECK_STRING(lorac_conv_forward_algorithm(&shape, &choices[i].demand)->name, choices[i].forward);
+        CHECK_STRING(lorac_conv_gradient_algorithm(&shape, &choices[i].demand)->name, choices[i].gradient);
+    }
+}
+
+int main(void)
+{
+    struct lorac_error error = {0};
+    REQUIRE(CHECK_OK(lorac_xnn_initialize(&error), error));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_row(&rows[i]);
+    check_bad_numbers();
+    check_choice();
+    printf("largest error of the largest output: plain %.2g, F(2x2) %.2g, F(4x4) %.2g\n", worst[0], worst[1], worst[2]);
+    return check_report();
+}
