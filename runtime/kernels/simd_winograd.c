@@ -150,11 +150,21 @@ static void input(size_t m, const float *const *pixel, size_t C, float *to, size
 
 // ---- products
 
+enum { WIDEST = LANES >= 16 ? 12 : 6 }; // tiles that registers hold at most
+
+// Weights come from far away (those of a deep layer are larger than any cache), but each panel is used for several
+// passes over tiles: meanwhile the next one is fetched, a part at each pass.
+struct ahead {
+    const float *next;
+    size_t step; // floats to fetch for each channel
+};
+
 // Registers hold [TB] tiles by [CB] vectors of outputs, while the channels stream by. Each sum is one chain over c in
 // its order, so that its bits do not depend on which block or tile it fell into.
 INLINE void product_tile(const float *tiles, size_t row_stride, const float *packed, size_t C, float *to,
-                         size_t to_stride, const size_t TB, const size_t CB)
+                         size_t to_stride, const struct ahead *ahead, const size_t TB, const size_t CB)
 {
+    const float *next = ahead->next;
     vector sum[12][2];
     for (size_t t = 0; t < TB; t++)
         for (size_t v = 0; v < CB; v++)
@@ -163,6 +173,8 @@ INLINE void product_tile(const float *tiles, size_t row_stride, const float *pac
         vector w[2];
         for (size_t v = 0; v < CB; v++)
             w[v] = *(const vector *)(packed + (c * CB + v) * LANES);
+        __builtin_prefetch(next, 0, 2);
+        next += ahead->step;
         for (size_t t = 0; t < TB; t++)
             for (size_t v = 0; v < CB; v++)
                 sum[t][v] += tiles[t * row_stride + c] * w[v];
@@ -175,10 +187,13 @@ INLINE void product_tile(const float *tiles, size_t row_stride, const float *pac
 INLINE void product_tiles(const float *tiles, size_t count, size_t row_stride, const float *packed, size_t C, float *to,
                           size_t to_stride, const size_t CB)
 {
+    // The panel that follows in memory is the next one, here or in the next call.
+    size_t passes = (count + WIDEST - 1) / WIDEST, step = (CB * LANES + passes - 1) / passes;
+    struct ahead ahead = {packed + C * CB * LANES, step};
     size_t t = 0;
 #define PRODUCT_TILES(TB)                                                                                              \
-    for (; t + (TB) <= count; t += (TB))                                                                               \
-    product_tile(tiles + t * row_stride, row_stride, packed, C, to + t * to_stride, to_stride, TB, CB)
+    for (; t + (TB) <= count; t += (TB), ahead.next += C * step)                                                       \
+    product_tile(tiles + t * row_stride, row_stride, packed, C, to + t * to_stride, to_stride, &ahead, TB, CB)
 #if LANES >= 16
     PRODUCT_TILES(12);
     PRODUCT_TILES(8);
