@@ -101,6 +101,7 @@ struct lorac_prepare_options {
     size_t threads;       // 0: all processors that this process may use
     bool training;        // false; true allocates for lorac_train_batch as well
     size_t height, width; // 0: the model's own; needed only where the model leaves them free
+    bool exact;           // false; true: convolutions as plain sums only, none of the faster forms that round more
     struct lorac_optimizer_options optimizer;
     const struct lorac_normalization *normalization; // NULL: the model's record; not needed for float images
 };

@@ -241,8 +241,11 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
     LORAC_TRY(check_options(net, options, error));
     if (net->session)
         LORAC_TRY(lorac_session_store(net->session, error));
-    const struct lorac_lower_options lower = {
-        .batch = options->batch, .height = options->height, .width = options->width, .training = options->training};
+    const struct lorac_lower_options lower = {.batch = options->batch,
+                                              .height = options->height,
+                                              .width = options->width,
+                                              .training = options->training,
+                                              .exact = options->exact};
     struct lorac_program *program = NULL;
     int64_t begin = lorac_timing_begin(net->timing);
     LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, &program, error));

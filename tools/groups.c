@@ -74,6 +74,9 @@ const struct lorac_option lorac_run_options[] = {
      .fallback_text = "0: all processors", .limit = LORAC_FROM_TO(0, 1024)},
     {.name = "input-size", .type = LORAC_OPTION_SIZE, .value = "HxW", .offset = FIELD(size),
      .help = "Height and width of the images, for a model that leaves them free."},
+    {.name = "exact", .type = LORAC_OPTION_FLAG, .offset = FIELD(exact),
+     .help = "Compute convolutions as plain sums only, slower: none of the forms that save products (Winograd) and may "
+             "round more."},
     {0},
 };
 // clang-format on
@@ -95,6 +98,7 @@ void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct
     options->batch = (size_t)batch;
     options->height = run->size.height;
     options->width = run->size.width;
+    options->exact = run->exact;
 }
 
 enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,

@@ -29,11 +29,12 @@ void lorac_write_note_unused(const struct lorac_call *call, const char *output, 
 // The i-th optimiser's name, NULL past the last: choices of an option.
 const char *lorac_optimizer_name_at(size_t i);
 
-// ---- run: --threads --input-size
+// ---- run: --threads --input-size --exact
 
 struct lorac_run_settings {
     int64_t threads;        // 0: all processors
     struct lorac_size size; // used where the model leaves its input size free
+    bool exact;
 };
 extern const struct lorac_option lorac_run_options[];
 

@@ -1,6 +1,7 @@
 #include "inspect.h"
 #include "report.h"
 #include "runtime/kernels/kernel.h"
+#include "runtime/kernels/parallel.h"
 #include "runtime/session.h"
 #include "runtime/train/optimizer.h"
 
@@ -101,6 +102,7 @@ static enum lorac_status predict_memory(struct lorac_inspection *inspection, str
     const struct lorac_optimizer_options optimizer = lorac_optimizer_options_default();
     struct lorac_session_memory memory;
     size_t model = inspection->file_bytes, session = lorac_train_state_bytes(program, &optimizer);
+    program->threads = lorac_parallel_processors(); // as train takes them
     LORAC_TRY(lorac_program_memory(program, &memory, error));
     add(&session, memory.planned_bytes);
     add(&session, memory.workspace_bytes);

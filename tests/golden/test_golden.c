@@ -137,6 +137,7 @@ static void prepare_case(struct golden *g, size_t threads)
     options.batch = (size_t)number(g, "batch", 0);
     options.threads = threads;
     options.training = true;
+    options.exact = true;
     options.normalization = &NORMALIZATION;
     struct lorac_optimizer_options *o = &options.optimizer;
     o->kind = strcmp(text(g, "optimizer"), "adamw") == 0 ? LORAC_ADAMW : LORAC_SGD;
