@@ -13,6 +13,7 @@ enum {
     ROW_USES_X = 2,   // x is read by more than the leading convolution: its gradient is not looked at
     ROW_TIES = 4,     // x has few different values: where they tie, the gradient goes to the first element
     ROW_LEFT_OUT = 8, // the loss takes what goes into a Softmax, though that is not the last node
+    ROW_WINOGRAD = 16, // a convolution in it runs by Winograd, unless exact is asked for
 };
 
 struct kernel_row {

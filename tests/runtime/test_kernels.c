@@ -8,6 +8,7 @@
 #include "count_allocations.h"
 #include "kernel_compare.h"
 #include "kernel_rows_shape.h"
+#include "kernel_rows_winograd.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/session.h"
 #include "simd_variants.h"
@@ -225,20 +226,48 @@ static void check_commit(const struct trial *trial, struct lorac_session *sessio
 
 // ---- a row
 
-static bool start_session(const struct trial *trial, bool training, size_t threads, struct lorac_program **program,
-                          struct lorac_session **session)
+static bool start_session_with(const struct trial *trial, const struct lorac_lower_options *options, size_t threads,
+                               struct lorac_program **program, struct lorac_session **session)
 {
-    struct lorac_lower_options options = {.batch = (size_t)trial->row->dims[0], .training = training};
     struct lorac_error error = {0};
     *program = NULL;
     *session = NULL;
-    if (CHECKF(lorac_lower(trial->graph.model, &trial->graph.meta, &options, program, &error) == LORAC_OK, "%s: %s",
+    if (CHECKF(lorac_lower(trial->graph.model, &trial->graph.meta, options, program, &error) == LORAC_OK, "%s: %s",
                trial->text, error.message) &&
         CHECKF(lorac_session_create(*program, threads, session, &error) == LORAC_OK, "%s: %s", trial->text,
                error.message))
         return true;
     lorac_program_free(*program);
     return false;
+}
+
+static bool start_session(const struct trial *trial, bool training, size_t threads, struct lorac_program **program,
+                          struct lorac_session **session)
+{
+    const struct lorac_lower_options options = {.batch = (size_t)trial->row->dims[0], .training = training};
+    return start_session_with(trial, &options, threads, program, session);
+}
+
+// With exact, other bits must come (else the row was not run by Winograd before), nearer to the oracle's.
+static void check_exact(const struct trial *trial, const float *by_winograd, const struct ref_tensor *expected)
+{
+    struct lorac_program *program;
+    struct lorac_session *session;
+    const struct lorac_lower_options options = {.batch = (size_t)trial->row->dims[0], .exact = true};
+    if (!start_session_with(trial, &options, 1, &program, &session))
+        return;
+    struct result result = {0};
+    struct kernel_row plain_row = *trial->row;
+    struct trial plain = *trial;
+    plain_row.flags &= ~(unsigned)ROW_WINOGRAD;
+    plain.row = &plain_row;
+    run_step(&plain, session, &result);
+    compare_forward(&plain, "exact logits", result.logits, result.logits_count, expected);
+    CHECKF(memcmp(result.logits, by_winograd, result.logits_count * sizeof(float)) != 0,
+           "%s: exact gives the same bits: Winograd was not chosen", trial->text);
+    free_result(&result);
+    lorac_session_free(session);
+    lorac_program_free(program);
 }
 
 static void check_inference(const struct trial *trial)
@@ -256,6 +285,8 @@ static void check_inference(const struct trial *trial)
     to_onnx_order(output, lorac_session_output(session), got);
     compare_forward(trial, "output", got, lorac_value_count(output), expected);
     compare_forward(trial, "logits", result.logits, result.logits_count, ref_run_value(run, trial->logits));
+    if (trial->row->flags & ROW_WINOGRAD)
+        check_exact(trial, result.logits, ref_run_value(run, trial->logits));
     for (size_t i = 0; i < program->param_count; i++)
         CHECK(!program->params[i].trainable && program->params[i].gradient == NULL);
     free(got);
@@ -368,7 +399,8 @@ static void run_refusal(const struct refusal_row *row)
 static const struct {
     const struct kernel_row *rows;
     size_t count;
-} groups[] = {{kernel_rows, COUNT(kernel_rows)}, {shape_rows, COUNT(shape_rows)}};
+} groups[] = {
+    {kernel_rows, COUNT(kernel_rows)}, {shape_rows, COUNT(shape_rows)}, {winograd_rows, COUNT(winograd_rows)}};
 static const struct {
     const struct refusal_row *rows;
     size_t count;

@@ -700,6 +700,14 @@ def outputs_of(files, tmp_path, *options, model="injected.onnx", data="x.npy"):
     return np.load(tmp_path / "o.npy")
 
 
+def test_exact_takes_plain_sums(files, tmp_path):
+    fast, exact = (outputs_of(files, tmp_path, *options, model="plain.onnx", data="f.npy")
+                   for options in ([], ["--exact"]))
+    assert not np.array_equal(fast, exact)  # else no convolution of the model runs by Winograd, and nothing was tested
+    assert np.abs(fast - exact).max() < 1e-4 * np.abs(exact).max()
+    good("compare", files / "plain.onnx", files / "plain.onnx", "--exact", "--tolerance", "0")
+
+
 def test_flags_override_the_record(files, tmp_path):
     recorded = outputs_of(files, tmp_path)
     assert np.array_equal(recorded, outputs_of(files, tmp_path, "--mean", "0.5"))  # the rest comes from the record
