@@ -304,6 +304,7 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     program->meta = meta;
     program->batch = options->batch;
     program->training = options->training;
+    program->form_policy = options->form_policy;
     program->bn_train = options->training && meta->injected && meta->bn == LORAC_BN_TRAIN;
     lowering->model = model;
     lowering->meta = meta;

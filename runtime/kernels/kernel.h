@@ -51,6 +51,9 @@ struct lorac_kernel {
     bool (*is_left_out)(const struct lorac_step *step);
     // Bytes that create makes beside the plan (packed weights), for predictions; NULL: none.
     size_t (*packed_bytes)(const struct lorac_program *program, const struct lorac_step *step);
+    // "definition" or "branch": how an adapter in the step is run (lorac_form_policy), known once `memory` was called;
+    // NULL where it has none, or no step of this kernel ever has.
+    const char *(*form)(const struct lorac_step *step);
     // Multiply-adds of forward for the whole batch; NULL: not counted.
     size_t (*multiply_adds)(const struct lorac_program *program, const struct lorac_step *step);
 };

@@ -15,16 +15,47 @@ typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(
 
 // Registers hold a tile of the result, [MB] rows by [CB] vectors, while all pixels stream by.
 
+// The first [count] lanes, in pieces of fixed size: neighbours belong to others.
 static inline vector load_part(const float *from, size_t count)
 {
-    vector v = {0};
-    memcpy(&v, from, count * sizeof(float));
+    float lanes[LANES] = {0};
+    size_t i = 0;
+    if (LANES > 8 && (count & 8)) {
+        memcpy(lanes, from, 8 * sizeof(float));
+        i = 8;
+    }
+    if (LANES > 4 && (count & 4)) {
+        memcpy(lanes + i, from + i, 4 * sizeof(float));
+        i += 4;
+    }
+    for (; i < count; i++)
+        lanes[i] = from[i];
+    vector v;
+    memcpy(&v, lanes, sizeof v);
     return v;
 }
 
+static inline void store_part(float *to, vector v, size_t count)
+{
+    float lanes[LANES];
+    memcpy(lanes, &v, sizeof v);
+    size_t i = 0;
+    if (LANES > 8 && (count & 8)) {
+        memcpy(to, lanes, 8 * sizeof(float));
+        i = 8;
+    }
+    if (LANES > 4 && (count & 4)) {
+        memcpy(to + i, lanes + i, 4 * sizeof(float));
+        i += 4;
+    }
+    for (; i < count; i++)
+        to[i] = lanes[i];
+}
+
+// [part]: how many lanes of the last vector count; 0: all. The others are computed too, from whatever is read there.
 static inline __attribute__((always_inline)) void outer_tile(const struct lorac_outer *o, const float *left,
                                                              const float *right, float *out, const size_t MB,
-                                                             const size_t CB, size_t part)
+                                                             const size_t CB, const size_t part)
 {
     vector sum[12][2];
     for (size_t m = 0; m < MB; m++)
@@ -37,7 +68,7 @@ static inline __attribute__((always_inline)) void outer_tile(const struct lorac_
             for (size_t column = 0; column < o->columns; column++) {
                 vector x[2];
                 for (size_t c = 0; c < CB; c++)
-                    x[c] = part ? load_part(r, part) : *(const vector *)(r + c * LANES);
+                    x[c] = *(const vector *)(r + c * LANES);
                 for (size_t m = 0; m < MB; m++)
                     for (size_t c = 0; c < CB; c++)
                         sum[m][c] += l[m * o->left_channel] * x[c];
@@ -48,9 +79,10 @@ static inline __attribute__((always_inline)) void outer_tile(const struct lorac_
     for (size_t m = 0; m < MB; m++)
         for (size_t c = 0; c < CB; c++) {
             float *to = out + m * o->out_row + c * LANES;
-            vector old = part ? load_part(to, part) : *(const vector *)to;
-            old += o->scale * sum[m][c];
-            memcpy(to, &old, part ? part * sizeof(float) : sizeof(vector));
+            if (part && c + 1 == CB)
+                store_part(to, load_part(to, part) + o->scale * sum[m][c], part);
+            else
+                *(vector *)to += o->scale * sum[m][c];
         }
 }
 
@@ -62,10 +94,13 @@ static inline __attribute__((always_inline)) void outer_rows(const struct lorac_
     size_t c = 0;
     for (; c + 2 * LANES <= o->c_count; c += 2 * LANES)
         outer_tile(o, left, o->right + c, out + c, MB, 2, 0);
-    for (; c + LANES <= o->c_count; c += LANES)
+    size_t rest = o->c_count - c;
+    if (rest > LANES)
+        outer_tile(o, left, o->right + c, out + c, MB, 2, rest - LANES);
+    else if (rest == LANES)
         outer_tile(o, left, o->right + c, out + c, MB, 1, 0);
-    if (c < o->c_count)
-        outer_tile(o, left, o->right + c, out + c, MB, 1, o->c_count - c);
+    else if (rest > 0)
+        outer_tile(o, left, o->right + c, out + c, MB, 1, rest);
 }
 
 static void outer(const struct lorac_outer *o)
@@ -85,6 +120,43 @@ static void outer(const struct lorac_outer *o)
         outer_rows(o, m, 2);
     for (; m < o->m_count; m++)
         outer_rows(o, m, 1);
+}
+
+// ---- windows
+
+static inline __attribute__((always_inline)) void copy_channels(float *to, const float *from, size_t vectors)
+{
+    for (size_t i = 0; i < vectors; i++)
+        *(vector *)(to + i * LANES) = *(const vector *)(from + i * LANES);
+}
+
+// Whole vectors are copied; what is too much at the end of a tap is overwritten by the next one.
+static void gather(const struct lorac_gather *g, size_t begin, size_t end, float *to)
+{
+    const size_t vectors = (g->channels + LANES - 1) / LANES;
+    size_t image = begin / (g->rows * g->columns), row = begin / g->columns % g->rows, column = begin % g->columns;
+    for (size_t pixel = begin; pixel < end; pixel++) {
+        const float *plane = g->from + image * g->from_rows * g->from_columns * g->from_pixel;
+        for (size_t i = 0; i < g->kh; i++) {
+            int32_t from_row = g->row_of[row * g->kh + i];
+            const float *line = plane + (size_t)(from_row < 0 ? 0 : from_row) * g->from_columns * g->from_pixel;
+            for (size_t k = 0; k < g->kw; k++, to += g->channels) {
+                int32_t from_column = g->column_of[column * g->kw + k];
+                if ((from_row | from_column) < 0) // either is outside
+                    for (size_t v = 0; v < vectors; v++)
+                        *(vector *)(to + v * LANES) = (vector){0};
+                else
+                    copy_channels(to, line + (size_t)from_column * g->from_pixel, vectors);
+            }
+        }
+        if (++column == g->columns) {
+            column = 0;
+            if (++row == g->rows) {
+                row = 0;
+                image++;
+            }
+        }
+    }
 }
 
 // ---- element-wise
@@ -159,6 +231,7 @@ extern const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT);
 const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .name = TEXT(LORAC_SIMD_VARIANT),
     .outer = outer,
+    .gather = gather,
     .add_into = add_into,
     .add = add,
     .clip_backward = clip_backward,

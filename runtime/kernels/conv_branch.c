@@ -1,0 +1,206 @@
+#include "conv_branch.h"
+
+#include "proto/size.h"
+#include "simd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNED_FLOATS = LORAC_BUFFER_ALIGNMENT / sizeof(float) };
+
+struct lorac_branch_block lorac_conv_branch_block(const struct lorac_conv_branch *branch, size_t a)
+{
+    size_t C = branch->shape.C, kw = branch->shape.kw, blocks = branch->blocks;
+    size_t c0 = a * C / blocks, c1 = ((a + 1) * C + blocks - 1) / blocks;
+    return (struct lorac_branch_block){.c0 = c0, .width = c1 - c0, .left = (a * C - c0 * blocks) * kw};
+}
+
+// Everything that is made has at most so many floats as one of these products; each is 1/64 of what can be addressed at
+// most, so that sums of them and of their bytes fit.
+static bool sizes_fit(const struct lorac_conv_branch *branch)
+{
+    const struct lorac_conv_shape *s = &branch->shape;
+    const int64_t products[][5] = {
+        {(int64_t)s->N, (int64_t)s->OH, (int64_t)s->OW, (int64_t)branch->blocks, (int64_t)branch->R},
+        {(int64_t)branch->blocks, (int64_t)branch->taps, (int64_t)branch->R, (int64_t)branch->width + ALIGNED_FLOATS, 8},
+        {(int64_t)branch->blocks, (int64_t)branch->taps, (int64_t)branch->R + ALIGNED_FLOATS, (int64_t)branch->width, 8},
+        {(int64_t)s->M, (int64_t)branch->blocks, (int64_t)branch->R, 8, 1},
+        {(int64_t)s->H + (int64_t)s->OH, (int64_t)s->kh, 1, 1, 1},
+        {(int64_t)s->W + (int64_t)s->OW, (int64_t)s->kw, 1, 1, 1}};
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        size_t count;
+        if (!lorac_size_of_dims(products[i], 5, &count) || count > SIZE_MAX / (64 * sizeof(float)))
+            return false;
+    }
+    return s->H <= INT32_MAX && s->W <= INT32_MAX && s->OH <= INT32_MAX && s->OW <= INT32_MAX;
+}
+
+bool lorac_conv_branch_init(struct lorac_conv_branch *branch, const struct lorac_conv_shape *shape,
+                            const struct lorac_conv_adapter *adapter)
+{
+    *branch = (struct lorac_conv_branch){.shape = *shape,
+                                         .R = adapter->R,
+                                         .blocks = shape->kh,
+                                         .taps = shape->kh * shape->kw,
+                                         .columns = adapter->columns,
+                                         .s = adapter->s};
+    for (size_t a = 0; a < branch->blocks; a++) {
+        size_t width = lorac_conv_branch_block(branch, a).width;
+        branch->width = width > branch->width ? width : branch->width;
+    }
+    return shape->G == 1 && sizes_fit(branch);
+}
+
+size_t lorac_conv_branch_kept_bytes(const struct lorac_conv_branch *branch)
+{
+    const struct lorac_conv_shape *s = &branch->shape;
+    return s->N * s->OH * s->OW * branch->blocks * branch->R * sizeof(float);
+}
+
+// ---- the state
+
+static size_t aligned(size_t floats)
+{
+    return (floats + ALIGNED_FLOATS - 1) / ALIGNED_FLOATS * ALIGNED_FLOATS;
+}
+
+// A row of at least half a line begins a line of the cache: a vector then never lies across two.
+static size_t row_floats(size_t count)
+{
+    return count > ALIGNED_FLOATS / 2 ? aligned(count) : count;
+}
+
+static bool goes_back(const struct lorac_conv_branch *branch)
+{
+    return branch->wants_dx || branch->trains_a;
+}
+
+// Where each part of the block lies, in floats; *total is the block's size.
+struct layout {
+    size_t down, down_t, up, up_t, row_of, column_of, back_row_of, back_column_of, total;
+};
+
+static size_t take(size_t *next, size_t floats)
+{
+    size_t at = *next;
+    *next += aligned(floats + LORAC_SIMD_MARGIN);
+    return at;
+}
+
+static struct layout make_layout(const struct lorac_conv_branch *branch)
+{
+    const struct lorac_conv_shape *s = &branch->shape;
+    size_t rows = branch->blocks * branch->taps, kR = branch->blocks * branch->R, next = 0;
+    bool back = goes_back(branch);
+    struct layout layout;
+    layout.down = take(&next, rows * branch->width * row_floats(branch->R));
+    layout.down_t = take(&next, branch->wants_dx ? rows * branch->R * row_floats(branch->width) : 0);
+    layout.up = take(&next, kR * s->M);
+    layout.up_t = take(&next, back ? s->M * row_floats(kR) : 0);
+    layout.row_of = take(&next, s->OH * s->kh);
+    layout.column_of = take(&next, s->OW * s->kw);
+    layout.back_row_of = take(&next, back ? s->H * s->kh : 0);
+    layout.back_column_of = take(&next, back ? s->W * s->kw : 0);
+    layout.total = next;
+    return layout;
+}
+
+size_t lorac_conv_branch_packed_bytes(const struct lorac_conv_branch *branch)
+{
+    return make_layout(branch).total * sizeof(float);
+}
+
+// Along one axis: which input place tap k of output place o reads, and which output place reads input place i with it.
+struct axis {
+    size_t in, out, taps, stride, dilation, pad;
+};
+
+static void fill_tables(const struct axis *axis, int32_t *from, int32_t *back)
+{
+    for (size_t i = 0; i < axis->out * axis->taps; i++)
+        from[i] = -1;
+    for (size_t i = 0; back && i < axis->in * axis->taps; i++)
+        back[i] = -1;
+    for (size_t k = 0; k < axis->taps; k++) {
+        size_t begin, end, place;
+        lorac_conv_tap_range(k, axis->in, axis->out, axis->stride, axis->dilation, axis->pad, &begin, &end, &place);
+        for (size_t o = begin; o < end; o++, place += axis->stride) {
+            from[o * axis->taps + k] = (int32_t)place;
+            if (back)
+                back[place * axis->taps + k] = (int32_t)o;
+        }
+    }
+}
+
+enum lorac_status lorac_conv_branch_create(const struct lorac_conv_branch *branch, struct lorac_branch_state **out,
+                                           struct lorac_error *error)
+{
+    const struct lorac_conv_shape *s = &branch->shape;
+    const struct layout layout = make_layout(branch);
+    struct lorac_branch_state *state = calloc(1, sizeof *state);
+    if (!state || posix_memalign(&state->block, LORAC_BUFFER_ALIGNMENT, layout.total * sizeof(float)) != 0) {
+        free(state);
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for an adapter (%zu bytes)",
+                               layout.total * sizeof(float));
+    }
+    memset(state->block, 0, layout.total * sizeof(float));
+    float *block = state->block;
+    int32_t *tables = state->block; // of the same size as floats
+    state->branch = branch;
+    state->down = block + layout.down;
+    state->down_t = branch->wants_dx ? block + layout.down_t : NULL;
+    state->up = block + layout.up;
+    state->up_t = goes_back(branch) ? block + layout.up_t : NULL;
+    state->down_row = row_floats(branch->R);
+    state->down_t_row = row_floats(branch->width);
+    state->up_t_row = row_floats(branch->blocks * branch->R);
+    state->row_of = tables + layout.row_of;
+    state->column_of = tables + layout.column_of;
+    state->back_row_of = goes_back(branch) ? tables + layout.back_row_of : NULL;
+    state->back_column_of = goes_back(branch) ? tables + layout.back_column_of : NULL;
+    const struct axis rows = {s->H, s->OH, s->kh, s->stride_h, s->dilation_h, s->pad_top};
+    const struct axis columns = {s->W, s->OW, s->kw, s->stride_w, s->dilation_w, s->pad_left};
+    fill_tables(&rows, state->row_of, state->back_row_of);
+    fill_tables(&columns, state->column_of, state->back_column_of);
+    *out = state;
+    return LORAC_OK;
+}
+
+void lorac_conv_branch_free(struct lorac_branch_state *state)
+{
+    if (!state)
+        return;
+    free(state->block);
+    free(state);
+}
+
+// ---- packing
+
+void lorac_conv_branch_pack_a(struct lorac_branch_state *state, const float *a)
+{
+    const struct lorac_conv_branch *branch = state->branch;
+    size_t R = branch->R, taps = branch->taps;
+    for (size_t b = 0; b < branch->blocks; b++) {
+        const struct lorac_branch_block block = lorac_conv_branch_block(branch, b);
+        float *down = state->down + b * taps * branch->width * state->down_row;
+        float *down_t = state->down_t ? state->down_t + b * taps * R * state->down_t_row : NULL;
+        for (size_t r = 0; r < R; r++)
+            for (size_t column = 0; column < branch->columns; column++) {
+                size_t place = block.left + column, c = place / taps, tap = place % taps;
+                float value = a[r * branch->columns + column];
+                down[(tap * block.width + c) * state->down_row + r] = value;
+                if (down_t)
+                    down_t[(tap * R + r) * state->down_t_row + c] = value;
+            }
+    }
+}
+
+void lorac_conv_branch_pack_b(struct lorac_branch_state *state, const float *b)
+{
+    size_t M = state->branch->shape.M, kR = state->branch->blocks * state->branch->R;
+    for (size_t m = 0; m < M; m++)
+        for (size_t q = 0; q < kR; q++)
+            state->up[q * M + m] = b[m * kR + q];
+    for (size_t m = 0; state->up_t && m < M; m++)
+        memcpy(state->up_t + m * state->up_t_row, b + m * kR, kR * sizeof(float));
+}
