@@ -102,7 +102,8 @@ struct lorac_normalization {
 enum lorac_form_policy {
     LORAC_FORM_POLICY_AUTO,       // each layer as costs less, by a rule that looks at sizes alone
     LORAC_FORM_POLICY_DEFINITION, // all by the definition
-    LORAC_FORM_POLICY_BRANCH,     // all as branches that can be: one group, weight and bias not trained themselves
+    LORAC_FORM_POLICY_BRANCH,     // all as branches that can be: one group, stride 64 at most, weight and bias
+                                  // not trained themselves
 };
 
 struct lorac_prepare_options {

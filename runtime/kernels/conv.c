@@ -156,6 +156,11 @@ static size_t algorithm_workspace(const struct lorac_conv_algorithm *algorithm, 
     return algorithm && algorithm->workspace_bytes ? algorithm->workspace_bytes(shape) : 0;
 }
 
+static double relative_time(const struct lorac_conv_algorithm *algorithm)
+{
+    return algorithm->relative_time > 0 ? algorithm->relative_time : 1;
+}
+
 // Only where the adapter is all that is trained here; in use the adapter costs nothing once it is in the weight.
 static bool choose_branch(const struct lorac_program *program, const struct lorac_step *step, struct conv *conv)
 {
@@ -166,7 +171,8 @@ static bool choose_branch(const struct lorac_program *program, const struct lora
     conv->branch.trains_a = param_trainable(program, step, 2);
     conv->branch.trains_b = param_trainable(program, step, 3);
     conv->branch.wants_dx = conv->gradient != NULL;
-    return program->form_policy == LORAC_FORM_POLICY_BRANCH || lorac_conv_branch_is_cheaper(&conv->branch);
+    double time = relative_time(conv->forward) + (conv->gradient ? relative_time(conv->gradient) : 0);
+    return program->form_policy == LORAC_FORM_POLICY_BRANCH || lorac_conv_branch_is_cheaper(&conv->branch, time, time);
 }
 
 static void keep_param(struct lorac_program *program, const struct lorac_step *step, size_t i)

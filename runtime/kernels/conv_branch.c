@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNED_FLOATS = LORAC_BUFFER_ALIGNMENT / sizeof(float) };
+enum {
+    ALIGNED_FLOATS = LORAC_BUFFER_ALIGNMENT / sizeof(float),
+    MAX_STRIDE = 64, // each phase of a stride has an entry in a table
+};
 
 struct lorac_branch_block lorac_conv_branch_block(const struct lorac_conv_branch *branch, size_t a)
 {
@@ -48,7 +51,7 @@ bool lorac_conv_branch_init(struct lorac_conv_branch *branch, const struct lorac
         size_t width = lorac_conv_branch_block(branch, a).width;
         branch->width = width > branch->width ? width : branch->width;
     }
-    return shape->G == 1 && sizes_fit(branch);
+    return shape->G == 1 && shape->stride_h <= MAX_STRIDE && shape->stride_w <= MAX_STRIDE && sizes_fit(branch);
 }
 
 size_t lorac_conv_branch_kept_bytes(const struct lorac_conv_branch *branch)
@@ -77,7 +80,7 @@ static bool goes_back(const struct lorac_conv_branch *branch)
 
 // Where each part of the block lies, in floats; *total is the block's size.
 struct layout {
-    size_t down, down_t, up, up_t, row_of, column_of, back_row_of, back_column_of, total;
+    size_t down, down_t, up, up_t, row_of, column_of, row_phases, column_phases, row_from, column_from, tap_place, total;
 };
 
 static size_t take(size_t *next, size_t floats)
@@ -99,8 +102,12 @@ static struct layout make_layout(const struct lorac_conv_branch *branch)
     layout.up_t = take(&next, back ? s->M * row_floats(kR) : 0);
     layout.row_of = take(&next, s->OH * s->kh);
     layout.column_of = take(&next, s->OW * s->kw);
-    layout.back_row_of = take(&next, back ? s->H * s->kh : 0);
-    layout.back_column_of = take(&next, back ? s->W * s->kw : 0);
+    const size_t phase_floats = sizeof(struct lorac_branch_phase) / sizeof(float);
+    layout.row_phases = take(&next, back ? s->stride_h * phase_floats : 0);
+    layout.column_phases = take(&next, back ? s->stride_w * phase_floats : 0);
+    layout.row_from = take(&next, back ? s->H * s->kh : 0);
+    layout.column_from = take(&next, back ? s->W * s->kw : 0);
+    layout.tap_place = take(&next, back ? branch->taps : 0);
     layout.total = next;
     return layout;
 }
@@ -110,32 +117,85 @@ size_t lorac_conv_branch_packed_bytes(const struct lorac_conv_branch *branch)
     return make_layout(branch).total * sizeof(float);
 }
 
-// Along one axis: which input place tap k of output place o reads, and which output place reads input place i with it.
 struct axis {
     size_t in, out, taps, stride, dilation, pad;
 };
 
-static void fill_tables(const struct axis *axis, int32_t *from, int32_t *back)
+static void fill_places(const struct axis *axis, int32_t *place_of)
 {
     for (size_t i = 0; i < axis->out * axis->taps; i++)
-        from[i] = -1;
-    for (size_t i = 0; back && i < axis->in * axis->taps; i++)
-        back[i] = -1;
+        place_of[i] = -1;
     for (size_t k = 0; k < axis->taps; k++) {
         size_t begin, end, place;
         lorac_conv_tap_range(k, axis->in, axis->out, axis->stride, axis->dilation, axis->pad, &begin, &end, &place);
-        for (size_t o = begin; o < end; o++, place += axis->stride) {
-            from[o * axis->taps + k] = (int32_t)place;
-            if (back)
-                back[place * axis->taps + k] = (int32_t)o;
+        for (size_t o = begin; o < end; o++, place += axis->stride)
+            place_of[o * axis->taps + k] = (int32_t)place;
+    }
+}
+
+static size_t phase_of_tap(const struct axis *axis, size_t k)
+{
+    return (k * axis->dilation % axis->stride + axis->stride - axis->pad % axis->stride) % axis->stride;
+}
+
+// [from]: room for in * taps. The taps of a phase are in their own order.
+static void fill_phases(const struct axis *axis, struct lorac_branch_phase *phases, int32_t *from)
+{
+    size_t before = 0;
+    for (size_t p = 0; p < axis->stride; p++) {
+        struct lorac_branch_phase *phase = &phases[p];
+        *phase = (struct lorac_branch_phase){.before = before, .from = from};
+        phase->places = p < axis->in ? (axis->in - p + axis->stride - 1) / axis->stride : 0;
+        for (size_t k = 0; k < axis->taps; k++)
+            phase->taps += phase_of_tap(axis, k) == p;
+        for (size_t i = 0; i < phase->places * phase->taps; i++)
+            from[i] = -1;
+        for (size_t k = 0, i = 0; k < axis->taps; k++) {
+            size_t begin, end, place;
+            if (phase_of_tap(axis, k) != p)
+                continue;
+            lorac_conv_tap_range(k, axis->in, axis->out, axis->stride, axis->dilation, axis->pad, &begin, &end, &place);
+            for (size_t o = begin; o < end; o++, place += axis->stride)
+                from[place / axis->stride * phase->taps + i] = (int32_t)o;
+            i++;
         }
+        before += phase->taps;
+        from += phase->places * phase->taps;
+    }
+}
+
+// The number of the tap among those of its phase.
+static size_t index_in_phase(const struct axis *axis, size_t k)
+{
+    size_t index = 0;
+    for (size_t i = 0; i < k; i++)
+        index += phase_of_tap(axis, i) == phase_of_tap(axis, k);
+    return index;
+}
+
+static void fill_tables(struct lorac_branch_state *state, int32_t *row_from, int32_t *column_from)
+{
+    const struct lorac_conv_shape *s = &state->branch->shape;
+    const struct axis rows = {s->H, s->OH, s->kh, s->stride_h, s->dilation_h, s->pad_top};
+    const struct axis columns = {s->W, s->OW, s->kw, s->stride_w, s->dilation_w, s->pad_left};
+    fill_places(&rows, state->row_of);
+    fill_places(&columns, state->column_of);
+    if (!goes_back(state->branch))
+        return;
+    fill_phases(&rows, state->row_phases, row_from);
+    fill_phases(&columns, state->column_phases, column_from);
+    for (size_t tap = 0; tap < state->branch->taps; tap++) {
+        size_t i = tap / s->kw, k = tap % s->kw;
+        size_t row_phase = phase_of_tap(&rows, i), column_phase = phase_of_tap(&columns, k);
+        state->tap_place[tap] = (int32_t)(lorac_branch_taps_before(state, row_phase, column_phase) +
+                                          index_in_phase(&rows, i) * state->column_phases[column_phase].taps +
+                                          index_in_phase(&columns, k));
     }
 }
 
 enum lorac_status lorac_conv_branch_create(const struct lorac_conv_branch *branch, struct lorac_branch_state **out,
                                            struct lorac_error *error)
 {
-    const struct lorac_conv_shape *s = &branch->shape;
     const struct layout layout = make_layout(branch);
     struct lorac_branch_state *state = calloc(1, sizeof *state);
     if (!state || posix_memalign(&state->block, LORAC_BUFFER_ALIGNMENT, layout.total * sizeof(float)) != 0) {
@@ -148,20 +208,20 @@ enum lorac_status lorac_conv_branch_create(const struct lorac_conv_branch *branc
     int32_t *tables = state->block; // of the same size as floats
     state->branch = branch;
     state->down = block + layout.down;
-    state->down_t = branch->wants_dx ? block + layout.down_t : NULL;
     state->up = block + layout.up;
-    state->up_t = goes_back(branch) ? block + layout.up_t : NULL;
     state->down_row = row_floats(branch->R);
     state->down_t_row = row_floats(branch->width);
     state->up_t_row = row_floats(branch->blocks * branch->R);
     state->row_of = tables + layout.row_of;
     state->column_of = tables + layout.column_of;
-    state->back_row_of = goes_back(branch) ? tables + layout.back_row_of : NULL;
-    state->back_column_of = goes_back(branch) ? tables + layout.back_column_of : NULL;
-    const struct axis rows = {s->H, s->OH, s->kh, s->stride_h, s->dilation_h, s->pad_top};
-    const struct axis columns = {s->W, s->OW, s->kw, s->stride_w, s->dilation_w, s->pad_left};
-    fill_tables(&rows, state->row_of, state->back_row_of);
-    fill_tables(&columns, state->column_of, state->back_column_of);
+    state->down_t = branch->wants_dx ? block + layout.down_t : NULL;
+    if (goes_back(branch)) {
+        state->up_t = block + layout.up_t;
+        state->row_phases = (void *)(block + layout.row_phases);
+        state->column_phases = (void *)(block + layout.column_phases);
+        state->tap_place = tables + layout.tap_place;
+    }
+    fill_tables(state, tables + layout.row_from, tables + layout.column_from);
     *out = state;
     return LORAC_OK;
 }
@@ -190,7 +250,7 @@ void lorac_conv_branch_pack_a(struct lorac_branch_state *state, const float *a)
                 float value = a[r * branch->columns + column];
                 down[(tap * block.width + c) * state->down_row + r] = value;
                 if (down_t)
-                    down_t[(tap * R + r) * state->down_t_row + c] = value;
+                    down_t[((size_t)state->tap_place[tap] * R + r) * state->down_t_row + c] = value;
             }
     }
 }

@@ -27,7 +27,7 @@ struct lorac_branch_block {
 };
 struct lorac_branch_block lorac_conv_branch_block(const struct lorac_conv_branch *branch, size_t a);
 
-// False where the convolution has no such form here: more than one group, or sizes that overflow.
+// False where the convolution has no such form here: more than one group, a stride above 64, or sizes that overflow.
 bool lorac_conv_branch_init(struct lorac_conv_branch *branch, const struct lorac_conv_shape *shape,
                             const struct lorac_conv_adapter *adapter);
 
@@ -60,24 +60,42 @@ void lorac_conv_branch_backward(const struct lorac_branch_state *state, const st
 
 // ---- the choice (conv_form.c)
 
-// True where a training step costs less as a branch than by the definition: by multiply-adds and bytes that follow from
-// the sizes alone.
-bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch);
+// True where a training step costs less as a branch than by the definition, by a formula of the sizes alone: see there.
+// [definition] and [branch_conv]: how long the convolution and its input gradient take in each form, beside XNNPACK's
+// direct one (1, and 1 more where there is a gradient).
+bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double definition, double branch_conv);
 
 // ---- shared by conv_branch.c and conv_branch_run.c
+
+// With a stride only some of the taps reach an input place: those of its phase, place % stride. Along one axis.
+struct lorac_branch_phase {
+    size_t places; // first input place is the phase's number, each next one a stride further
+    size_t taps;   // that reach them
+    size_t before; // taps of the phases before
+    int32_t *from; // [places, taps]: the output that reads the place with the tap, -1: none
+};
 
 struct lorac_branch_state {
     const struct lorac_conv_branch *branch;
     float *down;   // [blocks, taps*width, down_row]: D_a with the R outputs adjacent
-    float *down_t; // [blocks, taps*R, down_t_row]: with the channels adjacent; NULL where neither dx nor dA is wanted
+    float *down_t; // [blocks, taps*R, down_t_row]: with the channels adjacent, taps in the order of the phases; NULL
+                   // where dx is not wanted
     float *up;     // [blocks*R, M]
-    float *up_t;   // [M, up_t_row]
+    float *up_t;   // [M, up_t_row]; NULL where neither dx nor dA is wanted
     size_t down_row, down_t_row, up_t_row;
-    // For each place the row (column) that a tap reads, -1 outside: of x for h, and of h for what flows back to x.
-    int32_t *row_of, *column_of;           // [OH, kh], [OW, kw]
-    int32_t *back_row_of, *back_column_of; // [H, kh], [W, kw]
-    void *block;                           // all of the above
+    int32_t *row_of, *column_of; // [OH, kh], [OW, kw]: the place that a tap reads, -1 outside
+    // What flows back, where up_t is not NULL: [stride_h], [stride_w], and [taps]: each tap's place in their order.
+    struct lorac_branch_phase *row_phases, *column_phases;
+    int32_t *tap_place;
+    void *block; // all of the above
 };
+
+// Taps of the phases before (i, k), when they are gone through row by row.
+static inline size_t lorac_branch_taps_before(const struct lorac_branch_state *state, size_t i, size_t k)
+{
+    return state->row_phases[i].before * state->branch->shape.kw +
+           state->row_phases[i].taps * state->column_phases[k].before;
+}
 
 // True where a pixel's window is the pixel itself, so that nothing has to be gathered.
 static inline bool lorac_conv_branch_is_direct(const struct lorac_conv_shape *s)

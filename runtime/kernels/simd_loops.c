@@ -4,6 +4,9 @@
 #include "proto/finite.h"
 
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -15,42 +18,48 @@ typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(
 
 // Registers hold a tile of the result, [MB] rows by [CB] vectors, while all pixels stream by.
 
-// The first [count] lanes, in pieces of fixed size: neighbours belong to others.
+// The first [count] lanes: what follows them in memory belongs to others.
+#if LANES == 16 && defined(__AVX512F__)
 static inline vector load_part(const float *from, size_t count)
 {
-    float lanes[LANES] = {0};
-    size_t i = 0;
-    if (LANES > 8 && (count & 8)) {
-        memcpy(lanes, from, 8 * sizeof(float));
-        i = 8;
-    }
-    if (LANES > 4 && (count & 4)) {
-        memcpy(lanes + i, from + i, 4 * sizeof(float));
-        i += 4;
-    }
-    for (; i < count; i++)
-        lanes[i] = from[i];
-    vector v;
-    memcpy(&v, lanes, sizeof v);
+    return (vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+}
+
+static inline void store_part(float *to, vector v, size_t count)
+{
+    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
+}
+#elif LANES == 8 && defined(__AVX2__)
+static inline __m256i first_lanes(size_t count)
+{
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lanes);
+}
+
+static inline vector load_part(const float *from, size_t count)
+{
+    return (vector)_mm256_maskload_ps(from, first_lanes(count));
+}
+
+static inline void store_part(float *to, vector v, size_t count)
+{
+    _mm256_maskstore_ps(to, first_lanes(count), (__m256)v);
+}
+#else
+static inline vector load_part(const float *from, size_t count)
+{
+    vector v = {0};
+    for (size_t i = 0; i < count; i++)
+        v[i] = from[i];
     return v;
 }
 
 static inline void store_part(float *to, vector v, size_t count)
 {
-    float lanes[LANES];
-    memcpy(lanes, &v, sizeof v);
-    size_t i = 0;
-    if (LANES > 8 && (count & 8)) {
-        memcpy(to, lanes, 8 * sizeof(float));
-        i = 8;
-    }
-    if (LANES > 4 && (count & 4)) {
-        memcpy(to + i, lanes + i, 4 * sizeof(float));
-        i += 4;
-    }
-    for (; i < count; i++)
-        to[i] = lanes[i];
+    for (size_t i = 0; i < count; i++)
+        to[i] = v[i];
 }
+#endif
 
 // [part]: how many lanes of the last vector count; 0: all. The others are computed too, from whatever is read there.
 static inline __attribute__((always_inline)) void outer_tile(const struct lorac_outer *o, const float *left,
@@ -63,7 +72,9 @@ static inline __attribute__((always_inline)) void outer_tile(const struct lorac_
             sum[m][c] = (vector){0};
     for (size_t image = 0; image < o->images; image++)
         for (size_t row = 0; row < o->rows; row++) {
-            const float *l = left + image * o->left_image + row * o->left_row;
+            const float *l[4]; // of each third row: addresses of the others are offsets that the processor adds
+            for (size_t m = 0; m < MB; m += 3)
+                l[m / 3] = left + image * o->left_image + row * o->left_row + m * o->left_channel;
             const float *r = right + image * o->right_image + row * o->right_row;
             for (size_t column = 0; column < o->columns; column++) {
                 vector x[2];
@@ -71,8 +82,9 @@ static inline __attribute__((always_inline)) void outer_tile(const struct lorac_
                     x[c] = *(const vector *)(r + c * LANES);
                 for (size_t m = 0; m < MB; m++)
                     for (size_t c = 0; c < CB; c++)
-                        sum[m][c] += l[m * o->left_channel] * x[c];
-                l += o->left_pixel;
+                        sum[m][c] += l[m / 3][m % 3 * o->left_channel] * x[c];
+                for (size_t m = 0; m < MB; m += 3)
+                    l[m / 3] += o->left_pixel;
                 r += o->right_pixel;
             }
         }
