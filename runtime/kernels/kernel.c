@@ -20,3 +20,14 @@ const struct lorac_kernel *lorac_kernel_find(const char *op_type)
             return KERNELS[i];
     return NULL;
 }
+
+void lorac_program_count_forms(const struct lorac_program *program, size_t *definitions, size_t *branches)
+{
+    *definitions = *branches = 0;
+    for (size_t i = 0; i < program->step_count; i++) {
+        const struct lorac_step *step = &program->steps[i];
+        const char *form = step->kernel->form ? step->kernel->form(step) : NULL;
+        if (form)
+            ++*(strcmp(form, "branch") == 0 ? branches : definitions);
+    }
+}

@@ -63,6 +63,9 @@ const struct lorac_kernel *lorac_kernel_find(const char *op_type);
 // All of them, for tests and inspect.
 const struct lorac_kernel *const *lorac_kernel_all(size_t *count);
 
+// The program's adapters that are run by the definition, and as branches.
+void lorac_program_count_forms(const struct lorac_program *program, size_t *definitions, size_t *branches);
+
 // Shorthands for kernels.
 static inline const struct lorac_value *lorac_step_input(const struct lorac_program *program,
                                                          const struct lorac_step *step, size_t i)
