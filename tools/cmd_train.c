@@ -208,8 +208,8 @@ static void print_start(const struct lorac_call *call, const struct lorac_net *n
                       "%zu adapters by the definition, %zu as branches, memory for training %s",
                       info->trainable_parameters, dataset->count,
                       lorac_bytes_text(dataset->image_array.byte_count, data), net->options.batch, net->options.threads,
-                      net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen", definitions, branches,
-                      lorac_bytes_text(lorac_memory_bytes(net), memory));
+                      net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
+                      definitions, branches, lorac_bytes_text(lorac_memory_bytes(net), memory));
 }
 
 // Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.

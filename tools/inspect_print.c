@@ -206,12 +206,13 @@ static json_t *convolution_json(const struct lorac_conv_row *row, const struct l
                                              (json_int_t)cost->width)
                                  : json_null();
     json_t *form = row->adapted ? json_string(row->form == LORAC_FORM_BRANCH ? "branch" : "weight") : json_null();
-    return json_pack("{s:o, s:o, s:[I, I], s:I, s:o, s:o, s:b, s:o, s:I, s:I, s:b, s:o}", "name", lorac_json_text(row->name),
-                     "weight", weight, "stride", (json_int_t)strides[0], (json_int_t)strides[1], "group",
+    return json_pack("{s:o, s:o, s:[I, I], s:I, s:o, s:o, s:b, s:o, s:I, s:I, s:b, s:o}", "name",
+                     lorac_json_text(row->name), "weight", weight, "stride", (json_int_t)strides[0], (json_int_t)strides[1], "group",
                      (json_int_t)row->group, "output", output, "multiply_adds",
                      cost->known ? json_integer((json_int_t)cost->multiply_adds) : json_null(), "adapted",
                      (int)row->adapted, "form", form, "inner", (json_int_t)row->R, "adapter_parameters",
-                     (json_int_t)row->adapter_parameters, "freeze_a", (int)row->freeze_a, "reason", lorac_json_text(row->reason));
+                     (json_int_t)row->adapter_parameters, "freeze_a", (int)row->freeze_a, "reason",
+                     lorac_json_text(row->reason));
 }
 
 static json_t *refusal_json(const struct lorac_refusal *refusal)

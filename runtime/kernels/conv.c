@@ -216,8 +216,7 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
     if (program->values[step->inputs[0]].needs_gradient)
         conv->gradient = lorac_conv_gradient_algorithm(&conv->shape);
     conv->is_branch = choose_branch(program, step, conv);
-    size_t bytes =
-        conv->is_branch ? memory_of_branch(program, step, conv) : memory_of_definition(program, step, conv);
+    size_t bytes = conv->is_branch ? memory_of_branch(program, step, conv) : memory_of_definition(program, step, conv);
     bytes = largest(bytes, algorithm_workspace(conv->forward, &conv->shape));
     step->scratch_bytes = largest(bytes, algorithm_workspace(conv->gradient, &conv->shape));
     return LORAC_OK;

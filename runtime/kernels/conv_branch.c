@@ -25,8 +25,10 @@ static bool sizes_fit(const struct lorac_conv_branch *branch)
     const struct lorac_conv_shape *s = &branch->shape;
     const int64_t products[][5] = {
         {(int64_t)s->N, (int64_t)s->OH, (int64_t)s->OW, (int64_t)branch->blocks, (int64_t)branch->R},
-        {(int64_t)branch->blocks, (int64_t)branch->taps, (int64_t)branch->R, (int64_t)branch->width + ALIGNED_FLOATS, 8},
-        {(int64_t)branch->blocks, (int64_t)branch->taps, (int64_t)branch->R + ALIGNED_FLOATS, (int64_t)branch->width, 8},
+        {(int64_t)branch->blocks, (int64_t)branch->taps, (int64_t)branch->R, (int64_t)branch->width + ALIGNED_FLOATS,
+         8},
+        {(int64_t)branch->blocks, (int64_t)branch->taps, (int64_t)branch->R + ALIGNED_FLOATS, (int64_t)branch->width,
+         8},
         {(int64_t)s->M, (int64_t)branch->blocks, (int64_t)branch->R, 8, 1},
         {(int64_t)s->H + (int64_t)s->OH, (int64_t)s->kh, 1, 1, 1},
         {(int64_t)s->W + (int64_t)s->OW, (int64_t)s->kw, 1, 1, 1}};
@@ -80,7 +82,8 @@ static bool goes_back(const struct lorac_conv_branch *branch)
 
 // Where each part of the block lies, in floats; *total is the block's size.
 struct layout {
-    size_t down, down_t, up, up_t, row_of, column_of, row_phases, column_phases, row_from, column_from, tap_place, total;
+    size_t down, down_t, up, up_t, row_of, column_of, row_phases, column_phases, row_from, column_from, tap_place,
+        total;
 };
 
 static size_t take(size_t *next, size_t floats)
@@ -187,9 +190,9 @@ static void fill_tables(struct lorac_branch_state *state, int32_t *row_from, int
     for (size_t tap = 0; tap < state->branch->taps; tap++) {
         size_t i = tap / s->kw, k = tap % s->kw;
         size_t row_phase = phase_of_tap(&rows, i), column_phase = phase_of_tap(&columns, k);
-        state->tap_place[tap] = (int32_t)(lorac_branch_taps_before(state, row_phase, column_phase) +
-                                          index_in_phase(&rows, i) * state->column_phases[column_phase].taps +
-                                          index_in_phase(&columns, k));
+        state->tap_place[tap] =
+            (int32_t)(lorac_branch_taps_before(state, row_phase, column_phase) +
+                      index_in_phase(&rows, i) * state->column_phases[column_phase].taps + index_in_phase(&columns, k));
     }
 }
 

@@ -52,7 +52,7 @@ struct lorac_branch_backward {
     const float *x; // read where trains_a
     const float *h; // read where trains_b
     const float *dy;
-    float *dx;       // added to, where wants_dx
+    float *dx;      // added to, where wants_dx
     float *da, *db; // added to, where trained
 };
 void lorac_conv_branch_backward(const struct lorac_branch_state *state, const struct lorac_branch_backward *call,

@@ -1,9 +1,9 @@
-// Forward and backward of the branch form: gather, multiply, add; a few pixels at a time, so that what is gathered stays
-// in the cache.
+// Forward and backward of the branch form: gather, multiply, add; a few pixels at a time, so that what is gathered
+// stays in the cache.
 //
-// The work is cut by rules that look at sizes alone. Forward and the gradient of x are sums of their own for each pixel.
-// The gradients of A and B are sums over pixels: the images are split into chunks, each with sums of its own, which are
-// added in the order of the chunks at the end.
+// The work is cut by rules that look at sizes alone. Forward and the gradient of x are sums of their own for each
+// pixel. The gradients of A and B are sums over pixels: the images are split into chunks, each with sums of its own,
+// which are added in the order of the chunks at the end.
 #include "conv_branch.h"
 
 #include "parallel.h"
@@ -13,9 +13,9 @@
 
 enum {
     ALIGNED_FLOATS = LORAC_BUFFER_ALIGNMENT / sizeof(float),
-    FORWARD_PARTS = 16,       // parts of the pixels, each with its own place to gather in
-    TILE_FLOATS = 8 * 1024,   // that are gathered at once: half of a core's first cache
-    TILE_LEAST = 12,          // pixels: the rows of the widest tile of `outer`
+    FORWARD_PARTS = 16,     // parts of the pixels, each with its own place to gather in
+    TILE_FLOATS = 8 * 1024, // that are gathered at once: half of a core's first cache
+    TILE_LEAST = 12,        // pixels: the rows of the widest tile of `outer`
     TILE_MOST = 192,
     MAX_CHUNKS = 8,           // of images
     SUM_FLOATS = 1024 * 1024, // of all chunks' sums together, where that leaves more than one chunk

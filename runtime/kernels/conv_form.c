@@ -1,6 +1,6 @@
 // Which form an adapter is trained in. Both costs are in multiply-adds of XNNPACK's direct convolution (some 80 a
-// nanosecond and thread where the constants were measured, with AVX-512 on one thread, R = 4 and 12), F of which are one
-// pass of the convolution:
+// nanosecond and thread where the constants were measured, with AVX-512 on one thread, R = 4 and 12), F of which are
+// one pass of the convolution:
 //
 //     definition    conv + DENSE*F + weights * (PACK + 3*R)    the dense gradient; packing; B@A and both its gradients
 //     branch        conv + PRODUCT * lanes + TRAFFIC * floats
@@ -15,8 +15,8 @@
 //     256 -> 256, 8 x 8                  30.3      4.1      3.2
 //     512 -> 512, 4 x 4                  36.0      2.1      1.5
 //
-// and of whole steps, where x and dy are not in the cache, ResNet-18 CIFAR form, batch 32, one thread, with its 64 -> 64
-// layers by the definition and as branches: 807 and 846 ms, with A frozen 800 and 781.
+// and of whole steps, where x and dy are not in the cache, ResNet-18 CIFAR form, batch 32, one thread, with its 64 ->
+// 64 layers by the definition and as branches: 807 and 846 ms, with A frozen 800 and 781.
 #include "conv_branch.h"
 
 static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16;
@@ -39,6 +39,5 @@ bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double
     lanes += (dx + da) * windows * R * padded(branch->width);
     lanes += out * (kR * padded(s->M) + (db + (dx > da ? dx : da)) * M * padded(branch->blocks * branch->R));
     double floats = in * C * (1 + 2 * dx + da) + out * (3 * M + (1 + db) * kR);
-    return branch_conv * F + PRODUCT * lanes + TRAFFIC * floats <
-           definition * F + DENSE * F + weights * (PACK + 3 * R);
+    return branch_conv * F + PRODUCT * lanes + TRAFFIC * floats < definition * F + DENSE * F + weights * (PACK + 3 * R);
 }

@@ -1,4 +1,5 @@
-// step_time INJECTED.onnx BATCH THREADS [STEPS]: the time of one training step, and the peak memory of the process.
+// step_time INJECTED.onnx BATCH THREADS [STEPS [POLICY]]: the time of one training step, and the peak memory of the
+// process. POLICY: how adapters are run, a number of enum lorac_form_policy (0).
 //
 // Random float images, SGD with momentum. Two steps go first uncounted; prints the median and the range of the rest.
 // A benchmark, not a test: nothing is asserted.
@@ -35,7 +36,7 @@ static void must(enum lorac_status status, const struct lorac_error *error)
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr, "usage: step_time INJECTED.onnx BATCH THREADS [STEPS]\n");
+        fprintf(stderr, "usage: step_time INJECTED.onnx BATCH THREADS [STEPS [POLICY]]\n");
         return 2;
     }
     struct lorac_error error = {0};
@@ -47,6 +48,7 @@ int main(int argc, char **argv)
     options.batch = strtoul(argv[2], NULL, 10);
     options.threads = strtoul(argv[3], NULL, 10);
     options.training = true;
+    options.form_policy = argc > 5 ? (enum lorac_form_policy)atoi(argv[5]) : LORAC_FORM_POLICY_AUTO;
     options.optimizer.lr = 1e-4;
     must(lorac_prepare(net, &options, &error), &error);
     must(lorac_get_info(net, &info, &error), &error);
