@@ -62,7 +62,6 @@ def test_freeze_a(folder, tmp_path, form):
     for rows, frozen in zip(counts, (False, True)):
         assert all(row["freeze_a"] is (frozen and row["adapted"]) for row in rows["convolutions"])
         assert sum(rows["adapters_in_training"].values()) == len(adapters)
-    assert counts[1]["training_peak_bytes"] < counts[0]["training_peak_bytes"]
     assert " (A frozen)" in good("inspect", tmp_path / "alone.onnx").stdout
     planned = json.loads(good("inspect", folder / "plain.onnx", "--json", "--form", form, "--freeze-a").stdout)
     assert planned["trainable"] == counts[1]["trainable"]
