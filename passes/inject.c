@@ -90,7 +90,8 @@ static enum lorac_status add_adapter(struct lorac_model *model, const struct lor
                                       .rank = options->rank,
                                       .alpha = options->alpha,
                                       .setting = options->setting,
-                                      .form = row->form};
+                                      .form = row->form,
+                                      .freeze_a = row->freeze_a};
     return row->form == LORAC_FORM_BRANCH ? lorac_inject_add_branch(model, row, options, adapter, sum, error)
                                           : add_weight_form(model, row, options, adapter, error);
 }
@@ -114,7 +115,8 @@ static enum lorac_status add_adapters(struct lorac_model *model, const struct lo
         struct lorac_adapter *adapter = &meta->adapters[meta->adapter_count++];
         LORAC_TRY(add_adapter(model, &plan->rows[i], options, adapter, &sums[sum_count], error));
         sum_count += sums[sum_count] != NULL;
-        meta->trainable[meta->trainable_count++] = adapter->a;
+        if (!adapter->freeze_a)
+            meta->trainable[meta->trainable_count++] = adapter->a;
         meta->trainable[meta->trainable_count++] = adapter->b;
     }
     return lorac_inject_join_branches(model, sums, sum_count, error);

@@ -17,6 +17,7 @@ struct lorac_inject_options {
     const char *layers;            // POSIX extended regex that an adapted convolution's node name must match; NULL: all
     const char *exclude;           // ... must not match; NULL: none
     const char *branch_layers;     // regex; adapters of matching names have the branch form, whatever [form] says; NULL
+    bool freeze_a;                   // false: A stays at its random start, B alone is trained
     bool train_first;              // false: the first convolution's weight becomes trainable
     bool train_last;               // true: the last layer's weight and bias become trainable
     bool train_all;                // false; true: no adapters, weights and biases of every Conv and of the last layer
@@ -52,6 +53,8 @@ struct lorac_conv_row {
     const char *fault;          // what in the node contradicts what: inject refuses the model; NULL: nothing
     int64_t R;                  // inner dimension, where adapted
     int64_t adapter_parameters; // R*(C/g)*kw + M*kh*R, where adapted
+    bool freeze_a;              // where adapted: A is not trained
+    int64_t trained_parameters; // of the adapter: without A's where that is frozen
 };
 
 // A tensor of the base model that training changes.

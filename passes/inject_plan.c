@@ -248,6 +248,7 @@ static enum lorac_status size_adapter(struct lorac_conv_row *row, struct lorac_e
                                "the adapter of '%s' would be too large for an ONNX file; choose a smaller rank",
                                row->name);
     row->adapter_parameters = (int64_t)parameters;
+    row->trained_parameters = row->adapter_parameters - (row->freeze_a ? row->R * (int64_t)a_row : 0);
     return LORAC_OK;
 }
 
@@ -258,12 +259,13 @@ static enum lorac_status choose_adapter(struct planner *planner, struct lorac_co
     bool named = planner->has_branch_layers && regexec(&planner->branch_layers, row->name, 0, NULL, 0) == 0;
     row->R = lorac_adapter_inner(options->rank, options->setting, row->dims[2], row->dims[3]);
     row->form = named ? LORAC_FORM_BRANCH : options->form;
+    row->freeze_a = options->freeze_a;
     LORAC_TRY(size_adapter(row, error));
     if (row->form == LORAC_FORM_BRANCH)
         LORAC_TRY(lorac_inject_refuse_branch(planner->model, row, &row->reason, error));
     row->adapted = !row->reason;
     if (!row->adapted)
-        row->R = row->adapter_parameters = 0;
+        row->R = row->adapter_parameters = row->trained_parameters = 0;
     return LORAC_OK;
 }
 
@@ -283,6 +285,7 @@ static enum lorac_status plan_row(struct planner *planner, const Onnx__NodeProto
         row->adapted = true;
         row->form = site->form;
         row->R = site->R;
+        row->freeze_a = !is_trainable(planner, site->a->name);
         return size_adapter(row, error);
     }
     LORAC_TRY(look_for_fault(planner, row, error));
@@ -422,7 +425,7 @@ static int64_t count_trainable(const struct planner *planner)
         return total;
     }
     for (size_t i = 0; i < plan->row_count; i++)
-        total += plan->rows[i].adapter_parameters;
+        total += plan->rows[i].trained_parameters;
     for (size_t i = 0; i < plan->trained_count; i++)
         total += plan->trained[i].count;
     return total;

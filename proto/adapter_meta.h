@@ -38,7 +38,7 @@ struct lorac_adapter {
     double alpha; // finite, not 0
     enum lorac_rank_setting setting;
     enum lorac_adapter_form form;
-    bool freeze_a; // read and written; nothing sets it yet
+    bool freeze_a; // A is not trained
 };
 
 enum { LORAC_MAX_CHANNELS = 16, LORAC_MAX_RANK = 65536 };

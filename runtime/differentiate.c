@@ -182,6 +182,8 @@ static void set_lifetimes(struct lorac_program *program)
         touch_value(program, program->steps[i].output, i);
         for (size_t k = 0; k < program->steps[i].input_count; k++)
             touch_value(program, program->steps[i].inputs[k], i);
+        if (program->steps[i].kept_bytes > 0)
+            touch(&program->buffers[program->steps[i].kept_buffer], i);
     }
     touch_value(program, program->logits, loss);
     touch_value(program, program->output, loss);
@@ -209,11 +211,23 @@ static void set_lifetimes(struct lorac_program *program)
         }
         if (step->keeps_output)
             touch_value(program, step->output, time);
+        if (step->kept_bytes > 0)
+            touch(&program->buffers[step->kept_buffer], time);
     }
+}
+
+static enum lorac_status add_kept_buffers(struct lorac_program *program, struct lorac_error *error)
+{
+    for (size_t i = 0; i < program->step_count; i++)
+        if (program->steps[i].kept_bytes > 0)
+            LORAC_TRY(lorac_program_add_buffer(program, program->steps[i].kept_bytes, &program->steps[i].kept_buffer,
+                                               error));
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_differentiate(struct lorac_program *program, struct lorac_error *error)
 {
+    LORAC_TRY(add_kept_buffers(program, error));
     if (program->training)
         LORAC_TRY(make_backward(program, error));
     set_lifetimes(program);

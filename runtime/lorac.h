@@ -96,6 +96,16 @@ struct lorac_normalization {
     bool bgr; // the model takes blue first; pixels are always given red first
 };
 
+// How adapted convolutions are trained: by the definition (the adapter is added to the weight, which is packed anew in
+// each step) or as a branch beside the convolution, whose weight is packed once. The same function, other rounding. In
+// use, without training, it is always the definition.
+enum lorac_form_policy {
+    LORAC_FORM_POLICY_AUTO,       // each layer as costs less, by a rule that looks at sizes alone
+    LORAC_FORM_POLICY_DEFINITION, // all by the definition
+    LORAC_FORM_POLICY_BRANCH,     // all as branches that can be: one group, stride 64 at most, weight and bias
+                                  // not trained themselves
+};
+
 struct lorac_prepare_options {
     size_t batch;         // 32; images that are run at once
     size_t threads;       // 0: all processors that this process may use
@@ -104,6 +114,7 @@ struct lorac_prepare_options {
     bool exact;           // false; true: convolutions as plain sums only, none of the faster forms that round more
     struct lorac_optimizer_options optimizer;
     const struct lorac_normalization *normalization; // NULL: the model's record; not needed for float images
+    enum lorac_form_policy form_policy;              // AUTO
 };
 LORAC_API struct lorac_prepare_options lorac_prepare_options_default(void);
 

@@ -14,6 +14,7 @@ struct lorac_lower_options {
     size_t height, width; // used where the model leaves them free; 0: the declared ones
     bool training;        // mark trainables, differentiate, plan the backward pass
     bool exact;           // no algorithm whose error is not that of a plain sum (Winograd)
+    enum lorac_form_policy form_policy; // how adapted convolutions are trained
 };
 
 // Makes the program: lowered, and with options.training differentiated; buffers have lifetimes, not yet offsets.

@@ -184,6 +184,9 @@ static enum lorac_status check_options(const struct lorac_net *net, const struct
     if (options->threads > MAX_THREADS)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "threads is %zu; it must be at most %d", options->threads,
                                (int)MAX_THREADS);
+    if ((int)options->form_policy < LORAC_FORM_POLICY_AUTO || options->form_policy > LORAC_FORM_POLICY_BRANCH)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "form_policy is %d; it must be %d to %d",
+                               (int)options->form_policy, (int)LORAC_FORM_POLICY_AUTO, (int)LORAC_FORM_POLICY_BRANCH);
     if (!options->training)
         return LORAC_OK;
     if (!net->meta.injected)
@@ -245,7 +248,8 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
                                               .height = options->height,
                                               .width = options->width,
                                               .training = options->training,
-                                              .exact = options->exact};
+                                              .exact = options->exact,
+                                              .form_policy = options->form_policy};
     struct lorac_program *program = NULL;
     int64_t begin = lorac_timing_begin(net->timing);
     LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, &program, error));

@@ -13,6 +13,7 @@
 #include "proto/adapter_meta.h"
 #include "proto/arena.h"
 #include "proto/model.h"
+#include "runtime/lorac.h"
 #include "timing.h"
 
 #include <stdbool.h>
@@ -74,16 +75,19 @@ struct lorac_step {
     bool keeps_output;           // backward reads y
     size_t scratch_bytes;        // workspace of forward, backward and refresh, shared by all steps
     size_t thread_scratch_bytes; // the same for each thread, behind scratch_bytes
+    size_t kept_bytes;           // what forward makes for backward beside y; 0: nothing
 
     // Set by differentiate: any of the parameters is trainable / backward has to run.
     bool has_trainable;
     bool needs_backward;
+    uint32_t kept_buffer; // buffer id, where kept_bytes > 0
 
     // Bound by the session, fixed for its life. dx[i] is NULL where that input needs no gradient.
     const float **x;
     float *y;
     const float *dy;
     float **dx;
+    float *kept; // [kept_bytes], NULL where 0
     void *state; // the kernel's, made by create, ended by destroy
 };
 
@@ -131,6 +135,7 @@ struct lorac_program {
 
     bool exact; // no algorithm whose error is not that of a plain sum (Winograd)
     bool training;
+    enum lorac_form_policy form_policy;
     bool bn_train; // BatchNorm mode of this program, with training
     size_t backward_count, backward_capacity;
     struct lorac_backward_op *backward;

@@ -125,6 +125,7 @@ static enum lorac_status bind_forward(struct lorac_session *session, struct lora
     }
     step->y = value_at(session, step->output);
     step->dy = NULL;
+    step->kept = step->kept_bytes > 0 ? buffer_at(session, step->kept_buffer) : NULL;
     return LORAC_OK;
 }
 

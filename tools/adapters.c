@@ -39,7 +39,7 @@ void lorac_adapters_split(struct lorac_model *model, const struct lorac_meta *me
                                [LORAC_BASE_LAST_WEIGHT] = &split.last_weight,
                                [LORAC_BASE_LAST_BIAS] = &split.last_bias};
     for (size_t i = 0; i < plan->row_count; i++)
-        split.adapters += plan->rows[i].adapter_parameters;
+        split.adapters += plan->rows[i].trained_parameters;
     for (size_t i = 0; i < plan->trained_count; i++) {
         *places[plan->trained[i].role] += plan->trained[i].count;
         split.has_first |= plan->trained[i].role == LORAC_BASE_FIRST_WEIGHT;

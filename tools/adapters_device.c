@@ -44,6 +44,8 @@ static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_
         row->form = site.form;
         row->R = site.R;
         row->adapter_parameters = site.R * (site.Cg * site.kw + site.M * site.kh); // located: both tensors are there
+        row->freeze_a = adapter->freeze_a;
+        row->trained_parameters = row->adapter_parameters - (row->freeze_a ? site.R * site.Cg * site.kw : 0);
     } else {
         row->reason = meta->injected ? "no adapter was injected" : "the model is not injected";
         row->left_out = true;

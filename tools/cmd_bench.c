@@ -8,7 +8,7 @@ struct bench_settings {
     int64_t batch, steps, warm_up;
     double seconds;
     uint64_t seed;
-    int optimizer;
+    int optimizer, form_policy;
     bool inference, json;
     const char *trace, *output_name;
 };
@@ -30,6 +30,8 @@ static const struct lorac_option bench_options[] = {
      .help = "Of an injected model, too, the forward pass alone."},
     {.name = "optimizer", .type = LORAC_OPTION_ENUM, .choice_at = lorac_optimizer_name_at, .offset = FIELD(optimizer),
      .fallback = "sgd", .help = "The update rule; its numbers are those of train, the learning rate is 0.0001."},
+    {.name = "form-policy", .type = LORAC_OPTION_ENUM, .choices = lorac_form_policy_names,
+     .offset = FIELD(form_policy), .fallback = "auto", .help = "How adapters are run, as in train."},
     {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
      .fallback_text = "the model's record, else its first", .help = "Which of several outputs is trained or computed."},
     {.name = "seed", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(seed), .fallback = "0",
@@ -66,6 +68,7 @@ static struct lorac_bench_setup setup_of(const struct lorac_call *call)
     size_t count;
     setup.prepare.optimizer.kind = lorac_optimizer_all(&count)[settings->optimizer]->kind;
     setup.prepare.optimizer.lr = bench_lr;
+    setup.prepare.form_policy = (enum lorac_form_policy)settings->form_policy;
     lorac_run_apply(&settings->run, settings->batch, &setup.prepare);
     return setup;
 }

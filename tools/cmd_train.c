@@ -3,6 +3,7 @@
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
+#include "runtime/kernels/kernel.h"
 #include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
@@ -19,7 +20,7 @@ struct train_settings {
     struct lorac_general_settings general;
     uint64_t epochs, steps, warmup_steps;
     int64_t batch;
-    int optimizer, schedule, augment;
+    int optimizer, schedule, augment, form_policy;
     double lr, momentum, weight_decay, beta1, beta2, eps, clip_norm, label_smoothing;
     bool nesterov, decay_all, shuffle;
     const char *log, *output_name;
@@ -53,6 +54,9 @@ static const struct lorac_option loop_options[] = {
      .fallback = "none", .help = "crop-flip: random crop after padding by 4, and random mirroring."},
     {.name = "no-shuffle", .type = LORAC_OPTION_NO_FLAG, .offset = FIELD(shuffle),
      .help = "Take the images in the order of the file."},
+    {.name = "form-policy", .type = LORAC_OPTION_ENUM, .choices = lorac_form_policy_names, .offset = FIELD(form_policy),
+     .fallback = "auto", .help = "How adapters are run, whatever form the file has: in the weights, or as branches "
+                                 "beside them; auto: each layer as costs less."},
     {0},
 };
 static const struct lorac_option optimizer_options[] = {
@@ -188,13 +192,15 @@ static void print_start(const struct lorac_call *call, const struct lorac_net *n
                         const struct lorac_dataset *dataset)
 {
     char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT];
+    size_t definitions, branches;
+    lorac_program_count_forms(net->program, &definitions, &branches);
     lorac_report_note(call,
                       "%zu trainable parameters, %zu images (%s), batch %zu, %zu thread%s, BatchNorm %s, "
-                      "memory for training %s",
+                      "%zu adapters by the definition, %zu as branches, memory for training %s",
                       info->trainable_parameters, dataset->count,
                       lorac_bytes_text(dataset->image_array.byte_count, data), net->options.batch, net->options.threads,
                       net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
-                      lorac_bytes_text(lorac_memory_bytes(net), memory));
+                      definitions, branches, lorac_bytes_text(lorac_memory_bytes(net), memory));
 }
 
 // Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
@@ -315,6 +321,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     options.training = true;
+    options.form_policy = (enum lorac_form_policy)settings->form_policy;
     fill_optimizer(call, &options.optimizer);
     lorac_run_apply(&settings->run, settings->batch, &options);
     if (lorac_get_info(net, &info, error) != LORAC_OK)

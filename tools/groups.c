@@ -57,6 +57,8 @@ void lorac_write_note_unused(const struct lorac_call *call, const char *output, 
 
 // ---- optimisers
 
+const char *const lorac_form_policy_names[] = {"auto", "definition", "branch", NULL};
+
 const char *lorac_optimizer_name_at(size_t i)
 {
     size_t count;

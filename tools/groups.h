@@ -28,6 +28,8 @@ void lorac_write_note_unused(const struct lorac_call *call, const char *output, 
 
 // The i-th optimiser's name, NULL past the last: choices of an option.
 const char *lorac_optimizer_name_at(size_t i);
+// In the order of enum lorac_form_policy, NULL past the last.
+extern const char *const lorac_form_policy_names[];
 
 // ---- run: --threads --input-size --exact
 

@@ -42,6 +42,7 @@ struct lorac_inspection {
     struct lorac_meta trained_meta;
     bool training_known;
     size_t batch, step_multiply_adds;
+    size_t form_count[2]; // adapters that are trained by the definition, and as branches
     size_t memory_bytes; // predicted peak of training, all of the process but the images
     char training_reason[LORAC_ERROR_MESSAGE_BYTES];
 

@@ -69,8 +69,8 @@ static enum lorac_status count_forward(struct lorac_inspection *inspection, stru
 // ---- one training step
 
 // Forward, the gradient of the input where one is needed, and the dense gradient of the weight where it or an adapter
-// in it is trained (the method's definition); then, once per step, the three products of each adapter: B*A, and the
-// gradients of A and of B.
+// in it is trained (the method's definition); then, once per step, the products of each adapter: B*A, and the gradients
+// of B and, unless it is frozen, of A.
 static enum lorac_status count_step(struct lorac_inspection *inspection, const struct lorac_program *program,
                                     struct lorac_error *error)
 {
@@ -84,7 +84,8 @@ static enum lorac_status count_step(struct lorac_inspection *inspection, const s
         struct lorac_adapter_site site;
         LORAC_TRY(lorac_adapter_locate(inspection->trained, &inspection->trained_meta.adapters[i], &site, error));
         size_t product = SIZE_MAX;
-        lorac_size_of_dims((const int64_t[]){3, site.M, site.kh, site.R, site.Cg, site.kw}, 6, &product);
+        int64_t products = inspection->trained_meta.adapters[i].freeze_a ? 2 : 3;
+        lorac_size_of_dims((const int64_t[]){products, site.M, site.kh, site.R, site.Cg, site.kw}, 6, &product);
         add(total, product);
     }
     return LORAC_OK;
@@ -138,6 +139,7 @@ static enum lorac_status count_training(struct lorac_inspection *inspection, str
     struct lorac_program *program = NULL;
     LORAC_TRY(lorac_lower(inspection->trained, &inspection->trained_meta, &options, &program, error));
     enum lorac_status status = count_step(inspection, program, error);
+    lorac_program_count_forms(program, &inspection->form_count[0], &inspection->form_count[1]);
     if (status == LORAC_OK)
         status = predict_memory(inspection, program, error);
     lorac_program_free(program);

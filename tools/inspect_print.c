@@ -42,8 +42,8 @@ static void add_row(struct lorac_table *table, const struct lorac_conv_row *row,
         lorac_table_cell(table, "-");
     }
     if (row->adapted)
-        lorac_table_cell(table, "%" PRId64 "%s", row->adapter_parameters,
-                         row->form == LORAC_FORM_BRANCH ? " (branch)" : "");
+        lorac_table_cell(table, "%" PRId64 "%s%s", row->adapter_parameters,
+                         row->form == LORAC_FORM_BRANCH ? " (branch)" : "", row->freeze_a ? " (A frozen)" : "");
     else
         lorac_table_cell(table, "-");
     lorac_table_cell(table, "%s", row->reason ? row->reason : "");
@@ -159,6 +159,11 @@ static void add_costs(struct lorac_table *table, const struct lorac_inspection *
     }
     snprintf(text, sizeof text, "%zu (batch %zu)", inspection->step_multiply_adds, inspection->batch);
     add_total(table, "multiply-adds per training step", text);
+    if (inspection->form_count[0] + inspection->form_count[1] > 0) {
+        snprintf(text, sizeof text, "%zu by the definition, %zu as branches (batch %zu)", inspection->form_count[0],
+                 inspection->form_count[1], inspection->batch);
+        add_total(table, "adapters in training", text);
+    }
     snprintf(text, sizeof text, "%s (batch %zu), beside the images", lorac_bytes_text(inspection->memory_bytes, bytes),
              inspection->batch);
     add_total(table, "peak memory of training", text);
@@ -201,12 +206,13 @@ static json_t *convolution_json(const struct lorac_conv_row *row, const struct l
                                              (json_int_t)cost->width)
                                  : json_null();
     json_t *form = row->adapted ? json_string(row->form == LORAC_FORM_BRANCH ? "branch" : "weight") : json_null();
-    return json_pack("{s:o, s:o, s:[I, I], s:I, s:o, s:o, s:b, s:o, s:I, s:I, s:o}", "name", lorac_json_text(row->name),
-                     "weight", weight, "stride", (json_int_t)strides[0], (json_int_t)strides[1], "group",
+    return json_pack("{s:o, s:o, s:[I, I], s:I, s:o, s:o, s:b, s:o, s:I, s:I, s:b, s:o}", "name",
+                     lorac_json_text(row->name), "weight", weight, "stride", (json_int_t)strides[0], (json_int_t)strides[1], "group",
                      (json_int_t)row->group, "output", output, "multiply_adds",
                      cost->known ? json_integer((json_int_t)cost->multiply_adds) : json_null(), "adapted",
                      (int)row->adapted, "form", form, "inner", (json_int_t)row->R, "adapter_parameters",
-                     (json_int_t)row->adapter_parameters, "reason", lorac_json_text(row->reason));
+                     (json_int_t)row->adapter_parameters, "freeze_a", (int)row->freeze_a, "reason",
+                     lorac_json_text(row->reason));
 }
 
 static json_t *refusal_json(const struct lorac_refusal *refusal)
@@ -271,7 +277,7 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
     const Onnx__ModelProto *proto = inspection->model->proto;
     json_t *root = json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:{s:o, s:I, s:I, s:I, s:b}, s:I, s:b, s:o, s:I, s:o, s:I, s:I, "
-        "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "verdict", lorac_verdict_word(inspection->verdict.kind), "verdict_text",
         lorac_json_text(inspection->verdict.text), "model", lorac_json_text(inspection->path), "producer",
         text_or_null(proto->producer_name), "producer_version", text_or_null(proto->producer_version), "ir_version",
@@ -282,7 +288,8 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
         (json_int_t)inspection->classes, "injected", (int)inspection->meta.injected, "convolutions", rows, "parameters",
         (json_int_t)inspection->plan.parameters, "trainable", trainable_json(inspection), "batch_norm_nodes",
         (json_int_t)inspection->plan.batch_norm_count, "batch", (json_int_t)inspection->batch,
-        "multiply_adds_per_image", number_or_null(inspection->forward_known, inspection->multiply_adds),
+        "adapters_in_training", "definition", (json_int_t)inspection->form_count[0], "branch",
+        (json_int_t)inspection->form_count[1], "multiply_adds_per_image", number_or_null(inspection->forward_known, inspection->multiply_adds),
         "multiply_adds_per_training_step", number_or_null(inspection->training_known, inspection->step_multiply_adds),
         "training_peak_bytes", number_or_null(inspection->training_known, inspection->memory_bytes), "cannot_run",
         text_or_null(inspection->forward_reason), "cannot_train", text_or_null(inspection->training_reason), "refused",

@@ -1,10 +1,11 @@
-// Conv, with or without a LoRA-C adapter, by the method's definition: W = W0 + s * view(B @ A) is built whenever A or B
-// changed, and the gradients of A and B come from the dense gradient of W.
+// Conv, with or without a LoRA-C adapter, which is run in one of two forms. By the method's definition
+// W = W0 + s * view(B @ A) is built whenever A or B changed, and the gradients of A and B come from the dense gradient
+// of W. As a branch (conv_branch.h) W0 is packed once and the adapter runs beside it.
 //
 // Parameters: 0 the weight (W0), 1 the bias, 2 A, 3 B.
 //
 // A 1-D convolution, of a row [N, C, W] with a weight [M, C/g, kw], is one of an image of height 1.
-#include "conv_algorithm.h"
+#include "conv_branch.h"
 
 #include "elementwise.h"
 #include "kernel_list.h"
@@ -18,10 +19,13 @@ struct conv {
     bool adapted;
     struct lorac_conv_adapter adapter;
     const struct lorac_conv_algorithm *forward, *gradient; // gradient: NULL where no input gradient is needed
+    bool is_branch;                                        // the form
+    struct lorac_conv_branch branch;                       // where it is
 };
 
 struct conv_state {
     void *forward, *gradient; // the algorithms' own
+    struct lorac_branch_state *branch;
 };
 
 // ---- lowering
@@ -135,32 +139,89 @@ static void add_workspace(struct lorac_step *step, const struct lorac_conv_algor
         step->thread_scratch_bytes = largest(step->thread_scratch_bytes, algorithm->thread_workspace_bytes(shape));
 }
 
-static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
+// The algorithms of the convolution and of its input gradient, where one is needed.
+struct choice {
+    const struct lorac_conv_algorithm *forward, *gradient;
+};
+
+static struct choice choose(const struct lorac_program *program, const struct lorac_step *step, bool changing)
 {
-    (void)error;
-    struct conv *conv = step->config;
+    const struct lorac_conv_shape *shape = &((const struct conv *)step->config)->shape;
+    const struct lorac_conv_demand demand = {.exact = program->exact, .changing = changing};
+    struct choice choice = {.forward = lorac_conv_forward_algorithm(shape, &demand)};
+    if (program->values[step->inputs[0]].needs_gradient)
+        choice.gradient = lorac_conv_gradient_algorithm(shape, &demand);
+    return choice;
+}
+
+static double relative_time(const struct lorac_conv_algorithm *algorithm)
+{
+    return !algorithm ? 0 : algorithm->relative_time > 0 ? algorithm->relative_time : 1;
+}
+
+// Only where the adapter is all that is trained here; in use the adapter costs nothing once it is in the weight.
+static bool choose_branch(const struct lorac_program *program, const struct lorac_step *step, struct conv *conv,
+                          struct choice definition, struct choice frozen)
+{
+    if (!conv->adapted || !step->has_trainable || program->form_policy == LORAC_FORM_POLICY_DEFINITION ||
+        param_trainable(program, step, 0) || param_trainable(program, step, 1) ||
+        !lorac_conv_branch_init(&conv->branch, &conv->shape, &conv->adapter))
+        return false;
+    conv->branch.trains_a = param_trainable(program, step, 2);
+    conv->branch.trains_b = param_trainable(program, step, 3);
+    conv->branch.wants_dx = frozen.gradient != NULL;
+    return program->form_policy == LORAC_FORM_POLICY_BRANCH ||
+           lorac_conv_branch_is_cheaper(&conv->branch,
+                                        relative_time(definition.forward) + relative_time(definition.gradient),
+                                        relative_time(frozen.forward) + relative_time(frozen.gradient));
+}
+
+static void keep_param(struct lorac_program *program, const struct lorac_step *step, size_t i)
+{
+    if (step->params[i] != LORAC_NO_ID)
+        program->params[step->params[i]].kept = true;
+}
+
+// Workspace beside the algorithms', and what is kept.
+static size_t memory_of_branch(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
+{
+    step->keeps_inputs = conv->branch.trains_a;
+    step->kept_bytes = lorac_conv_branch_kept_bytes(&conv->branch);
+    keep_param(program, step, 2);
+    keep_param(program, step, 3);
+    return largest(lorac_conv_branch_workspace_bytes(&conv->branch),
+                   2 * lorac_conv_weight_count(&conv->shape) * sizeof(float)); // packing W0
+}
+
+static size_t memory_of_definition(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
+{
     const struct lorac_conv_shape *shape = &conv->shape;
     size_t count = lorac_conv_weight_count(shape), rows = shape->N * shape->OH * shape->OW;
-    const struct lorac_conv_demand demand = {.exact = program->exact,
-                                             .changing = conv->adapted || param_trainable(program, step, 0)};
-    conv->forward = lorac_conv_forward_algorithm(shape, &demand);
     step->keeps_inputs = needs_weight_gradient(program, step);
-    for (size_t i = 0; i < step->param_count; i++)
-        if (step->has_trainable && step->params[i] != LORAC_NO_ID)
-            program->params[step->params[i]].kept = true;
-
+    for (size_t i = 0; step->has_trainable && i < step->param_count; i++)
+        keep_param(program, step, i);
     size_t bytes = 2 * count * sizeof(float); // building W and packing it
-    if (program->values[step->inputs[0]].needs_gradient)
-        conv->gradient = lorac_conv_gradient_algorithm(shape, &demand);
-    add_workspace(step, conv->forward, shape, &bytes);
-    add_workspace(step, conv->gradient, shape, &bytes);
     if (step->keeps_inputs) {
         size_t floats = count + lorac_conv_weight_gradient_workspace(shape);
         floats += conv->adapted ? conv->adapter.R * conv->adapter.columns : 0;
         bytes = largest(bytes, floats * sizeof(float));
     }
-    if (param_trainable(program, step, 1))
-        bytes = largest(bytes, lorac_column_workspace(rows, shape->M));
+    return param_trainable(program, step, 1) ? largest(bytes, lorac_column_workspace(rows, shape->M)) : bytes;
+}
+
+static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
+{
+    (void)error;
+    struct conv *conv = step->config;
+    const struct choice frozen = choose(program, step, false);
+    const struct choice definition = choose(program, step, needs_weight_gradient(program, step));
+    conv->is_branch = choose_branch(program, step, conv, definition, frozen);
+    const struct choice choice = conv->is_branch ? frozen : definition;
+    conv->forward = choice.forward;
+    conv->gradient = choice.gradient;
+    size_t bytes = conv->is_branch ? memory_of_branch(program, step, conv) : memory_of_definition(program, step, conv);
+    add_workspace(step, conv->forward, &conv->shape, &bytes);
+    add_workspace(step, conv->gradient, &conv->shape, &bytes);
     step->scratch_bytes = bytes;
     return LORAC_OK;
 }
@@ -170,7 +231,8 @@ static size_t packed_bytes(const struct lorac_program *program, const struct lor
     (void)program;
     const struct conv *conv = step->config;
     return conv->forward->packed_bytes(&conv->shape) +
-           (conv->gradient ? conv->gradient->packed_bytes(&conv->shape) : 0);
+           (conv->gradient ? conv->gradient->packed_bytes(&conv->shape) : 0) +
+           (conv->is_branch ? lorac_conv_branch_packed_bytes(&conv->branch) : 0);
 }
 
 static size_t multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
@@ -199,25 +261,20 @@ static void destroy(struct lorac_step *step)
         conv->forward->destroy(state->forward);
     if (conv->gradient)
         conv->gradient->destroy(state->gradient);
+    lorac_conv_branch_free(state->branch);
     free(state);
     step->state = NULL;
 }
 
-static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+// Packs [weight] for the convolution and its input gradient. [packing]: scratch for as many floats.
+static enum lorac_status pack_weight(struct lorac_step *step, const float *weight, float *packing,
+                                     const struct lorac_kernel_env *env, struct lorac_error *error)
 {
     const struct conv *conv = step->config;
     struct conv_state *state = step->state;
-    size_t count = lorac_conv_weight_count(&conv->shape);
-    float *built = env->workspace, *packing = built + count;
-    const float *weight = lorac_step_param(env->program, step, 0)->data;
     const struct lorac_param *bias = lorac_step_param(env->program, step, 1);
     const struct lorac_conv_finish with_bias = lorac_conv_finish_bias(bias ? bias->data : NULL);
     const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
-    if (conv->adapted) {
-        lorac_conv_adapter_weight(&conv->adapter, weight, lorac_step_param(env->program, step, 2)->data,
-                                  lorac_step_param(env->program, step, 3)->data, built, env);
-        weight = built;
-    }
     // The old ones go first: both at once would double the memory of packed weights for a moment.
     conv->forward->destroy(state->forward);
     state->forward = NULL;
@@ -231,18 +288,54 @@ static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_ker
                                   error);
 }
 
+static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct conv *conv = step->config;
+    float *built = env->workspace, *packing = built + lorac_conv_weight_count(&conv->shape);
+    const float *weight = lorac_step_param(env->program, step, 0)->data;
+    if (conv->adapted) {
+        lorac_conv_adapter_weight(&conv->adapter, weight, lorac_step_param(env->program, step, 2)->data,
+                                  lorac_step_param(env->program, step, 3)->data, built, env);
+        weight = built;
+    }
+    return pack_weight(step, weight, packing, env, error);
+}
+
 static enum lorac_status create(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
 {
-    step->state = calloc(1, sizeof(struct conv_state));
-    if (!step->state)
+    const struct conv *conv = step->config;
+    struct conv_state *state = calloc(1, sizeof(*state));
+    if (!state)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for node '%s'", step->name);
-    return rebuild(step, env, error);
+    step->state = state;
+    if (!conv->is_branch)
+        return rebuild(step, env, error);
+    LORAC_TRY(lorac_conv_branch_create(&conv->branch, &state->branch, error));
+    lorac_conv_branch_pack_a(state->branch, lorac_step_param(env->program, step, 2)->data);
+    lorac_conv_branch_pack_b(state->branch, lorac_step_param(env->program, step, 3)->data);
+    return pack_weight(step, lorac_step_param(env->program, step, 0)->data, env->workspace, env, error);
+}
+
+static enum lorac_status refresh(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct conv *conv = step->config;
+    struct conv_state *state = step->state;
+    if (!conv->is_branch)
+        return rebuild(step, env, error);
+    if (conv->branch.trains_a)
+        lorac_conv_branch_pack_a(state->branch, lorac_step_param(env->program, step, 2)->data);
+    if (conv->branch.trains_b)
+        lorac_conv_branch_pack_b(state->branch, lorac_step_param(env->program, step, 3)->data);
+    return LORAC_OK;
 }
 
 static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct conv *conv = step->config;
-    conv->forward->run(((struct conv_state *)step->state)->forward, env);
+    const struct conv_state *state = step->state;
+    conv->forward->run(state->forward, env);
+    if (conv->is_branch)
+        lorac_conv_branch_forward(state->branch, step->x[0], step->kept, step->y, env);
 }
 
 static float *gradient_of(struct lorac_param *param)
@@ -265,17 +358,39 @@ static void weight_backward(struct lorac_step *step, const struct lorac_kernel_e
                                     env);
 }
 
-static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+static void backward_of_definition(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
-    const struct conv *conv = step->config;
-    const struct lorac_conv_shape *s = &conv->shape;
+    const struct lorac_conv_shape *s = &((const struct conv *)step->config)->shape;
     if (step->keeps_inputs)
         weight_backward(step, env);
     float *bias_gradient = gradient_of(lorac_step_param(env->program, step, 1));
     if (bias_gradient)
         lorac_bias_gradient(step->dy, s->N * s->OH * s->OW, s->M, bias_gradient, env->workspace, env);
+}
+
+static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
+    if (!conv->is_branch)
+        backward_of_definition(step, env);
     if (step->dx[0])
-        conv->gradient->run(((struct conv_state *)step->state)->gradient, env);
+        conv->gradient->run(state->gradient, env);
+    if (!conv->is_branch)
+        return;
+    const struct lorac_branch_backward call = {.x = step->x[0],
+                                               .h = step->kept,
+                                               .dy = step->dy,
+                                               .dx = step->dx[0],
+                                               .da = gradient_of(lorac_step_param(env->program, step, 2)),
+                                               .db = gradient_of(lorac_step_param(env->program, step, 3))};
+    lorac_conv_branch_backward(state->branch, &call, env);
+}
+
+static const char *form(const struct lorac_step *step)
+{
+    const struct conv *conv = step->config;
+    return !conv->adapted ? NULL : conv->is_branch ? "branch" : "definition";
 }
 
 const struct lorac_kernel lorac_kernel_conv = {
@@ -283,11 +398,12 @@ const struct lorac_kernel lorac_kernel_conv = {
     .lower = lower,
     .memory = memory,
     .create = create,
-    .refresh = rebuild,
+    .refresh = refresh,
     .forward = forward,
     .backward = backward,
     .destroy = destroy,
     .packed_bytes = packed_bytes,
     .algorithm = algorithm,
+    .form = form,
     .multiply_adds = multiply_adds,
 };

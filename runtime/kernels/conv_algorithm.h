@@ -25,6 +25,7 @@ struct lorac_conv_algorithm {
     void (*run)(void *state, const struct lorac_kernel_env *env);
     void (*destroy)(void *state); // accepts NULL
     size_t (*packed_bytes)(const struct lorac_conv_shape *shape);
+    double relative_time; // measured, beside XNNPACK's direct convolution, where it is chosen; 0: the same
 };
 
 // What the choice is made by, beside the shape: never by the number of threads, so that the bits do not depend on it.

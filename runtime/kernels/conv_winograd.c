@@ -365,6 +365,7 @@ static struct packing pack_gradient(const struct lorac_conv_shape *s, const floa
         .approximate = true,                                                                                           \
         .frozen_only = true,                                                                                           \
         .accumulates = true,                                                                                           \
+        .relative_time = (m) == 4 ? 0.35 : 0.6,                                                                        \
         .supports = supports,                                                                                          \
         .pays = pays_##variable,                                                                                       \
         .workspace_bytes = workspace_##variable,                                                                       \

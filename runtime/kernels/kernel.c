@@ -37,3 +37,14 @@ size_t lorac_step_backward_multiply_adds(const struct lorac_program *program, co
         }
     return lorac_size_multiply(times, lorac_step_multiply_adds(program, step), &total) ? total : SIZE_MAX;
 }
+
+void lorac_program_count_forms(const struct lorac_program *program, size_t *definitions, size_t *branches)
+{
+    *definitions = *branches = 0;
+    for (size_t i = 0; i < program->step_count; i++) {
+        const struct lorac_step *step = &program->steps[i];
+        const char *form = step->kernel->form ? step->kernel->form(step) : NULL;
+        if (form)
+            ++*(strcmp(form, "branch") == 0 ? branches : definitions);
+    }
+}

@@ -54,6 +54,9 @@ struct lorac_kernel {
     // How the step is run, where there are several ways: "direct" (the name of an algorithm); backward: how the
     // gradient of its input is, NULL where none is needed. Known once `memory` was called. NULL: there is one way.
     const char *(*algorithm)(const struct lorac_step *step, bool backward);
+    // "definition" or "branch": how an adapter in the step is run (lorac_form_policy), known once `memory` was called;
+    // NULL where it has none, or no step of this kernel ever has.
+    const char *(*form)(const struct lorac_step *step);
     // Multiply-adds of forward for the whole batch, as the operator is defined, whatever the algorithm does; NULL: not
     // counted.
     size_t (*multiply_adds)(const struct lorac_program *program, const struct lorac_step *step);
@@ -69,6 +72,9 @@ const struct lorac_kernel *const *lorac_kernel_all(size_t *count);
 // method's definition).
 size_t lorac_step_multiply_adds(const struct lorac_program *program, const struct lorac_step *step);
 size_t lorac_step_backward_multiply_adds(const struct lorac_program *program, const struct lorac_step *step);
+
+// The program's adapters that are run by the definition, and as branches.
+void lorac_program_count_forms(const struct lorac_program *program, size_t *definitions, size_t *branches);
 
 // Shorthands for kernels.
 static inline const struct lorac_value *lorac_step_input(const struct lorac_program *program,

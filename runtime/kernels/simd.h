@@ -8,11 +8,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // A sum of outer products over a grid of pixels, the shape of every product that training needs beside convolutions:
 //     out[m*out_row + c] += scale * sum over pixels p of left[p, m] * right[p, c]
 // left[p, m] is at left + image*left_image + row*left_row + column*left_pixel + m*left_channel (strides in floats),
-// right the same with channels adjacent.
+// right the same with channels adjacent; whole vectors of it are read, LORAC_SIMD_MARGIN floats past c_count at most.
+enum { LORAC_SIMD_MARGIN = 15 };
 struct lorac_outer {
     const float *left, *right;
     size_t images, rows, columns;
@@ -26,9 +28,22 @@ struct lorac_outer {
 
 struct lorac_winograd_loops;
 
+// What lies under a window of kh x kw taps at each of [rows] x [columns] places of each image:
+//     to[pixel - begin, tap, c] = from[image, row_of[row, tap row], column_of[column, tap column], c]
+// or 0 where either index is negative. LORAC_SIMD_MARGIN floats past each pixel of [from] are read, and as many past
+// the end of [to] written.
+struct lorac_gather {
+    size_t rows, columns, kh, kw, channels;
+    const int32_t *row_of, *column_of; // [rows, kh], [columns, kw]
+    const float *from;
+    size_t from_rows, from_columns, from_pixel; // from_pixel: floats from one pixel to the next
+};
+
 struct lorac_simd {
     const char *name;
     void (*outer)(const struct lorac_outer *outer);
+    // Pixels [begin, end), counted over images, rows and columns.
+    void (*gather)(const struct lorac_gather *gather, size_t begin, size_t end, float *to);
     // target[i] += source[i]; target[i] = a[i] + b[i]
     void (*add_into)(float *target, const float *source, size_t count);
     void (*add)(float *target, const float *a, const float *b, size_t count);

@@ -4,6 +4,9 @@
 #include "proto/finite.h"
 
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -15,16 +18,53 @@ typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(
 
 // Registers hold a tile of the result, [MB] rows by [CB] vectors, while all pixels stream by.
 
+// The first [count] lanes: what follows them in memory belongs to others.
+#if LANES == 16 && defined(__AVX512F__)
+static inline vector load_part(const float *from, size_t count)
+{
+    return (vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+}
+
+static inline void store_part(float *to, vector v, size_t count)
+{
+    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
+}
+#elif LANES == 8 && defined(__AVX2__)
+static inline __m256i first_lanes(size_t count)
+{
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lanes);
+}
+
+static inline vector load_part(const float *from, size_t count)
+{
+    return (vector)_mm256_maskload_ps(from, first_lanes(count));
+}
+
+static inline void store_part(float *to, vector v, size_t count)
+{
+    _mm256_maskstore_ps(to, first_lanes(count), (__m256)v);
+}
+#else
 static inline vector load_part(const float *from, size_t count)
 {
     vector v = {0};
-    memcpy(&v, from, count * sizeof(float));
+    for (size_t i = 0; i < count; i++)
+        v[i] = from[i];
     return v;
 }
 
+static inline void store_part(float *to, vector v, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = v[i];
+}
+#endif
+
+// [part]: how many lanes of the last vector count; 0: all. The others are computed too, from whatever is read there.
 static inline __attribute__((always_inline)) void outer_tile(const struct lorac_outer *o, const float *left,
                                                              const float *right, float *out, const size_t MB,
-                                                             const size_t CB, size_t part)
+                                                             const size_t CB, const size_t part)
 {
     vector sum[12][2];
     for (size_t m = 0; m < MB; m++)
@@ -32,25 +72,29 @@ static inline __attribute__((always_inline)) void outer_tile(const struct lorac_
             sum[m][c] = (vector){0};
     for (size_t image = 0; image < o->images; image++)
         for (size_t row = 0; row < o->rows; row++) {
-            const float *l = left + image * o->left_image + row * o->left_row;
+            const float *l[4]; // of each third row: addresses of the others are offsets that the processor adds
+            for (size_t m = 0; m < MB; m += 3)
+                l[m / 3] = left + image * o->left_image + row * o->left_row + m * o->left_channel;
             const float *r = right + image * o->right_image + row * o->right_row;
             for (size_t column = 0; column < o->columns; column++) {
                 vector x[2];
                 for (size_t c = 0; c < CB; c++)
-                    x[c] = part ? load_part(r, part) : *(const vector *)(r + c * LANES);
+                    x[c] = *(const vector *)(r + c * LANES);
                 for (size_t m = 0; m < MB; m++)
                     for (size_t c = 0; c < CB; c++)
-                        sum[m][c] += l[m * o->left_channel] * x[c];
-                l += o->left_pixel;
+                        sum[m][c] += l[m / 3][m % 3 * o->left_channel] * x[c];
+                for (size_t m = 0; m < MB; m += 3)
+                    l[m / 3] += o->left_pixel;
                 r += o->right_pixel;
             }
         }
     for (size_t m = 0; m < MB; m++)
         for (size_t c = 0; c < CB; c++) {
             float *to = out + m * o->out_row + c * LANES;
-            vector old = part ? load_part(to, part) : *(const vector *)to;
-            old += o->scale * sum[m][c];
-            memcpy(to, &old, part ? part * sizeof(float) : sizeof(vector));
+            if (part && c + 1 == CB)
+                store_part(to, load_part(to, part) + o->scale * sum[m][c], part);
+            else
+                *(vector *)to += o->scale * sum[m][c];
         }
 }
 
@@ -62,10 +106,13 @@ static inline __attribute__((always_inline)) void outer_rows(const struct lorac_
     size_t c = 0;
     for (; c + 2 * LANES <= o->c_count; c += 2 * LANES)
         outer_tile(o, left, o->right + c, out + c, MB, 2, 0);
-    for (; c + LANES <= o->c_count; c += LANES)
+    size_t rest = o->c_count - c;
+    if (rest > LANES)
+        outer_tile(o, left, o->right + c, out + c, MB, 2, rest - LANES);
+    else if (rest == LANES)
         outer_tile(o, left, o->right + c, out + c, MB, 1, 0);
-    if (c < o->c_count)
-        outer_tile(o, left, o->right + c, out + c, MB, 1, o->c_count - c);
+    else if (rest > 0)
+        outer_tile(o, left, o->right + c, out + c, MB, 1, rest);
 }
 
 static void outer(const struct lorac_outer *o)
@@ -85,6 +132,43 @@ static void outer(const struct lorac_outer *o)
         outer_rows(o, m, 2);
     for (; m < o->m_count; m++)
         outer_rows(o, m, 1);
+}
+
+// ---- windows
+
+static inline __attribute__((always_inline)) void copy_channels(float *to, const float *from, size_t vectors)
+{
+    for (size_t i = 0; i < vectors; i++)
+        *(vector *)(to + i * LANES) = *(const vector *)(from + i * LANES);
+}
+
+// Whole vectors are copied; what is too much at the end of a tap is overwritten by the next one.
+static void gather(const struct lorac_gather *g, size_t begin, size_t end, float *to)
+{
+    const size_t vectors = (g->channels + LANES - 1) / LANES;
+    size_t image = begin / (g->rows * g->columns), row = begin / g->columns % g->rows, column = begin % g->columns;
+    for (size_t pixel = begin; pixel < end; pixel++) {
+        const float *plane = g->from + image * g->from_rows * g->from_columns * g->from_pixel;
+        for (size_t i = 0; i < g->kh; i++) {
+            int32_t from_row = g->row_of[row * g->kh + i];
+            const float *line = plane + (size_t)(from_row < 0 ? 0 : from_row) * g->from_columns * g->from_pixel;
+            for (size_t k = 0; k < g->kw; k++, to += g->channels) {
+                int32_t from_column = g->column_of[column * g->kw + k];
+                if ((from_row | from_column) < 0) // either is outside
+                    for (size_t v = 0; v < vectors; v++)
+                        *(vector *)(to + v * LANES) = (vector){0};
+                else
+                    copy_channels(to, line + (size_t)from_column * g->from_pixel, vectors);
+            }
+        }
+        if (++column == g->columns) {
+            column = 0;
+            if (++row == g->rows) {
+                row = 0;
+                image++;
+            }
+        }
+    }
 }
 
 // ---- element-wise
@@ -184,6 +268,7 @@ extern const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT);
 const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .name = TEXT(LORAC_SIMD_VARIANT),
     .outer = outer,
+    .gather = gather,
     .add_into = add_into,
     .add = add,
     .clip_backward = clip_backward,

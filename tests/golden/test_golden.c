@@ -1,6 +1,6 @@
 // Ten training steps on ResNet-20, five settings, against PyTorch autograd in float64 (../shared/golden; its README
 // says how they were made). The images of each step were chosen away from every ReLU kink, so that a correct float32
-// implementation agrees to rounding.
+// implementation agrees to rounding. All are run with adapters by the definition and as branches, within the same bounds.
 #include "check.h"
 
 #include "passes/inject.h"
@@ -129,7 +129,7 @@ static void open_case(struct golden *g)
     lorac_model_free(model);
 }
 
-static void prepare_case(struct golden *g, size_t threads)
+static void prepare_case(struct golden *g, size_t threads, enum lorac_form_policy policy)
 {
     static const struct lorac_normalization NORMALIZATION = {1.0 / 255.0,           3,    {0.485, 0.456, 0.406}, 3,
                                                              {0.229, 0.224, 0.225}, false};
@@ -138,6 +138,7 @@ static void prepare_case(struct golden *g, size_t threads)
     options.threads = threads;
     options.training = true;
     options.exact = true;
+    options.form_policy = policy;
     options.normalization = &NORMALIZATION;
     struct lorac_optimizer_options *o = &options.optimizer;
     o->kind = strcmp(text(g, "optimizer"), "adamw") == 0 ? LORAC_ADAMW : LORAC_SGD;
@@ -330,7 +331,7 @@ static void read_images(struct golden *g)
     lorac_array_clear(&labels);
 }
 
-static void run_case(const char *name, size_t threads)
+static void run_case(const char *name, size_t threads, enum lorac_form_policy policy)
 {
     struct golden g = {.name = name};
     char path[512];
@@ -339,7 +340,7 @@ static void run_case(const char *name, size_t threads)
     REQUIRE(g.json != NULL);
     read_images(&g);
     open_case(&g);
-    prepare_case(&g, threads);
+    prepare_case(&g, threads, policy);
     compare_logits(&g, "logits_before");
     size_t steps = (size_t)number(&g, "steps", 0);
     CHECK(steps == 10);
@@ -350,9 +351,9 @@ static void run_case(const char *name, size_t threads)
     }
     compare_logits(&g, "logits_after");
     compare_final(&g);
-    printf("%-26s loss %.1e  gradient norm %.1e  first gradients %.1e  final tensors %.1e of the way  logits %.1e  "
+    printf("%-26s %-11s loss %.1e  gradient norm %.1e  first gradients %.1e  final tensors %.1e of the way  logits %.1e  "
            "statistics %.1e\n",
-           name, g.loss, g.norm, g.gradient, g.final, g.logits, g.statistics);
+           name, policy == LORAC_FORM_POLICY_BRANCH ? "branches" : "definition", g.loss, g.norm, g.gradient, g.final, g.logits, g.statistics);
     lorac_close(g.net);
     lorac_array_clear(&g.images);
     free(g.labels);
@@ -368,6 +369,7 @@ int main(void)
         return CHECK_SKIP;
     }
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
-        run_case(CASES[i], 2);
+        for (int policy = LORAC_FORM_POLICY_DEFINITION; policy <= LORAC_FORM_POLICY_BRANCH; policy++)
+            run_case(CASES[i], 2, (enum lorac_form_policy)policy);
     return check_report();
 }

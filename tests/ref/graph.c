@@ -338,12 +338,12 @@ static Onnx__TensorProto *tensor_named(const struct builder *builder, const char
     return NULL;
 }
 
-static const char *add_trainable(struct builder *builder, const char *name, int64_t rows, int64_t columns)
+static const char *add_random(struct builder *builder, const char *name, int64_t rows, int64_t columns)
 {
     fill_random(builder,
                 add_tensor(builder, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 2, (const int64_t[]){rows, columns}),
                 false, false);
-    return builder->trainable[builder->trainable_count++] = name;
+    return name;
 }
 
 static const char *add_step(struct builder *builder, const char *op_type, const char *conv, const char *first,
@@ -355,7 +355,7 @@ static const char *add_step(struct builder *builder, const char *op_type, const 
     return output;
 }
 
-// Reads "kernel:2:4", adds the subgraph and returns the value that replaces the weight [w0].
+// Reads "kernel:2:4" (or "kernel:2:4:frozen"), adds the subgraph and returns the value that replaces the weight [w0].
 static const char *add_adapter(struct builder *builder, const char *conv, const char *w0)
 {
     struct lorac_adapter *adapter = &builder->adapters[builder->adapter_count++];
@@ -367,14 +367,20 @@ static const char *add_adapter(struct builder *builder, const char *conv, const 
     if (sscanf(builder->at, "%7[a-z]:%lld:%lf%n", setting, &rank, &adapter->alpha, &length) != 3)
         fail(builder, "setting:rank:alpha is missing");
     builder->at += length;
+    static const char FROZEN[] = ":frozen";
+    adapter->freeze_a = strncmp(builder->at, FROZEN, sizeof FROZEN - 1) == 0;
+    builder->at += adapter->freeze_a ? sizeof FROZEN - 1 : 0;
     adapter->setting = strcmp(setting, "kernel") == 0 ? LORAC_RANK_KERNEL : LORAC_RANK_PLAIN;
     adapter->rank = rank;
 
     const int64_t *dims = weight->dims;
     int64_t factor = adapter->setting == LORAC_RANK_PLAIN ? 1 : dims[2] > dims[3] ? dims[2] : dims[3];
     char *shape = join(builder, conv, "/lora_shape"), *scale = join(builder, conv, "/lora_scale");
-    adapter->a = add_trainable(builder, join(builder, conv, "/lora_A"), rank * factor, dims[1] * dims[3]);
-    adapter->b = add_trainable(builder, join(builder, conv, "/lora_B"), dims[0] * dims[2], rank * factor);
+    adapter->a = add_random(builder, join(builder, conv, "/lora_A"), rank * factor, dims[1] * dims[3]);
+    adapter->b = add_random(builder, join(builder, conv, "/lora_B"), dims[0] * dims[2], rank * factor);
+    if (!adapter->freeze_a)
+        builder->trainable[builder->trainable_count++] = adapter->a;
+    builder->trainable[builder->trainable_count++] = adapter->b;
     integer_tensor(builder, shape, 4, dims);
     scalar_tensor(builder, scale, adapter->alpha / (double)rank);
     const char *product = add_step(builder, "MatMul", conv, adapter->b, adapter->a);

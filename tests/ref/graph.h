@@ -16,7 +16,7 @@
 // An attribute is name=3 (integer), name=0.5 (a float has a point), name=[1,1] (integers), name=WORD (string) or
 // name={7} or name=<0.5> (tensor).
 // On a Conv, lora=kernel:2:4 (setting, rank, alpha) puts the adapter of proto/adapter_meta.h before its weight, with
-// trainable A and B of random values.
+// trainable A and B of random values; with lora=kernel:2:4:frozen A is not trained.
 //
 // A mistake in the text ends the test program.
 #ifndef LORAC_TEST_GRAPH_H

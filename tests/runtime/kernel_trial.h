@@ -6,6 +6,7 @@
 #include "proto/rng.h"
 #include "ref/graph.h"
 #include "ref/ref.h"
+#include "runtime/lorac.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -20,6 +21,7 @@ struct trial {
     struct ref_tensor weights; // of the loss: sum(weights * logits)
     const char *logits;        // the value that the loss is computed on
     struct ref_run *run;       // as in training
+    enum lorac_form_policy policy;
 };
 
 static void compose(struct trial *trial, const char *text, const int64_t *dims, const char *tail)

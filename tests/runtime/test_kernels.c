@@ -226,6 +226,22 @@ static void check_commit(const struct trial *trial, struct lorac_session *sessio
 
 // ---- a row
 
+// Every adapter runs in the form that was asked for; as a branch only where it can be one.
+static void check_forms(const struct trial *trial, const struct lorac_program *program)
+{
+    for (size_t i = 0; i < program->step_count; i++) {
+        const struct lorac_step *step = &program->steps[i];
+        const char *form = step->kernel->form ? step->kernel->form(step) : NULL;
+        if (!form)
+            continue;
+        const struct lorac_param *bias = lorac_step_param(program, step, 1);
+        bool possible = program->training && lorac_node_int(step->node, "group", 1) == 1 &&
+                        !lorac_step_param(program, step, 0)->trainable && !(bias && bias->trainable);
+        const char *expected = possible && trial->policy == LORAC_FORM_POLICY_BRANCH ? "branch" : "definition";
+        CHECKF(strcmp(form, expected) == 0, "%s: '%s' runs as %s, not as %s", trial->text, step->name, form, expected);
+    }
+}
+
 static bool start_session_with(const struct trial *trial, const struct lorac_lower_options *options, size_t threads,
                                struct lorac_program **program, struct lorac_session **session)
 {
@@ -235,8 +251,10 @@ static bool start_session_with(const struct trial *trial, const struct lorac_low
     if (CHECKF(lorac_lower(trial->graph.model, &trial->graph.meta, options, program, &error) == LORAC_OK, "%s: %s",
                trial->text, error.message) &&
         CHECKF(lorac_session_create(*program, threads, session, &error) == LORAC_OK, "%s: %s", trial->text,
-               error.message))
+               error.message)) {
+        check_forms(trial, *program);
         return true;
+    }
     lorac_program_free(*program);
     return false;
 }
@@ -244,7 +262,8 @@ static bool start_session_with(const struct trial *trial, const struct lorac_low
 static bool start_session(const struct trial *trial, bool training, size_t threads, struct lorac_program **program,
                           struct lorac_session **session)
 {
-    const struct lorac_lower_options options = {.batch = (size_t)trial->row->dims[0], .training = training};
+    const struct lorac_lower_options options = {
+        .batch = (size_t)trial->row->dims[0], .training = training, .form_policy = trial->policy};
     return start_session_with(trial, &options, threads, program, session);
 }
 
@@ -371,8 +390,15 @@ static void run_row(const struct kernel_row *row)
 {
     struct trial trial = {0};
     begin(&trial, row);
+    trial.policy = LORAC_FORM_POLICY_DEFINITION;
     check_inference(&trial);
     check_training(&trial);
+    if (strstr(row->text, "lora=")) {
+        ref_run_forward(trial.run); // the last differences left moved values behind
+        trial.policy = LORAC_FORM_POLICY_BRANCH;
+        strncat(trial.text, " (as branches)", sizeof trial.text - strlen(trial.text) - 1);
+        check_training(&trial);
+    }
     end(&trial);
 }
 

@@ -125,6 +125,97 @@ static void test_threads(const struct tiny_options *tiny)
         lorac_close(nets[i]);
 }
 
+// ---- forms of adapters
+
+enum { FORM_STEPS = 20 };
+// Of the loss: 20 steps of float32 sums in two orders; 1e-6 was measured. A loss near zero is what is left of logits.
+static const double FORM_TOLERANCE = 1e-5, SMALLEST_LOSS = 1e-2;
+
+static void losses_of(const struct tiny_options *tiny, enum lorac_form_policy policy, size_t threads,
+                      double losses[FORM_STEPS], struct lorac_net **out)
+{
+    struct lorac_error error = {0};
+    struct lorac_prepare_options options = training(threads);
+    options.form_policy = policy;
+    *out = open_tiny(tiny);
+    CHECK_OK(lorac_prepare(*out, &options, &error), error);
+    for (size_t step = 0; step < FORM_STEPS; step++) {
+        const size_t first = step * BATCH % (IMAGES / BATCH * BATCH);
+        const struct lorac_images images = u8(first, BATCH);
+        struct lorac_step_result result;
+        REQUIRE(CHECK_OK(lorac_train_batch(*out, &images, labels + first, NULL, &result, &error), error));
+        losses[step] = result.loss;
+    }
+}
+
+// Both forms are the same function; each gives its own bits, whatever the threads.
+static void test_forms(const struct tiny_options *tiny)
+{
+    struct lorac_net *definition, *branch, *threaded;
+    double expected[FORM_STEPS], got[FORM_STEPS];
+    losses_of(tiny, LORAC_FORM_POLICY_DEFINITION, 1, expected, &definition);
+    losses_of(tiny, LORAC_FORM_POLICY_BRANCH, 1, got, &branch);
+    for (size_t i = 0; i < FORM_STEPS; i++)
+        CHECKF(fabs(got[i] - expected[i]) <= FORM_TOLERANCE * fmax(expected[i], SMALLEST_LOSS),
+               "step %zu: loss %.9g, by the definition %.9g", i, got[i], expected[i]);
+    CHECK(expected[FORM_STEPS - 1] < expected[0]);
+    losses_of(tiny, LORAC_FORM_POLICY_BRANCH, 2, got, &threaded);
+    CHECK(same_bytes(branch, threaded));
+    lorac_close(definition);
+    lorac_close(branch);
+    lorac_close(threaded);
+}
+
+// A stays and B moves; as a branch, no x is kept.
+static void test_frozen_a(void)
+{
+    const struct tiny_options frozen = {.text = TINY_FROZEN_TEXT, .pixels = true};
+    struct lorac_error error = {0};
+    double losses[FORM_STEPS];
+    for (int policy = LORAC_FORM_POLICY_AUTO; policy <= LORAC_FORM_POLICY_BRANCH; policy++) {
+        struct lorac_net *net, *fresh = open_tiny(&frozen);
+        losses_of(&frozen, (enum lorac_form_policy)policy, 2, losses, &net);
+        CHECK_OK(lorac_session_store(net->session, &error), error);
+        for (size_t i = 0; i < net->meta.adapter_count; i++) {
+            const struct lorac_adapter *adapter = &net->meta.adapters[i];
+            const char *const names[] = {adapter->a, adapter->b};
+            CHECK(adapter->freeze_a);
+            for (size_t k = 0; k < 2; k++) {
+                uint8_t *before = NULL, *after = NULL;
+                size_t before_count = 0, after_count = 0;
+                CHECK_OK(lorac_tensor_canonical_bytes(lorac_model_initializer(fresh->model, names[k]), &before,
+                                                      &before_count, &error),
+                         error);
+                CHECK_OK(lorac_tensor_canonical_bytes(lorac_model_initializer(net->model, names[k]), &after,
+                                                      &after_count, &error),
+                         error);
+                bool same = before_count == after_count && memcmp(before, after, after_count) == 0;
+                CHECKF(same == (k == 0), "policy %d: '%s' %s", policy, names[k], same ? "stayed" : "moved");
+                free(before);
+                free(after);
+            }
+        }
+        for (size_t i = 0; policy == LORAC_FORM_POLICY_BRANCH && i < net->program->step_count; i++) {
+            const struct lorac_step *step = &net->program->steps[i];
+            if (strcmp(step->node->op_type, "Conv") == 0)
+                CHECKF(!step->keeps_inputs, "'%s' keeps its input", step->name);
+        }
+        lorac_close(net);
+        lorac_close(fresh);
+    }
+}
+
+static void test_bad_policy(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net = open_tiny(&(struct tiny_options){.pixels = true});
+    struct lorac_prepare_options options = training(1);
+    options.form_policy = (enum lorac_form_policy)3;
+    CHECK(lorac_prepare(net, &options, &error) == LORAC_ERROR_ARGUMENT);
+    CHECKF(strstr(error.message, "form_policy is 3") != NULL, "message is \"%s\"", error.message);
+    lorac_close(net);
+}
+
 // ---- NaN and infinity
 
 static void set_weights(struct lorac_net *net, const char *name, float value)
@@ -244,6 +335,11 @@ int main(void)
                     (const char *const[]){"m", "q"}, 2);
     test_threads(&(struct tiny_options){.pixels = true});
     test_threads(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
+    test_forms(&(struct tiny_options){.pixels = true});
+    test_forms(&(struct tiny_options){.text = TINY_FROZEN_TEXT, .pixels = true});
+    test_forms(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
+    test_frozen_a();
+    test_bad_policy();
     test_bad_weights();
     test_bad_images();
     test_bad_layer();

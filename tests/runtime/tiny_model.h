@@ -25,6 +25,12 @@ enum { TINY_CHANNELS = 3, TINY_SIDE = 8, TINY_PIXELS = TINY_CHANNELS * TINY_SIDE
         TINY_TAIL
 #define TINY_SOFTMAX_TEXT TINY_PLAIN_TEXT "; z=Softmax(y) axis=1"
 
+// The adapter's A is frozen, and most layers are wider than a vector.
+#define TINY_FROZEN_TEXT                                                                                               \
+    "a=Conv(x, w[20,3,3,3], wb[20]) pads=[1,1,1,1]; b=Relu(a); c=Conv(b, v[18,20,3,3], vb[18]) pads=[1,1,1,1] "        \
+    "strides=[2,2] lora=kernel:2:4:frozen; d=Relu(c); h=Conv(d, u[18,18,3,3]) pads=[1,1,1,1] "                         \
+    "lora=plain:2:4:frozen; i=Add(h, d); e=GlobalAveragePool(i); f=Flatten(e); y=Gemm(f, g[18,5]*, gb[5]*)"
+
 struct tiny_options {
     const char *text; // NULL: TINY_PLAIN_TEXT
     bool plain;       // no metadata

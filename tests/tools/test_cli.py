@@ -587,11 +587,12 @@ def test_memory_that_runs_out_keeps_the_last_good_values(large, files, tmp_path)
     skip_with_address_checker()
     np.save(tmp_path / "x.npy", np.random.default_rng(4).integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8))
     command = ["train", large / "injected.onnx", "--data", tmp_path / "x.npy", "--labels", files / "y.npy", "--batch",
-               "4", "--schedule", "constant", "--mean", "0.5", "--quiet", "--steps"]
+               "4", "--schedule", "constant", "--mean", "0.5", "--quiet", "--form-policy",
+               "definition", "--steps"]
     process = subprocess.Popen([PROGRAM, *command, "1000", "-o", tmp_path / "o.onnx", "--log", tmp_path / "log"],
                                stderr=subprocess.PIPE, text=True)
     wait_for_steps(tmp_path)
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (0, 0))  # no more than it has; weights are packed in each step
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (0, 0))  # no more than it has; the definition packs in each step
     stderr = process.communicate(timeout=60)[1]
     match = re.search(r"step (\d+): out of memory .*; the last good values \(after step (\d+)\) are in", stderr)
     assert process.returncode == 1 and match and int(match[1]) == int(match[2]) + 1, stderr

@@ -1,0 +1,43 @@
+// Which form an adapter is trained in. Both costs are in multiply-adds of XNNPACK's direct convolution (some 80 a
+// nanosecond and thread where the constants were measured, with AVX-512 on one thread, R = 4 and 12), F of which are
+// one pass of the convolution:
+//
+//     definition    conv + DENSE*F + weights * (PACK + 3*R)    the dense gradient; packing; B@A and both its gradients
+//     branch        conv + PRODUCT * lanes + TRAFFIC * floats
+//
+// where lanes are the multiply-adds of the branch's products, with the side that fills vectors rounded up to 16, and
+// floats what they read and write of x, y, dy, dx and h. In the forms' own measurements, of a layer's adapter alone:
+//
+//     layer, batch 32, R = 12      definition   branch   branch, A frozen      (milliseconds, one thread)
+//     16 -> 16, 32 x 32, batch 64         2.5     24.4     19.5
+//     64 -> 64, 32 x 32                  15.1     26.1     21.0
+//     128 -> 128, 16 x 16                55.5      9.7      6.8
+//     256 -> 256, 8 x 8                  30.3      4.1      3.2
+//     512 -> 512, 4 x 4                  36.0      2.1      1.5
+//
+// and of whole steps, where x and dy are not in the cache, ResNet-18 CIFAR form, batch 32, one thread, with its 64 ->
+// 64 layers by the definition and as branches: 807 and 846 ms, with A frozen 800 and 781.
+#include "conv_branch.h"
+
+static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16;
+
+static double padded(size_t floats)
+{
+    return (double)((floats + 15) / 16 * 16);
+}
+
+bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double definition, double branch_conv)
+{
+    const struct lorac_conv_shape *s = &branch->shape;
+    double in = (double)s->N * (double)s->H * (double)s->W, out = (double)s->N * (double)s->OH * (double)s->OW;
+    double C = (double)s->C, M = (double)s->M, R = (double)branch->R, kR = (double)branch->blocks * R;
+    double weights = (double)lorac_conv_weight_count(s), F = out * weights;
+    double dx = branch->wants_dx, da = branch->trains_a, db = branch->trains_b;
+
+    double windows = (double)branch->blocks * (double)branch->taps * out; // each is read by R outputs
+    double lanes = windows * (double)branch->width * padded(branch->R);
+    lanes += (dx + da) * windows * R * padded(branch->width);
+    lanes += out * (kR * padded(s->M) + (db + (dx > da ? dx : da)) * M * padded(branch->blocks * branch->R));
+    double floats = in * C * (1 + 2 * dx + da) + out * (3 * M + (1 + db) * kR);
+    return branch_conv * F + PRODUCT * lanes + TRAFFIC * floats < definition * F + DENSE * F + weights * (PACK + 3 * R);
+}
