@@ -69,7 +69,7 @@ static enum lorac_status count_forward(struct lorac_inspection *inspection, stru
 // ---- one training step
 
 // Forward, the gradient of the input where one is needed, and the dense gradient of the weight where it or an adapter
-// in it is trained (the method's definition); then, once per step, the products of each adapter: B*A, and the gradients
+// in it is trained (the method's definition, whatever form the adapter is run in); then, once per step, the products of each adapter: B*A, and the gradients
 // of B and, unless it is frozen, of A.
 static enum lorac_status count_step(struct lorac_inspection *inspection, const struct lorac_program *program,
                                     struct lorac_error *error)
@@ -79,6 +79,8 @@ static enum lorac_status count_step(struct lorac_inspection *inspection, const s
         const struct lorac_step *step = &program->steps[i];
         add(total, lorac_step_multiply_adds(program, step));
         add(total, lorac_step_backward_multiply_adds(program, step));
+        if (lorac_step_is_branch(step))
+            add(total, lorac_step_multiply_adds(program, step));
     }
     for (size_t i = 0; i < inspection->trained_meta.adapter_count; i++) {
         struct lorac_adapter_site site;

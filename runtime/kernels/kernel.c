@@ -22,6 +22,12 @@ const struct lorac_kernel *lorac_kernel_find(const char *op_type)
     return NULL;
 }
 
+bool lorac_step_is_branch(const struct lorac_step *step)
+{
+    const char *form = step->kernel->form ? step->kernel->form(step) : NULL;
+    return form && strcmp(form, "branch") == 0;
+}
+
 size_t lorac_step_multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
 {
     return step->kernel->multiply_adds ? step->kernel->multiply_adds(program, step) : 0;
@@ -29,7 +35,7 @@ size_t lorac_step_multiply_adds(const struct lorac_program *program, const struc
 
 size_t lorac_step_backward_multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
 {
-    size_t times = step->has_trainable, total;
+    size_t times = step->has_trainable && !lorac_step_is_branch(step), total;
     for (size_t i = 0; i < step->input_count; i++)
         if (lorac_step_input(program, step, i)->needs_gradient) {
             times++;
@@ -45,6 +51,6 @@ void lorac_program_count_forms(const struct lorac_program *program, size_t *defi
         const struct lorac_step *step = &program->steps[i];
         const char *form = step->kernel->form ? step->kernel->form(step) : NULL;
         if (form)
-            ++*(strcmp(form, "branch") == 0 ? branches : definitions);
+            ++*(lorac_step_is_branch(step) ? branches : definitions);
     }
 }

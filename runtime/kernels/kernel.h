@@ -68,11 +68,12 @@ const struct lorac_kernel *lorac_kernel_find(const char *op_type);
 const struct lorac_kernel *const *lorac_kernel_all(size_t *count);
 
 // Multiply-adds of the step's forward, 0 where not counted, and of its backward: as many for the gradient of its input,
-// where one is needed, and as many for the dense gradient of its weight, where it or an adapter in it is trained (the
-// method's definition).
+// where one is needed, and as many for the dense gradient of its weight, where it is trained, or an adapter in it that
+// is run by the definition. What an adapter needs as a branch is not counted.
 size_t lorac_step_multiply_adds(const struct lorac_program *program, const struct lorac_step *step);
 size_t lorac_step_backward_multiply_adds(const struct lorac_program *program, const struct lorac_step *step);
 
+bool lorac_step_is_branch(const struct lorac_step *step); // it has an adapter, which is run as a branch
 // The program's adapters that are run by the definition, and as branches.
 void lorac_program_count_forms(const struct lorac_program *program, size_t *definitions, size_t *branches);
 

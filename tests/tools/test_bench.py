@@ -94,7 +94,7 @@ def test_parts_add_up(files, model):
 
 
 def test_memory(files):
-    small, large = (bench(files / "injected.onnx", "--batch", n)["memory_bytes"] for n in (1, 64))
+    small, large = (bench(files / "injected.onnx", "--batch", n, "--form-policy", "definition")["memory_bytes"] for n in (1, 64))
     assert small["model_file"] == (files / "injected.onnx").stat().st_size
     assert large["planned"] > 32 * small["planned"] and large["images"] == 64 * small["images"]
     assert small["parameters"] == large["parameters"] and small["optimizer"] == large["optimizer"]
