@@ -3,10 +3,10 @@
 
 // Fastest first. The last of each list supports every shape and demand, accumulating excepted.
 static const struct lorac_conv_algorithm *const FORWARD[] = {&lorac_conv_winograd4, &lorac_conv_winograd2,
-                                                             &lorac_conv_direct};
+                                                             &lorac_conv_gemm, &lorac_conv_direct};
 static const struct lorac_conv_algorithm *const GRADIENT[] = {
-    &lorac_conv_gradient_winograd4, &lorac_conv_gradient_winograd2, &lorac_conv_gradient_pointwise,
-    &lorac_conv_gradient_deconv};
+    &lorac_conv_gradient_winograd4, &lorac_conv_gradient_winograd2, &lorac_conv_gradient_gemm,
+    &lorac_conv_gradient_pointwise, &lorac_conv_gradient_deconv};
 
 enum { FORWARD_COUNT = sizeof FORWARD / sizeof *FORWARD, GRADIENT_COUNT = sizeof GRADIENT / sizeof *GRADIENT };
 

@@ -49,6 +49,8 @@ extern const struct lorac_conv_algorithm lorac_conv_gradient_deconv;    // conv_
 extern const struct lorac_conv_algorithm lorac_conv_gradient_pointwise; // conv_pointwise.c: 1x1 with a stride
 extern const struct lorac_conv_algorithm lorac_conv_winograd4;          // conv_winograd.c: F(4x4, 3x3)
 extern const struct lorac_conv_algorithm lorac_conv_winograd2;          // conv_winograd.c: F(2x2, 3x3)
+extern const struct lorac_conv_algorithm lorac_conv_gemm;               // conv_gemm.c: gathered pixels by our products
+extern const struct lorac_conv_algorithm lorac_conv_gradient_gemm;
 extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd4;
 extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd2;
 

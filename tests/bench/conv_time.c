@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_REPETITIONS = 1000, MAX_ALGORITHMS = 4, LAYERS = 8, WARM_UP = 2 };
+enum { MAX_REPETITIONS = 1000, MAX_ALGORITHMS = 5, LAYERS = 8, WARM_UP = 2 };
 
 static const struct {
     size_t N, size, channels;

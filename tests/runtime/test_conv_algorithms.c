@@ -61,6 +61,19 @@ static const struct conv_row rows[] = {
     {2, 7, 6, 6, 9, {1, 1, 1, 1}, 3, 1, 3},
     {2, 7, 6, 6, 9, {0, 0, 0, 0}, 1, 2, 1},
     {1, 9, 8, 6, 9, {2, 2, 2, 2}, 5, 1, 1},
+    // strides: phases without a tap, of different sizes, several blocks, long sums, a stride beyond the kernel
+    {3, 9, 12, 20, 40, {1, 1, 1, 1}, 3, 2, 1},
+    {2, 33, 31, 32, 70, {1, 0, 0, 1}, 3, 2, 1},
+    {8, 16, 16, 64, 128, {1, 1, 1, 1}, 3, 2, 1},
+    {4, 8, 8, 256, 64, {1, 1, 1, 1}, 3, 2, 1},
+    {2, 16, 16, 48, 33, {0, 0, 0, 0}, 1, 2, 1},
+    {2, 20, 21, 5, 17, {3, 3, 3, 3}, 7, 2, 1},
+    {1, 14, 17, 7, 6, {2, 1, 0, 2}, 5, 3, 1},
+    {1, 11, 11, 4, 4, {0, 0, 0, 0}, 2, 4, 1},
+    // pixels that are multiplied where they lie, and with pads that reach a 1x1 kernel
+    {5, 14, 14, 96, 40, {0, 0, 0, 0}, 1, 1, 1},
+    {1, 7, 7, 65, 257, {0, 0, 0, 0}, 1, 1, 1},
+    {2, 5, 4, 16, 16, {1, 0, 2, 1}, 1, 1, 1},
 };
 
 static struct lorac_conv_shape shape_of(const struct conv_row *r)
@@ -363,14 +376,16 @@ static void check_choice(void)
     } choices[] = {
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
         {{32, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
-        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.exact = true}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.exact = true}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "direct", "deconvolution"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 20 * 4096}, "winograd2", "winograd2"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 9 * 4096}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 4096}, "direct", "deconvolution"},
         {{32, 32, 32, 3, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "direct", "deconvolution"},
-        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 2, 1}, {0}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 2, 1}, {0}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 2}, {0}, "direct", "deconvolution"},
-        {{32, 32, 32, 64, 64, {0, 0, 0, 0}, 1, 2, 1}, {0}, "direct", "pointwise"},
+        {{32, 32, 32, 64, 64, {0, 0, 0, 0}, 1, 2, 1}, {0}, "gemm", "gemm"},
+        {{32, 32, 32, 8, 8, {0, 0, 0, 0}, 1, 2, 1}, {0}, "direct", "pointwise"},
     };
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
         struct lorac_conv_shape shape = shape_of(&choices[i].row);

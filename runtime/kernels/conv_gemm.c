@@ -1,0 +1,500 @@
+// A convolution of one group, of any kernel, stride, pads and dilation, and its input gradient, as products of matrices:
+// what the taps of a block of pixels read is gathered into the second-level cache (im2col of a block), and multiplied by
+// 32 outputs after another with the loops that Winograd's products use (winograd.h). Plain sums: nothing is approximate.
+//
+// With a stride the input gradient falls into phases: an input place is reached only by the taps of its own place modulo
+// the stride, so that each phase is a product of its own with fewer taps, and no zero is multiplied.
+//
+// Blocks are cut by the shape alone and each sum is one chain over taps and channels: the same bits for any number of
+// threads.
+#include "conv_algorithm.h"
+
+#include "parallel.h"
+#include "proto/size.h"
+#include "simd.h"
+#include "winograd.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHUNK = LORAC_WINOGRAD_CHUNK,
+    GROUP = LORAC_WINOGRAD_GROUP,
+    LINE = 16,                 // floats of a cache line
+    BLOCK_FLOATS = 160 * 1024, // of what a block gathers
+    MAX_BLOCK = 20 * GROUP,    // pixels
+    MIN_BLOCK = 4 * GROUP,
+    ENOUGH_ITEMS = 8, // to keep threads busy: fewer blocks are shared out by chunks as well
+    MAX_STRIDE = 8,   // phases are MAX_STRIDE^2 at most
+};
+
+// One axis of the map from [in] to [out] places: which of the taps reach the out places first, first + step, ... and
+// from where.
+struct axis {
+    size_t first, step, places, taps;
+    size_t *tap;   // [taps]: the kernel's own numbers
+    int32_t *from; // [places, taps]: the place that is read, -1: none
+};
+
+// A part of the map whose pixels all have the same taps.
+struct phase {
+    const struct axis *rows, *columns;
+    size_t K, pixels, block, blocks, first_block; // K: taps * channels in; block: pixels
+    float *packed;
+};
+
+struct state {
+    size_t N, H, W, C, OH, OW, M; // in [N, H, W, C], out [N, OH, OW, M]
+    size_t chunks, blocks, parts; // of all phases; parts: how many a block is shared out to
+    size_t phase_count;
+    struct phase *phases;
+    struct axis *rows, *columns; // [row_phases], [column_phases]
+    const struct lorac_simd *simd;
+    const float *in;
+    float *out;
+    bool accumulate;
+    float low, high;
+    float *packed, *bias;
+    void *tables;
+};
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+// ---- how it is cut, from the shape
+
+struct sizes {
+    size_t in, out, taps, stride, dilation, pad; // of the convolution, along one axis
+};
+
+static struct sizes row_sizes(const struct lorac_conv_shape *s)
+{
+    return (struct sizes){s->H, s->OH, s->kh, s->stride_h, s->dilation_h, s->pad_top};
+}
+
+static struct sizes column_sizes(const struct lorac_conv_shape *s)
+{
+    return (struct sizes){s->W, s->OW, s->kw, s->stride_w, s->dilation_w, s->pad_left};
+}
+
+static size_t phase_of(const struct sizes *z, size_t tap)
+{
+    return (tap * z->dilation % z->stride + z->stride - z->pad % z->stride) % z->stride;
+}
+
+static size_t phase_taps(const struct sizes *z, size_t phase)
+{
+    size_t count = 0;
+    for (size_t k = 0; k < z->taps; k++)
+        count += phase_of(z, k) == phase;
+    return count;
+}
+
+static size_t phase_places(const struct sizes *z, size_t phase)
+{
+    return phase < z->in ? (z->in - phase + z->stride - 1) / z->stride : 0;
+}
+
+static size_t block_of(size_t K, size_t pixels)
+{
+    size_t fits = K > 0 ? BLOCK_FLOATS / K / GROUP * GROUP : MAX_BLOCK;
+    size_t most = fits < MIN_BLOCK ? MIN_BLOCK : smaller(fits, MAX_BLOCK);
+    return pixels == 0 ? GROUP : divide_up(divide_up(pixels, divide_up(pixels, most)), GROUP) * GROUP;
+}
+
+// The floats of the largest block that is gathered, and its products.
+static size_t thread_floats(size_t K, size_t block)
+{
+    return divide_up(K * block + LORAC_SIMD_MARGIN, LINE) * LINE + block * CHUNK;
+}
+
+static size_t forward_thread_bytes(const struct lorac_conv_shape *s)
+{
+    size_t K = s->kh * s->kw * s->C;
+    return thread_floats(K, block_of(K, s->N * s->OH * s->OW)) * sizeof(float);
+}
+
+static size_t gradient_thread_bytes(const struct lorac_conv_shape *s)
+{
+    const struct sizes rows = row_sizes(s), columns = column_sizes(s);
+    size_t most = 0;
+    for (size_t i = 0; i < s->stride_h; i++)
+        for (size_t k = 0; k < s->stride_w; k++) {
+            size_t K = phase_taps(&rows, i) * phase_taps(&columns, k) * s->M;
+            size_t floats = thread_floats(K, block_of(K, s->N * phase_places(&rows, i) * phase_places(&columns, k)));
+            most = floats > most ? floats : most;
+        }
+    return most * sizeof(float);
+}
+
+static size_t packed_floats(size_t taps, size_t in, size_t out)
+{
+    return taps * in * divide_up(out, LINE) * LINE;
+}
+
+static size_t forward_packed_bytes(const struct lorac_conv_shape *s)
+{
+    return packed_floats(s->kh * s->kw, s->C, s->M) * sizeof(float);
+}
+
+static size_t gradient_packed_bytes(const struct lorac_conv_shape *s)
+{
+    return packed_floats(s->kh * s->kw, s->M, s->C) * sizeof(float);
+}
+
+// ---- running
+
+struct job {
+    const struct state *state;
+    float *slices;
+    size_t slice_floats;
+    atomic_size_t next;
+};
+
+static void finish_pixel(const struct state *state, const float *products, const float *bias, size_t count, float *y)
+{
+    const float low = state->low, high = state->high;
+    if (state->accumulate)
+        for (size_t i = 0; i < count; i++)
+            y[i] += products[i] + bias[i];
+    else
+        for (size_t i = 0; i < count; i++)
+            y[i] = products[i] + bias[i];
+    if (low > -INFINITY || high < INFINITY)
+        for (size_t i = 0; i < count; i++) {
+            float v = y[i] < low ? low : y[i]; // a NaN is not below
+            y[i] = v > high ? high : v;
+        }
+}
+
+static void finish_block(const struct state *state, const struct phase *phase, size_t first, size_t count, size_t chunk,
+                         const float *products)
+{
+    const struct axis *rows = phase->rows, *columns = phase->columns;
+    size_t outputs = smaller(state->M - chunk * CHUNK, CHUNK);
+    for (size_t i = 0; i < count; i++) {
+        size_t pixel = first + i, column = pixel % columns->places, line = pixel / columns->places;
+        size_t n = line / rows->places, row = rows->first + line % rows->places * rows->step;
+        float *y = state->out +
+                   ((n * state->OH + row) * state->OW + columns->first + column * columns->step) * state->M +
+                   chunk * CHUNK;
+        finish_pixel(state, products + i * CHUNK, state->bias + chunk * CHUNK, outputs, y);
+    }
+}
+
+static bool is_direct(const struct state *state, const struct phase *phase)
+{
+    return phase->K == state->C && phase->rows->places == state->H && phase->columns->places == state->W &&
+           phase->rows->from[0] == 0 && phase->columns->from[0] == 0 && phase->rows->step * phase->columns->step == 1 &&
+           state->OH == state->H && state->OW == state->W;
+}
+
+static const float *gather(const struct state *state, const struct phase *phase, size_t first, size_t count, float *to)
+{
+    if (is_direct(state, phase))
+        return state->in + first * state->C;
+    const struct lorac_gather call = {.rows = phase->rows->places,
+                                      .columns = phase->columns->places,
+                                      .kh = phase->rows->taps,
+                                      .kw = phase->columns->taps,
+                                      .channels = state->C,
+                                      .row_of = phase->rows->from,
+                                      .column_of = phase->columns->from,
+                                      .from = state->in,
+                                      .from_rows = state->H,
+                                      .from_columns = state->W,
+                                      .from_pixel = state->C};
+    state->simd->gather(&call, first, first + count, to);
+    return to;
+}
+
+// One part of a block.
+static void run_item(const struct state *state, size_t item, float *slice)
+{
+    size_t block = item / state->parts, part = item % state->parts;
+    const struct phase *phase = state->phases;
+    while (block >= phase->first_block + phase->blocks)
+        phase++;
+    size_t first = (block - phase->first_block) * phase->block, count = smaller(phase->pixels - first, phase->block);
+    float *products = slice, *gathered = products + phase->block * CHUNK;
+    const float *tiles = phase->K > 0 ? gather(state, phase, first, count, gathered) : NULL;
+    if (phase->K == 0)
+        memset(products, 0, count * CHUNK * sizeof(float));
+    for (size_t chunk = part * state->chunks / state->parts; chunk < (part + 1) * state->chunks / state->parts; chunk++) {
+        if (phase->K > 0)
+            state->simd->winograd->product(1, tiles, count, phase->K, 0, phase->packed + chunk * CHUNK * phase->K,
+                                           phase->K, smaller(state->M - chunk * CHUNK, CHUNK), products);
+        finish_block(state, phase, first, count, chunk, products);
+    }
+}
+
+static void run_items(void *context, size_t thread)
+{
+    struct job *job = context;
+    size_t item;
+    while ((item = atomic_fetch_add(&job->next, 1)) < job->state->blocks * job->state->parts)
+        run_item(job->state, item, job->slices + thread * job->slice_floats);
+}
+
+static void run(void *opaque, const struct lorac_kernel_env *env)
+{
+    const struct state *state = opaque;
+    struct job job = {.state = state, .slices = env->workspace};
+    for (size_t i = 0; i < state->phase_count; i++) {
+        size_t floats = thread_floats(state->phases[i].K, state->phases[i].block);
+        job.slice_floats = floats > job.slice_floats ? floats : job.slice_floats;
+    }
+    atomic_init(&job.next, 0);
+    lorac_parallel_for(env->pool, run_items, &job, lorac_parallel_threads(env->pool));
+}
+
+// ---- life
+
+static void destroy(void *opaque)
+{
+    struct state *state = opaque;
+    if (!state)
+        return;
+    free(state->packed);
+    free(state->tables);
+    free(state->phases);
+    free(state->rows);
+    free(state);
+}
+
+// One phase of the gradient along an axis, or, of the forward direction, the only one.
+static void fill_axis(struct axis *axis, const struct sizes *z, size_t phase, bool gradient)
+{
+    axis->first = gradient ? phase : 0;
+    axis->step = gradient ? z->stride : 1;
+    axis->places = gradient ? phase_places(z, phase) : z->out;
+    for (size_t k = 0, i = 0; k < z->taps; k++) {
+        size_t begin, end, place;
+        if (gradient && phase_of(z, k) != phase)
+            continue;
+        axis->tap[i] = k;
+        for (size_t p = 0; p < axis->places; p++)
+            axis->from[p * axis->taps + i] = -1;
+        lorac_conv_tap_range(k, z->in, z->out, z->stride, z->dilation, z->pad, &begin, &end, &place);
+        for (size_t o = begin; o < end; o++, place += z->stride)
+            if (gradient)
+                axis->from[place / z->stride * axis->taps + i] = (int32_t)o;
+            else
+                axis->from[o * axis->taps + i] = (int32_t)place;
+        i++;
+    }
+}
+
+// How many entries the tables of one axis have.
+static size_t axis_entries(const struct sizes *z, bool gradient)
+{
+    return (gradient ? z->in : z->out) * z->taps + z->stride * z->taps;
+}
+
+// The phases of one axis; returns the rest of the tables.
+static char *fill_axes(struct axis *axes, const struct sizes *z, bool gradient, char *tables)
+{
+    for (size_t phase = 0; phase < (gradient ? z->stride : 1); phase++) {
+        struct axis *axis = &axes[phase];
+        axis->taps = gradient ? phase_taps(z, phase) : z->taps;
+        axis->tap = (size_t *)(void *)tables;
+        tables += axis->taps * sizeof(size_t);
+    }
+    for (size_t phase = 0; phase < (gradient ? z->stride : 1); phase++) {
+        axes[phase].from = (int32_t *)(void *)tables;
+        tables += (gradient ? phase_places(z, phase) : z->out) * axes[phase].taps * sizeof(int32_t);
+        fill_axis(&axes[phase], z, phase, gradient);
+    }
+    return tables + (uintptr_t)-(uintptr_t)tables % sizeof(size_t);
+}
+
+static bool allocate(struct state *state, const struct sizes *rows, const struct sizes *columns, bool gradient,
+                     size_t weights)
+{
+    size_t row_phases = gradient ? rows->stride : 1, column_phases = gradient ? columns->stride : 1;
+    size_t entries = axis_entries(rows, gradient) + axis_entries(columns, gradient) + 2;
+    void *packed = NULL;
+    state->phase_count = row_phases * column_phases;
+    state->rows = calloc(row_phases + column_phases, sizeof *state->rows);
+    state->phases = calloc(state->phase_count, sizeof *state->phases);
+    state->tables = calloc(entries, sizeof(size_t));
+    size_t bias = state->chunks * CHUNK;
+    if (!state->rows || !state->phases || !state->tables ||
+        posix_memalign(&packed, LINE * sizeof(float), (weights + bias) * sizeof(float)) != 0)
+        return false;
+    state->columns = state->rows + row_phases;
+    state->packed = packed;
+    state->bias = state->packed + weights;
+    memset(state->bias, 0, bias * sizeof(float));
+    fill_axes(state->columns, columns, gradient, fill_axes(state->rows, rows, gradient, state->tables));
+    return true;
+}
+
+static void cut(struct state *state, size_t row_phases, size_t column_phases)
+{
+    float *packed = state->packed;
+    for (size_t i = 0; i < row_phases; i++)
+        for (size_t k = 0; k < column_phases; k++) {
+            struct phase *phase = &state->phases[i * column_phases + k];
+            phase->rows = &state->rows[i];
+            phase->columns = &state->columns[k];
+            phase->K = phase->rows->taps * phase->columns->taps * state->C;
+            phase->pixels = state->N * phase->rows->places * phase->columns->places;
+            phase->block = block_of(phase->K, phase->pixels);
+            phase->blocks = divide_up(phase->pixels, phase->block);
+            phase->first_block = state->blocks;
+            phase->packed = packed;
+            packed += phase->K * divide_up(state->M, LINE) * LINE;
+            state->blocks += phase->blocks;
+        }
+    size_t wanted = state->blocks > 0 ? divide_up(ENOUGH_ITEMS, state->blocks) : 1;
+    state->parts = smaller(wanted, state->chunks);
+}
+
+struct packing {
+    const struct state *state;
+    const float *weight;
+    size_t in_stride, out_stride, kw; // floats
+};
+
+// In the order that winograd.h's product reads: panels of two vectors, or one at the end.
+static void pack_phase(const struct packing *packing, const struct phase *phase, size_t chunk)
+{
+    const struct state *state = packing->state;
+    size_t lanes = state->simd->winograd->lanes, count = smaller(state->M - chunk * CHUNK, CHUNK);
+    size_t width = divide_up(count, lanes) * lanes, taps_w = phase->columns->taps;
+    for (size_t i = 0; i < width; i += 2 * lanes) {
+        size_t panel = smaller(width - i, 2 * lanes);
+        float *to = phase->packed + (chunk * CHUNK + i) * phase->K;
+        for (size_t t = 0; t < phase->rows->taps * taps_w; t++) {
+            size_t tap = phase->rows->tap[t / taps_w] * packing->kw + phase->columns->tap[t % taps_w];
+            const float *from = packing->weight + (chunk * CHUNK + i) * packing->out_stride + tap;
+            for (size_t c = 0; c < state->C; c++)
+                for (size_t lane = 0; lane < panel; lane++)
+                    *to++ = i + lane < count ? from[lane * packing->out_stride + c * packing->in_stride] : 0;
+        }
+    }
+}
+
+static void pack_chunk(void *context, size_t chunk)
+{
+    const struct packing *packing = context;
+    for (size_t i = 0; i < packing->state->phase_count; i++)
+        pack_phase(packing, &packing->state->phases[i], chunk);
+}
+
+static enum lorac_status create(struct state *state, const struct lorac_conv_shape *s, bool gradient,
+                                const float *weight, const struct lorac_conv_finish *finish,
+                                const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct sizes rows = row_sizes(s), columns = column_sizes(s);
+    size_t taps = s->kh * s->kw, weights = packed_floats(taps, state->C, state->M);
+    state->chunks = divide_up(state->M, CHUNK);
+    state->simd = env->simd;
+    state->accumulate = finish->accumulate;
+    state->low = finish->low;
+    state->high = finish->high;
+    if (!allocate(state, &rows, &columns, gradient, weights))
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a convolution's weights (%zu bytes)",
+                               weights * sizeof(float));
+    if (finish->bias)
+        memcpy(state->bias, finish->bias, state->M * sizeof(float));
+    cut(state, gradient ? s->stride_h : 1, gradient ? s->stride_w : 1);
+    struct packing packing = {.state = state, .weight = weight, .kw = s->kw};
+    packing.in_stride = gradient ? taps * s->C : taps;
+    packing.out_stride = gradient ? taps : taps * s->C;
+    lorac_parallel_for(env->pool, pack_chunk, &packing, state->chunks);
+    return LORAC_OK;
+}
+
+static enum lorac_status create_either(const struct lorac_conv_shape *s, bool gradient, const float *weight,
+                                       const struct lorac_conv_finish *finish, const float *in, float *out,
+                                       const struct lorac_kernel_env *env, void **opaque, struct lorac_error *error)
+{
+    struct state *state = calloc(1, sizeof *state);
+    if (!state)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a convolution");
+    *state = gradient ? (struct state){.N = s->N, .H = s->OH, .W = s->OW, .C = s->M, .OH = s->H, .OW = s->W, .M = s->C}
+                      : (struct state){.N = s->N, .H = s->H, .W = s->W, .C = s->C, .OH = s->OH, .OW = s->OW, .M = s->M};
+    state->in = in;
+    state->out = out;
+    enum lorac_status status = create(state, s, gradient, weight, finish, env, error);
+    if (status == LORAC_OK)
+        *opaque = state;
+    else
+        destroy(state);
+    return status;
+}
+
+static enum lorac_status create_forward(const struct lorac_conv_shape *s, const float *weight,
+                                        const struct lorac_conv_finish *finish, float *packing, const float *in,
+                                        float *out, const struct lorac_kernel_env *env, void **state,
+                                        struct lorac_error *error)
+{
+    (void)packing;
+    return create_either(s, false, weight, finish, in, out, env, state, error);
+}
+
+static enum lorac_status create_gradient(const struct lorac_conv_shape *s, const float *weight,
+                                         const struct lorac_conv_finish *finish, float *packing, const float *in,
+                                         float *out, const struct lorac_kernel_env *env, void **state,
+                                         struct lorac_error *error)
+{
+    (void)packing;
+    return create_either(s, true, weight, finish, in, out, env, state, error);
+}
+
+// ---- when
+
+static bool supports(const struct lorac_conv_shape *s)
+{
+    return s->G == 1 && s->stride_h <= MAX_STRIDE && s->stride_w <= MAX_STRIDE && s->H <= INT32_MAX &&
+           s->W <= INT32_MAX && s->OH <= INT32_MAX && s->OW <= INT32_MAX && s->N * s->H * s->W > 0;
+}
+
+static bool forward_pays(const struct lorac_conv_shape *s)
+{
+    return s->C * s->kh * s->kw >= 64 && s->M >= 16 && s->C >= 16;
+}
+
+static bool gradient_pays(const struct lorac_conv_shape *s)
+{
+    return s->M * s->kh * s->kw >= 64 && s->C >= 16 && s->M >= 16;
+}
+
+const struct lorac_conv_algorithm lorac_conv_gemm = {
+    .name = "gemm",
+    .frozen_only = true,
+    .accumulates = true,
+    .relative_time = 0.65,
+    .supports = supports,
+    .pays = forward_pays,
+    .thread_workspace_bytes = forward_thread_bytes,
+    .create = create_forward,
+    .run = run,
+    .destroy = destroy,
+    .packed_bytes = forward_packed_bytes,
+};
+
+const struct lorac_conv_algorithm lorac_conv_gradient_gemm = {
+    .name = "gemm",
+    .frozen_only = true,
+    .accumulates = true,
+    .relative_time = 0.65,
+    .supports = supports,
+    .pays = gradient_pays,
+    .thread_workspace_bytes = gradient_thread_bytes,
+    .create = create_gradient,
+    .run = run,
+    .destroy = destroy,
+    .packed_bytes = gradient_packed_bytes,
+};
