@@ -128,8 +128,9 @@ static void test_threads(const struct tiny_options *tiny)
 // ---- forms of adapters
 
 enum { FORM_STEPS = 20 };
-// Of the loss: 20 steps of float32 sums in two orders; 1e-6 was measured. A loss near zero is what is left of logits.
-static const double FORM_TOLERANCE = 1e-5, SMALLEST_LOSS = 1e-2;
+// Of the largest loss so far: 20 steps of float32 sums in two orders. A loss is what is left of logits, whose rounding
+// stays when it falls. 2e-8 in the first step, then up to 1.3e-6 was measured (with different instruction sets).
+static const double FORM_TOLERANCE = 5e-6;
 
 static void losses_of(const struct tiny_options *tiny, enum lorac_form_policy policy, size_t threads,
                       double losses[FORM_STEPS], struct lorac_net **out)
@@ -155,9 +156,12 @@ static void test_forms(const struct tiny_options *tiny)
     double expected[FORM_STEPS], got[FORM_STEPS];
     losses_of(tiny, LORAC_FORM_POLICY_DEFINITION, 1, expected, &definition);
     losses_of(tiny, LORAC_FORM_POLICY_BRANCH, 1, got, &branch);
-    for (size_t i = 0; i < FORM_STEPS; i++)
-        CHECKF(fabs(got[i] - expected[i]) <= FORM_TOLERANCE * fmax(expected[i], SMALLEST_LOSS),
-               "step %zu: loss %.9g, by the definition %.9g", i, got[i], expected[i]);
+    double largest = 0;
+    for (size_t i = 0; i < FORM_STEPS; i++) {
+        largest = fmax(largest, expected[i]);
+        CHECKF(fabs(got[i] - expected[i]) <= FORM_TOLERANCE * largest, "step %zu: loss %.9g, by the definition %.9g", i,
+               got[i], expected[i]);
+    }
     CHECK(expected[FORM_STEPS - 1] < expected[0]);
     losses_of(tiny, LORAC_FORM_POLICY_BRANCH, 2, got, &threaded);
     CHECK(same_bytes(branch, threaded));
