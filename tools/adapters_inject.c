@@ -27,7 +27,7 @@ const struct lorac_option lorac_adapter_options[] = {
     {.name = "exclude", .type = LORAC_OPTION_STRING, .value = "REGEX", .offset = FIELD(exclude),
      .fallback_text = "none", .help = "No convolution whose node name matches."},
     {.name = "freeze-a", .type = LORAC_OPTION_FLAG, .offset = FIELD(freeze_a),
-     .help = "Leave A at its random start and train B alone: less memory and time, measured to cost no accuracy."},
+     .help = "Leave A at its random start and train B alone: less memory and time, for at most a point of accuracy."},
     {.name = "train-first", .type = LORAC_OPTION_FLAG, .offset = FIELD(train_first),
      .help = "Train the first convolution's weight as well."},
     {.name = "train-last", .type = LORAC_OPTION_FLAG, .offset = FIELD(train_last),

@@ -42,7 +42,7 @@ ROWS = [
     ("r56 B alone", "resnet56-cifar10", ["--freeze-a"], "0.01", None),
 ]
 # The reference has no row for ResNet-56 with its BatchNorm frozen, nor with B alone; they are held against the folded one:
-# the first is the same function, the second is to cost no accuracy.
+# the first is the same function, the second is what B alone is measured against.
 NEAREST = {"r56 frozen": (81.4, 84.0, 91.4), "r56 B alone": (81.4, 84.0, 91.4)}
 TOLERANCE_POINTS = 1.5
 
