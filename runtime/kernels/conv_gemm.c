@@ -191,11 +191,17 @@ static void finish_block(const struct state *state, const struct phase *phase, s
     }
 }
 
+// Does each place of the axis read the place of its own number, [count] of them?
+static bool is_identity(const struct axis *axis, size_t count)
+{
+    return axis->taps == 1 && axis->step == 1 && axis->places == count && axis->from[0] == 0 &&
+           axis->from[count - 1] == (int32_t)(count - 1); // a stride that pads at the end make up for reads less
+}
+
 static bool is_direct(const struct state *state, const struct phase *phase)
 {
-    return phase->K == state->C && phase->rows->places == state->H && phase->columns->places == state->W &&
-           phase->rows->from[0] == 0 && phase->columns->from[0] == 0 && phase->rows->step * phase->columns->step == 1 &&
-           state->OH == state->H && state->OW == state->W;
+    return is_identity(phase->rows, state->H) && is_identity(phase->columns, state->W) && state->OH == state->H &&
+           state->OW == state->W;
 }
 
 static const float *gather(const struct state *state, const struct phase *phase, size_t first, size_t count, float *to)

@@ -74,7 +74,37 @@ static const struct conv_row rows[] = {
     {5, 14, 14, 96, 40, {0, 0, 0, 0}, 1, 1, 1},
     {1, 7, 7, 65, 257, {0, 0, 0, 0}, 1, 1, 1},
     {2, 5, 4, 16, 16, {1, 0, 2, 1}, 1, 1, 1},
+    // a stride, and pads at the end that keep the size: the pixels are not where they are without a stride
+    {1, 2, 2, 64, 16, {0, 0, 1, 1}, 1, 2, 1},
+    {2, 3, 3, 64, 32, {0, 0, 2, 2}, 1, 2, 1},
+    // chunks that end within a vector
+    {1, 5, 5, 33, 4, {0, 0, 0, 0}, 3, 2, 1},
+    {1, 5, 5, 5, 41, {0, 0, 0, 0}, 3, 2, 1},
+    {1, 5, 5, 7, 45, {0, 0, 0, 0}, 1, 1, 1},
+    {1, 5, 5, 7, 61, {1, 1, 1, 1}, 3, 2, 1},
 };
+
+// What a row does not say: kernels, strides and dilations that differ by axis.
+static const struct lorac_conv_shape uneven[] = {
+    {.N = 2, .H = 9, .W = 12, .C = 20, .M = 40, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .dilation_h = 1,
+     .dilation_w = 3, .pad_top = 1, .pad_left = 3, .pad_bottom = 2, .G = 1},
+    {.N = 2, .H = 9, .W = 9, .C = 17, .M = 33, .kh = 2, .kw = 3, .stride_h = 1, .stride_w = 2, .dilation_h = 4,
+     .dilation_w = 1, .G = 1},
+    {.N = 2, .H = 13, .W = 12, .C = 20, .M = 24, .kh = 4, .kw = 3, .stride_h = 3, .stride_w = 2, .dilation_h = 2,
+     .dilation_w = 3, .pad_left = 2, .pad_bottom = 1, .pad_right = 2, .G = 1},
+    {.N = 1, .H = 12, .W = 14, .C = 16, .M = 40, .kh = 3, .kw = 3, .stride_h = 8, .stride_w = 7, .dilation_h = 1,
+     .dilation_w = 1, .G = 1},
+    {.N = 1, .H = 3, .W = 30, .C = 18, .M = 35, .kh = 1, .kw = 7, .stride_h = 1, .stride_w = 2, .dilation_h = 1,
+     .dilation_w = 1, .G = 1},
+    {.N = 2, .H = 3, .W = 5, .C = 64, .M = 32, .kh = 1, .kw = 1, .stride_h = 2, .stride_w = 1, .dilation_h = 1,
+     .dilation_w = 1, .pad_bottom = 2, .G = 1},
+};
+
+static void set_output_size(struct lorac_conv_shape *s)
+{
+    s->OH = (s->H + s->pad_top + s->pad_bottom - (s->kh - 1) * s->dilation_h - 1) / s->stride_h + 1;
+    s->OW = (s->W + s->pad_left + s->pad_right - (s->kw - 1) * s->dilation_w - 1) / s->stride_w + 1;
+}
 
 static struct lorac_conv_shape shape_of(const struct conv_row *r)
 {
@@ -86,8 +116,7 @@ static struct lorac_conv_shape shape_of(const struct conv_row *r)
     s.pad_left = r->pads[1];
     s.pad_bottom = r->pads[2];
     s.pad_right = r->pads[3];
-    s.OH = (s.H + s.pad_top + s.pad_bottom - s.kh) / s.stride_h + 1;
-    s.OW = (s.W + s.pad_left + s.pad_right - s.kw) / s.stride_w + 1;
+    set_output_size(&s);
     return s;
 }
 
@@ -141,7 +170,8 @@ struct problem {
 static void add_products(const struct problem *p, size_t n, size_t oh, size_t ow, size_t kh, size_t kw)
 {
     const struct lorac_conv_shape *s = &p->shape;
-    size_t h = oh * s->stride_h + kh - s->pad_top, w = ow * s->stride_w + kw - s->pad_left;
+    size_t h = oh * s->stride_h + kh * s->dilation_h - s->pad_top;
+    size_t w = ow * s->stride_w + kw * s->dilation_w - s->pad_left;
     if (h >= s->H || w >= s->W)
         return;
     size_t x = ((n * s->H + h) * s->W + w) * s->C, y = ((n * s->OH + oh) * s->OW + ow) * s->M;
@@ -167,9 +197,9 @@ static void compute(struct problem *p)
     }
 }
 
-static struct problem make_problem(const struct conv_row *row, bool gradient)
+static struct problem make_problem(const struct lorac_conv_shape *shape, bool gradient)
 {
-    struct problem p = {.shape = shape_of(row), .gradient = gradient};
+    struct problem p = {.shape = *shape, .gradient = gradient};
     const struct lorac_conv_shape *s = &p.shape;
     size_t x = s->N * s->H * s->W * s->C, y = s->N * s->OH * s->OW * s->M;
     p.in_count = gradient ? y : x;
@@ -244,10 +274,11 @@ static void free_result(float *out)
 static const char *text_of(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
                            const struct lorac_simd *simd)
 {
-    static char text[160];
+    static char text[256];
     const struct lorac_conv_shape *s = &p->shape;
-    snprintf(text, sizeof text, "%s %s (%s) [%zu,%zu,%zu,%zu] -> %zu, kernel %zu", p->gradient ? "gradient" : "forward",
-             algorithm->name, simd->name, s->N, s->H, s->W, s->C, s->M, s->kh);
+    snprintf(text, sizeof text, "%s %s (%s) [%zu,%zu,%zu,%zu] -> %zu, kernel %zux%zu, stride %zu,%zu, dilation %zu,%zu",
+             p->gradient ? "gradient" : "forward", algorithm->name, simd->name, s->N, s->H, s->W, s->C, s->M, s->kh,
+             s->kw, s->stride_h, s->stride_w, s->dilation_h, s->dilation_w);
     return text;
 }
 
@@ -296,10 +327,17 @@ static void check_finish(const struct problem *p, const struct lorac_conv_algori
     free_result(first);
 }
 
+// Its loops are ours, compiled for several instruction sets.
+static bool is_ours(const struct lorac_conv_algorithm *algorithm)
+{
+    return algorithm != &lorac_conv_direct && algorithm != &lorac_conv_gradient_deconv &&
+           algorithm != &lorac_conv_gradient_pointwise;
+}
+
 static void check_algorithm(const struct problem *p, const struct lorac_conv_algorithm *algorithm)
 {
     const struct lorac_simd *variants[MAX_VARIANTS];
-    size_t count = algorithm->approximate ? find_variants(variants) : (find_variants(variants), 1);
+    size_t count = is_ours(algorithm) ? find_variants(variants) : (find_variants(variants), 1);
     struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL), full = lorac_conv_finish_bias(p->bias);
     full.low = 0;
     full.high = 6;
@@ -311,12 +349,12 @@ static void check_algorithm(const struct problem *p, const struct lorac_conv_alg
     }
 }
 
-static void check_row(const struct conv_row *row)
+static void check_shape(const struct lorac_conv_shape *shape)
 {
     for (int gradient = 0; gradient <= 1; gradient++) {
         size_t count;
         const struct lorac_conv_algorithm *const *list = lorac_conv_algorithms(gradient, &count);
-        struct problem p = make_problem(row, gradient);
+        struct problem p = make_problem(shape, gradient);
         for (size_t i = 0; i < count; i++)
             if (list[i]->supports(&p.shape))
                 check_algorithm(&p, list[i]);
@@ -327,9 +365,9 @@ static void check_row(const struct conv_row *row)
 // ---- numbers that are not finite
 
 // No output may be finite that is NaN or infinite by the plain sum and its limits.
-static void check_not_hidden(const struct conv_row *row, float bad, bool gradient)
+static void check_not_hidden(const struct lorac_conv_shape *shape, float bad, bool gradient)
 {
-    struct problem p = make_problem(row, gradient);
+    struct problem p = make_problem(shape, gradient);
     p.in[p.in_count / 2] = bad;
     compute(&p);
     size_t count;
@@ -337,7 +375,7 @@ static void check_not_hidden(const struct conv_row *row, float bad, bool gradien
     const struct lorac_simd *variants[MAX_VARIANTS];
     size_t variant_count = find_variants(variants);
     for (size_t i = 0; i < count; i++)
-        for (size_t v = 0; list[i]->approximate && v < variant_count; v++)
+        for (size_t v = 0; is_ours(list[i]) && v < variant_count; v++)
             for (int limits = 0; limits <= 1; limits++) {
                 struct lorac_conv_finish finish = lorac_conv_finish_bias(NULL);
                 finish.low = limits ? 0 : -INFINITY;
@@ -359,10 +397,11 @@ static void check_not_hidden(const struct conv_row *row, float bad, bool gradien
 static void check_bad_numbers(void)
 {
     static const struct conv_row row = {2, 7, 9, 19, 21, {1, 1, 1, 1}, 3, 1, 1};
+    const struct lorac_conv_shape shape = shape_of(&row);
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         for (int gradient = 0; gradient <= 1; gradient++)
-            check_not_hidden(&row, bad[i], gradient);
+            check_not_hidden(&shape, bad[i], gradient);
 }
 
 // ---- which one is chosen
@@ -398,8 +437,15 @@ int main(void)
 {
     struct lorac_error error = {0};
     REQUIRE(CHECK_OK(lorac_xnn_initialize(&error), error));
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        check_row(&rows[i]);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct lorac_conv_shape shape = shape_of(&rows[i]);
+        check_shape(&shape);
+    }
+    for (size_t i = 0; i < sizeof uneven / sizeof *uneven; i++) {
+        struct lorac_conv_shape shape = uneven[i];
+        set_output_size(&shape);
+        check_shape(&shape);
+    }
     check_bad_numbers();
     check_choice();
     printf("largest error of the largest output: plain %.2g, F(2x2) %.2g, F(4x4) %.2g\n", worst[0], worst[1], worst[2]);
