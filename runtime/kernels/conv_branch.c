@@ -1,5 +1,6 @@
 #include "conv_branch.h"
 
+#include "conv_taps.h"
 #include "proto/size.h"
 #include "simd.h"
 
@@ -120,76 +121,43 @@ size_t lorac_conv_branch_packed_bytes(const struct lorac_conv_branch *branch)
     return make_layout(branch).total * sizeof(float);
 }
 
-struct axis {
-    size_t in, out, taps, stride, dilation, pad;
-};
-
-static void fill_places(const struct axis *axis, int32_t *place_of)
-{
-    for (size_t i = 0; i < axis->out * axis->taps; i++)
-        place_of[i] = -1;
-    for (size_t k = 0; k < axis->taps; k++) {
-        size_t begin, end, place;
-        lorac_conv_tap_range(k, axis->in, axis->out, axis->stride, axis->dilation, axis->pad, &begin, &end, &place);
-        for (size_t o = begin; o < end; o++, place += axis->stride)
-            place_of[o * axis->taps + k] = (int32_t)place;
-    }
-}
-
-static size_t phase_of_tap(const struct axis *axis, size_t k)
-{
-    return (k * axis->dilation % axis->stride + axis->stride - axis->pad % axis->stride) % axis->stride;
-}
-
-// [from]: room for in * taps. The taps of a phase are in their own order.
-static void fill_phases(const struct axis *axis, struct lorac_branch_phase *phases, int32_t *from)
+// [from]: room for in * taps.
+static void fill_phases(const struct lorac_conv_axis *axis, struct lorac_branch_phase *phases, int32_t *from)
 {
     size_t before = 0;
     for (size_t p = 0; p < axis->stride; p++) {
         struct lorac_branch_phase *phase = &phases[p];
         *phase = (struct lorac_branch_phase){.before = before, .from = from};
-        phase->places = p < axis->in ? (axis->in - p + axis->stride - 1) / axis->stride : 0;
-        for (size_t k = 0; k < axis->taps; k++)
-            phase->taps += phase_of_tap(axis, k) == p;
-        for (size_t i = 0; i < phase->places * phase->taps; i++)
-            from[i] = -1;
-        for (size_t k = 0, i = 0; k < axis->taps; k++) {
-            size_t begin, end, place;
-            if (phase_of_tap(axis, k) != p)
-                continue;
-            lorac_conv_tap_range(k, axis->in, axis->out, axis->stride, axis->dilation, axis->pad, &begin, &end, &place);
-            for (size_t o = begin; o < end; o++, place += axis->stride)
-                from[place / axis->stride * phase->taps + i] = (int32_t)o;
-            i++;
-        }
+        phase->places = lorac_conv_phase_places(axis, p);
+        phase->taps = lorac_conv_phase_taps(axis, p);
+        lorac_conv_fill_phase(axis, p, from);
         before += phase->taps;
         from += phase->places * phase->taps;
     }
 }
 
 // The number of the tap among those of its phase.
-static size_t index_in_phase(const struct axis *axis, size_t k)
+static size_t index_in_phase(const struct lorac_conv_axis *axis, size_t k)
 {
     size_t index = 0;
     for (size_t i = 0; i < k; i++)
-        index += phase_of_tap(axis, i) == phase_of_tap(axis, k);
+        index += lorac_conv_tap_phase(axis, i) == lorac_conv_tap_phase(axis, k);
     return index;
 }
 
 static void fill_tables(struct lorac_branch_state *state, int32_t *row_from, int32_t *column_from)
 {
     const struct lorac_conv_shape *s = &state->branch->shape;
-    const struct axis rows = {s->H, s->OH, s->kh, s->stride_h, s->dilation_h, s->pad_top};
-    const struct axis columns = {s->W, s->OW, s->kw, s->stride_w, s->dilation_w, s->pad_left};
-    fill_places(&rows, state->row_of);
-    fill_places(&columns, state->column_of);
+    const struct lorac_conv_axis rows = lorac_conv_rows(s), columns = lorac_conv_columns(s);
+    lorac_conv_fill_places(&rows, state->row_of);
+    lorac_conv_fill_places(&columns, state->column_of);
     if (!goes_back(state->branch))
         return;
     fill_phases(&rows, state->row_phases, row_from);
     fill_phases(&columns, state->column_phases, column_from);
     for (size_t tap = 0; tap < state->branch->taps; tap++) {
         size_t i = tap / s->kw, k = tap % s->kw;
-        size_t row_phase = phase_of_tap(&rows, i), column_phase = phase_of_tap(&columns, k);
+        size_t row_phase = lorac_conv_tap_phase(&rows, i), column_phase = lorac_conv_tap_phase(&columns, k);
         state->tap_place[tap] =
             (int32_t)(lorac_branch_taps_before(state, row_phase, column_phase) +
                       index_in_phase(&rows, i) * state->column_phases[column_phase].taps + index_in_phase(&columns, k));

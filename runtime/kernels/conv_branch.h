@@ -97,11 +97,4 @@ static inline size_t lorac_branch_taps_before(const struct lorac_branch_state *s
            state->row_phases[i].taps * state->column_phases[k].before;
 }
 
-// True where a pixel's window is the pixel itself, so that nothing has to be gathered.
-static inline bool lorac_conv_branch_is_direct(const struct lorac_conv_shape *s)
-{
-    return s->kh * s->kw * s->stride_h * s->stride_w == 1 &&
-           s->pad_top + s->pad_left + s->pad_bottom + s->pad_right == 0;
-}
-
 #endif

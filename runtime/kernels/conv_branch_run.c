@@ -95,7 +95,7 @@ static struct cut make_cut(const struct lorac_conv_branch *branch)
     struct cut cut = {.forward_tile = tile_pixels(per_window)};
     size_t tiles = (pixels + cut.forward_tile - 1) / cut.forward_tile;
     cut.forward_part = (tiles + FORWARD_PARTS - 1) / FORWARD_PARTS * cut.forward_tile;
-    cut.forward_floats = lorac_conv_branch_is_direct(s) ? 0 : aligned(cut.forward_tile * per_window);
+    cut.forward_floats = lorac_conv_is_direct(s) ? 0 : aligned(cut.forward_tile * per_window);
     cut.da_floats = branch->trains_a ? aligned(branch->blocks * per_back * da_row(branch)) : 0;
     cut.sum_floats = cut.da_floats + (branch->trains_b ? s->M * h_row(branch) : 0);
     cut.chunks = smaller(s->N, MAX_CHUNKS);
@@ -104,7 +104,7 @@ static struct cut make_cut(const struct lorac_conv_branch *branch)
     cut.images_per_chunk = (s->N + cut.chunks - 1) / cut.chunks;
     cut.images_at_once = smaller((GROUP_PIXELS + s->OH * s->OW - 1) / (s->OH * s->OW), cut.images_per_chunk);
     cut.dh_floats = aligned(cut.images_at_once * s->OH * s->OW * h_row(branch));
-    cut.gather_floats = lorac_conv_branch_is_direct(s) ? 0 : aligned(back_floats(branch));
+    cut.gather_floats = lorac_conv_is_direct(s) ? 0 : aligned(back_floats(branch));
     return cut;
 }
 
@@ -151,7 +151,7 @@ static void down_tile(const struct job *job, size_t begin, size_t end, float *ga
                                     .out = job->h + begin * kR + a * branch->R,
                                     .out_row = kR,
                                     .scale = 1.0f};
-        if (!lorac_conv_branch_is_direct(s)) {
+        if (!lorac_conv_is_direct(s)) {
             const struct lorac_gather windows = {.rows = s->OH,
                                                  .columns = s->OW,
                                                  .kh = s->kh,
@@ -359,7 +359,7 @@ static void back_block(const struct job *job, size_t a, size_t first, const stru
     size_t taps = row_phase->taps * column_phase->taps, left_row = h_row(branch);
     size_t begin = (region->first * row_phase->places + region->row) * column_phase->places;
     const float *left = chunk->dh + begin * left_row;
-    if (!lorac_conv_branch_is_direct(s)) {
+    if (!lorac_conv_is_direct(s)) {
         const struct lorac_gather readers = {.rows = row_phase->places,
                                              .columns = column_phase->places,
                                              .kh = row_phase->taps,

@@ -1,16 +1,17 @@
-// A convolution of one group, of any kernel, stride, pads and dilation, and its input gradient, as products of matrices:
-// what the taps of a block of pixels read is gathered into the second-level cache (im2col of a block), and multiplied by
-// 32 outputs after another with the loops that Winograd's products use (winograd.h). Plain sums: nothing is approximate.
+// A convolution of one group, of any kernel, stride, pads and dilation, and its input gradient, as products of
+// matrices: what the taps of a block of pixels read is gathered into the second-level cache (im2col of a block), and
+// multiplied by 32 outputs after another with the loops that Winograd's products use (winograd.h). Plain sums: nothing
+// is approximate.
 //
-// With a stride the input gradient falls into phases: an input place is reached only by the taps of its own place modulo
-// the stride, so that each phase is a product of its own with fewer taps, and no zero is multiplied.
+// With a stride the input gradient falls into phases (conv_taps.h): an input place is reached only by the taps of its
+// own place modulo the stride, so that each phase is a product of its own with fewer taps, and no zero is multiplied.
 //
 // Blocks are cut by the shape alone and each sum is one chain over taps and channels: the same bits for any number of
 // threads.
 #include "conv_algorithm.h"
 
+#include "conv_taps.h"
 #include "parallel.h"
-#include "proto/size.h"
 #include "simd.h"
 #include "winograd.h"
 
@@ -34,7 +35,7 @@ enum {
 // from where.
 struct axis {
     size_t first, step, places, taps;
-    size_t *tap;   // [taps]: the kernel's own numbers
+    int32_t *tap;  // [taps]: the kernel's own numbers
     int32_t *from; // [places, taps]: the place that is read, -1: none
 };
 
@@ -48,16 +49,18 @@ struct phase {
 struct state {
     size_t N, H, W, C, OH, OW, M; // in [N, H, W, C], out [N, OH, OW, M]
     size_t chunks, blocks, parts; // of all phases; parts: how many a block is shared out to
+    size_t slice_floats;          // of a thread's workspace
     size_t phase_count;
     struct phase *phases;
     struct axis *rows, *columns; // [row_phases], [column_phases]
     const struct lorac_simd *simd;
     const float *in;
     float *out;
+    bool direct; // a pixel's window is the pixel: nothing to gather
     bool accumulate;
     float low, high;
     float *packed, *bias;
-    void *tables;
+    int32_t *tables;
 };
 
 static size_t divide_up(size_t a, size_t b)
@@ -71,38 +74,6 @@ static size_t smaller(size_t a, size_t b)
 }
 
 // ---- how it is cut, from the shape
-
-struct sizes {
-    size_t in, out, taps, stride, dilation, pad; // of the convolution, along one axis
-};
-
-static struct sizes row_sizes(const struct lorac_conv_shape *s)
-{
-    return (struct sizes){s->H, s->OH, s->kh, s->stride_h, s->dilation_h, s->pad_top};
-}
-
-static struct sizes column_sizes(const struct lorac_conv_shape *s)
-{
-    return (struct sizes){s->W, s->OW, s->kw, s->stride_w, s->dilation_w, s->pad_left};
-}
-
-static size_t phase_of(const struct sizes *z, size_t tap)
-{
-    return (tap * z->dilation % z->stride + z->stride - z->pad % z->stride) % z->stride;
-}
-
-static size_t phase_taps(const struct sizes *z, size_t phase)
-{
-    size_t count = 0;
-    for (size_t k = 0; k < z->taps; k++)
-        count += phase_of(z, k) == phase;
-    return count;
-}
-
-static size_t phase_places(const struct sizes *z, size_t phase)
-{
-    return phase < z->in ? (z->in - phase + z->stride - 1) / z->stride : 0;
-}
 
 static size_t block_of(size_t K, size_t pixels)
 {
@@ -125,12 +96,13 @@ static size_t forward_thread_bytes(const struct lorac_conv_shape *s)
 
 static size_t gradient_thread_bytes(const struct lorac_conv_shape *s)
 {
-    const struct sizes rows = row_sizes(s), columns = column_sizes(s);
+    const struct lorac_conv_axis rows = lorac_conv_rows(s), columns = lorac_conv_columns(s);
     size_t most = 0;
     for (size_t i = 0; i < s->stride_h; i++)
         for (size_t k = 0; k < s->stride_w; k++) {
-            size_t K = phase_taps(&rows, i) * phase_taps(&columns, k) * s->M;
-            size_t floats = thread_floats(K, block_of(K, s->N * phase_places(&rows, i) * phase_places(&columns, k)));
+            size_t K = lorac_conv_phase_taps(&rows, i) * lorac_conv_phase_taps(&columns, k) * s->M;
+            size_t pixels = s->N * lorac_conv_phase_places(&rows, i) * lorac_conv_phase_places(&columns, k);
+            size_t floats = thread_floats(K, block_of(K, pixels));
             most = floats > most ? floats : most;
         }
     return most * sizeof(float);
@@ -156,7 +128,6 @@ static size_t gradient_packed_bytes(const struct lorac_conv_shape *s)
 struct job {
     const struct state *state;
     float *slices;
-    size_t slice_floats;
     atomic_size_t next;
 };
 
@@ -191,22 +162,9 @@ static void finish_block(const struct state *state, const struct phase *phase, s
     }
 }
 
-// Does each place of the axis read the place of its own number, [count] of them?
-static bool is_identity(const struct axis *axis, size_t count)
-{
-    return axis->taps == 1 && axis->step == 1 && axis->places == count && axis->from[0] == 0 &&
-           axis->from[count - 1] == (int32_t)(count - 1); // a stride that pads at the end make up for reads less
-}
-
-static bool is_direct(const struct state *state, const struct phase *phase)
-{
-    return is_identity(phase->rows, state->H) && is_identity(phase->columns, state->W) && state->OH == state->H &&
-           state->OW == state->W;
-}
-
 static const float *gather(const struct state *state, const struct phase *phase, size_t first, size_t count, float *to)
 {
-    if (is_direct(state, phase))
+    if (state->direct)
         return state->in + first * state->C;
     const struct lorac_gather call = {.rows = phase->rows->places,
                                       .columns = phase->columns->places,
@@ -235,7 +193,8 @@ static void run_item(const struct state *state, size_t item, float *slice)
     const float *tiles = phase->K > 0 ? gather(state, phase, first, count, gathered) : NULL;
     if (phase->K == 0)
         memset(products, 0, count * CHUNK * sizeof(float));
-    for (size_t chunk = part * state->chunks / state->parts; chunk < (part + 1) * state->chunks / state->parts; chunk++) {
+    size_t last = (part + 1) * state->chunks / state->parts;
+    for (size_t chunk = part * state->chunks / state->parts; chunk < last; chunk++) {
         if (phase->K > 0)
             state->simd->winograd->product(1, tiles, count, phase->K, 0, phase->packed + chunk * CHUNK * phase->K,
                                            phase->K, smaller(state->M - chunk * CHUNK, CHUNK), products);
@@ -248,17 +207,13 @@ static void run_items(void *context, size_t thread)
     struct job *job = context;
     size_t item;
     while ((item = atomic_fetch_add(&job->next, 1)) < job->state->blocks * job->state->parts)
-        run_item(job->state, item, job->slices + thread * job->slice_floats);
+        run_item(job->state, item, job->slices + thread * job->state->slice_floats);
 }
 
 static void run(void *opaque, const struct lorac_kernel_env *env)
 {
     const struct state *state = opaque;
     struct job job = {.state = state, .slices = env->workspace};
-    for (size_t i = 0; i < state->phase_count; i++) {
-        size_t floats = thread_floats(state->phases[i].K, state->phases[i].block);
-        job.slice_floats = floats > job.slice_floats ? floats : job.slice_floats;
-    }
     atomic_init(&job.next, 0);
     lorac_parallel_for(env->pool, run_items, &job, lorac_parallel_threads(env->pool));
 }
@@ -278,61 +233,50 @@ static void destroy(void *opaque)
 }
 
 // One phase of the gradient along an axis, or, of the forward direction, the only one.
-static void fill_axis(struct axis *axis, const struct sizes *z, size_t phase, bool gradient)
+static void fill_axis(struct axis *out, const struct lorac_conv_axis *axis, size_t phase, bool gradient)
 {
-    axis->first = gradient ? phase : 0;
-    axis->step = gradient ? z->stride : 1;
-    axis->places = gradient ? phase_places(z, phase) : z->out;
-    for (size_t k = 0, i = 0; k < z->taps; k++) {
-        size_t begin, end, place;
-        if (gradient && phase_of(z, k) != phase)
-            continue;
-        axis->tap[i] = k;
-        for (size_t p = 0; p < axis->places; p++)
-            axis->from[p * axis->taps + i] = -1;
-        lorac_conv_tap_range(k, z->in, z->out, z->stride, z->dilation, z->pad, &begin, &end, &place);
-        for (size_t o = begin; o < end; o++, place += z->stride)
-            if (gradient)
-                axis->from[place / z->stride * axis->taps + i] = (int32_t)o;
-            else
-                axis->from[o * axis->taps + i] = (int32_t)place;
-        i++;
-    }
+    for (size_t k = 0, i = 0; k < axis->taps; k++)
+        if (!gradient || lorac_conv_tap_phase(axis, k) == phase)
+            out->tap[i++] = (int32_t)k;
+    if (gradient)
+        lorac_conv_fill_phase(axis, phase, out->from);
+    else
+        lorac_conv_fill_places(axis, out->from);
 }
 
 // How many entries the tables of one axis have.
-static size_t axis_entries(const struct sizes *z, bool gradient)
+static size_t axis_entries(const struct lorac_conv_axis *axis, bool gradient)
 {
-    return (gradient ? z->in : z->out) * z->taps + z->stride * z->taps;
+    return (gradient ? axis->in : axis->out) * axis->taps + axis->taps;
 }
 
 // The phases of one axis; returns the rest of the tables.
-static char *fill_axes(struct axis *axes, const struct sizes *z, bool gradient, char *tables)
+static int32_t *fill_axes(struct axis *axes, const struct lorac_conv_axis *axis, bool gradient, int32_t *tables)
 {
-    for (size_t phase = 0; phase < (gradient ? z->stride : 1); phase++) {
-        struct axis *axis = &axes[phase];
-        axis->taps = gradient ? phase_taps(z, phase) : z->taps;
-        axis->tap = (size_t *)(void *)tables;
-        tables += axis->taps * sizeof(size_t);
+    for (size_t phase = 0; phase < (gradient ? axis->stride : 1); phase++) {
+        struct axis *out = &axes[phase];
+        out->first = phase;
+        out->step = gradient ? axis->stride : 1;
+        out->places = gradient ? lorac_conv_phase_places(axis, phase) : axis->out;
+        out->taps = gradient ? lorac_conv_phase_taps(axis, phase) : axis->taps;
+        out->tap = tables;
+        out->from = out->tap + out->taps;
+        tables = out->from + out->places * out->taps;
+        fill_axis(out, axis, phase, gradient);
     }
-    for (size_t phase = 0; phase < (gradient ? z->stride : 1); phase++) {
-        axes[phase].from = (int32_t *)(void *)tables;
-        tables += (gradient ? phase_places(z, phase) : z->out) * axes[phase].taps * sizeof(int32_t);
-        fill_axis(&axes[phase], z, phase, gradient);
-    }
-    return tables + (uintptr_t)-(uintptr_t)tables % sizeof(size_t);
+    return tables;
 }
 
-static bool allocate(struct state *state, const struct sizes *rows, const struct sizes *columns, bool gradient,
-                     size_t weights)
+static bool allocate(struct state *state, const struct lorac_conv_axis *rows, const struct lorac_conv_axis *columns,
+                     bool gradient, size_t weights)
 {
     size_t row_phases = gradient ? rows->stride : 1, column_phases = gradient ? columns->stride : 1;
-    size_t entries = axis_entries(rows, gradient) + axis_entries(columns, gradient) + 2;
+    size_t entries = axis_entries(rows, gradient) + axis_entries(columns, gradient);
     void *packed = NULL;
     state->phase_count = row_phases * column_phases;
     state->rows = calloc(row_phases + column_phases, sizeof *state->rows);
     state->phases = calloc(state->phase_count, sizeof *state->phases);
-    state->tables = calloc(entries, sizeof(size_t));
+    state->tables = calloc(entries, sizeof *state->tables);
     size_t bias = state->chunks * CHUNK;
     if (!state->rows || !state->phases || !state->tables ||
         posix_memalign(&packed, LINE * sizeof(float), (weights + bias) * sizeof(float)) != 0)
@@ -358,6 +302,8 @@ static void cut(struct state *state, size_t row_phases, size_t column_phases)
             phase->block = block_of(phase->K, phase->pixels);
             phase->blocks = divide_up(phase->pixels, phase->block);
             phase->first_block = state->blocks;
+            size_t floats = thread_floats(phase->K, phase->block);
+            state->slice_floats = floats > state->slice_floats ? floats : state->slice_floats;
             phase->packed = packed;
             packed += phase->K * divide_up(state->M, LINE) * LINE;
             state->blocks += phase->blocks;
@@ -382,7 +328,7 @@ static void pack_phase(const struct packing *packing, const struct phase *phase,
         size_t panel = smaller(width - i, 2 * lanes);
         float *to = phase->packed + (chunk * CHUNK + i) * phase->K;
         for (size_t t = 0; t < phase->rows->taps * taps_w; t++) {
-            size_t tap = phase->rows->tap[t / taps_w] * packing->kw + phase->columns->tap[t % taps_w];
+            size_t tap = (size_t)phase->rows->tap[t / taps_w] * packing->kw + (size_t)phase->columns->tap[t % taps_w];
             const float *from = packing->weight + (chunk * CHUNK + i) * packing->out_stride + tap;
             for (size_t c = 0; c < state->C; c++)
                 for (size_t lane = 0; lane < panel; lane++)
@@ -402,10 +348,11 @@ static enum lorac_status create(struct state *state, const struct lorac_conv_sha
                                 const float *weight, const struct lorac_conv_finish *finish,
                                 const struct lorac_kernel_env *env, struct lorac_error *error)
 {
-    const struct sizes rows = row_sizes(s), columns = column_sizes(s);
+    const struct lorac_conv_axis rows = lorac_conv_rows(s), columns = lorac_conv_columns(s);
     size_t taps = s->kh * s->kw, weights = packed_floats(taps, state->C, state->M);
     state->chunks = divide_up(state->M, CHUNK);
     state->simd = env->simd;
+    state->direct = lorac_conv_is_direct(s);
     state->accumulate = finish->accumulate;
     state->low = finish->low;
     state->high = finish->high;

@@ -19,6 +19,13 @@ static inline size_t lorac_conv_weight_count(const struct lorac_conv_shape *s)
     return s->M * (s->C / s->G) * s->kh * s->kw;
 }
 
+// True where a pixel's window is the pixel itself, so that nothing has to be gathered.
+static inline bool lorac_conv_is_direct(const struct lorac_conv_shape *s)
+{
+    return s->kh * s->kw * s->stride_h * s->stride_w == 1 &&
+           s->pad_top + s->pad_left + s->pad_bottom + s->pad_right == 0;
+}
+
 // What is done to a convolution's outputs on their way to memory: min(max(conv + bias + (accumulate: what is there),
 // low), high). A NaN stays one.
 struct lorac_conv_finish {
