@@ -7,6 +7,7 @@
 #include "check.h"
 #include "count_allocations.h"
 #include "kernel_compare.h"
+#include "kernel_rows_branch.h"
 #include "kernel_rows_shape.h"
 #include "kernel_rows_winograd.h"
 #include "runtime/kernels/kernel.h"
@@ -426,7 +427,11 @@ static const struct {
     const struct kernel_row *rows;
     size_t count;
 } groups[] = {
-    {kernel_rows, COUNT(kernel_rows)}, {shape_rows, COUNT(shape_rows)}, {winograd_rows, COUNT(winograd_rows)}};
+    {kernel_rows, COUNT(kernel_rows)},
+    {branch_rows, COUNT(branch_rows)},
+    {shape_rows, COUNT(shape_rows)},
+    {winograd_rows, COUNT(winograd_rows)},
+};
 static const struct {
     const struct refusal_row *rows;
     size_t count;
