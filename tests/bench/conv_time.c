@@ -1,10 +1,11 @@
-// conv_time [REPETITIONS [TEXT]]: each algorithm of a frozen 3x3 convolution and of its input gradient, on layers of
-// ResNet-18 in the form for 32x32 images and in the form for 224x224, with 1 and 2 threads.
+// conv_time [REPETITIONS [TEXT]]: each algorithm of a frozen convolution and of its input gradient, on layers of
+// ResNet-18 and ResNet-20 in the form for 32x32 images and of ResNet-18 and ResNet-50 for 224x224, with 1 and 2
+// threads.
 //
 // The algorithms take turns, so that a slow moment of the machine hits all of them. Prints nanoseconds for a
 // multiply-add of the direct form (so that fewer products show as a smaller number), median and minimum, and the ratio
-// of the direct form's time to it (medians / minima). TEXT: only layers whose name contains it. A benchmark, not a
-// test: nothing is asserted.
+// of the direct form's time to it (medians / minima). TEXT: only layers whose name ("3x3/2 forward 1") contains it. A
+// benchmark, not a test: nothing is asserted.
 #include "runtime/kernels/conv_algorithm.h"
 #include "runtime/kernels/parallel.h"
 #include "runtime/kernels/simd.h"
@@ -15,12 +16,22 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_REPETITIONS = 1000, MAX_ALGORITHMS = 5, LAYERS = 8, WARM_UP = 2 };
+enum { MAX_REPETITIONS = 1000, MAX_ALGORITHMS = 6, WARM_UP = 2 };
 
 static const struct {
-    size_t N, size, channels;
-} layers[LAYERS] = {{32, 32, 64}, {32, 16, 128}, {32, 8, 256}, {32, 4, 512},
-                    {8, 56, 64},  {8, 28, 128},  {8, 14, 256}, {8, 7, 512}};
+    size_t N, size, C, M, kernel, stride;
+} layers[] = {
+    {32, 32, 64, 64, 3, 1},   {32, 16, 128, 128, 3, 1}, {32, 8, 256, 256, 3, 1}, {32, 4, 512, 512, 3, 1},
+    {8, 56, 64, 64, 3, 1},    {8, 28, 128, 128, 3, 1},  {8, 14, 256, 256, 3, 1}, {8, 7, 512, 512, 3, 1},
+    {32, 28, 16, 16, 3, 1},   {32, 14, 32, 32, 3, 1},   {64, 32, 16, 16, 3, 1},  {64, 16, 32, 32, 3, 1},
+    {32, 28, 16, 32, 3, 2},   {32, 14, 32, 64, 3, 2},   {32, 32, 64, 128, 3, 2}, {32, 16, 128, 256, 3, 2},
+    {32, 8, 256, 512, 3, 2},  {32, 32, 64, 128, 1, 2},  {32, 8, 256, 512, 1, 2}, {8, 56, 64, 64, 1, 1},
+    {8, 56, 64, 256, 1, 1},   {8, 56, 256, 64, 1, 1},   {8, 28, 128, 512, 1, 1}, {8, 28, 512, 128, 1, 1},
+    {8, 14, 256, 1024, 1, 1}, {8, 14, 1024, 256, 1, 1}, {8, 7, 512, 2048, 1, 1}, {8, 7, 2048, 512, 1, 1},
+    {8, 56, 256, 512, 1, 2},  {8, 28, 512, 1024, 1, 2}, {8, 56, 128, 128, 3, 2}, {8, 28, 256, 256, 3, 2},
+    {8, 14, 512, 512, 3, 2},  {32, 14, 16, 32, 1, 2},   {32, 16, 32, 64, 1, 2},
+};
+enum { LAYERS = sizeof layers / sizeof *layers };
 
 struct runner {
     const struct lorac_conv_algorithm *algorithm;
@@ -102,10 +113,12 @@ static void print(const struct lorac_conv_shape *s, bool gradient, size_t thread
     const double *direct = runners[count - 1].times;
     for (size_t i = 0; i < count; i++) {
         const double *times = runners[i].times;
-        printf("%3zu -> %3zu  %2zux%-2zu (%2zu) %-8s %zu thread%s  %-13s %7.3f ms  %.4f ns (min %.4f)  %.2f (%.2f)\n",
-               s->C, s->M, s->H, s->W, s->N, gradient ? "gradient" : "forward", threads, threads == 1 ? " " : "s",
-               runners[i].algorithm->name, 1e-6 * times[repetitions / 2], times[repetitions / 2] / products,
-               times[0] / products, direct[repetitions / 2] / times[repetitions / 2], direct[0] / times[0]);
+        printf("%4zu -> %4zu  %zux%zu/%zu  %2zux%-2zu (%2zu) %-8s %zu thread%s  %-13s %7.3f ms  %.4f ns (min %.4f)  "
+               "%.2f (%.2f)\n",
+               s->C, s->M, s->kh, s->kw, s->stride_h, s->H, s->W, s->N, gradient ? "gradient" : "forward", threads,
+               threads == 1 ? " " : "s", runners[i].algorithm->name, 1e-6 * times[repetitions / 2],
+               times[repetitions / 2] / products, times[0] / products, direct[repetitions / 2] / times[repetitions / 2],
+               direct[0] / times[0]);
     }
 }
 
@@ -115,7 +128,8 @@ static void measure(const struct lorac_conv_shape *s, bool gradient, size_t thre
     int failed;
     struct lorac_kernel_env env = {.simd = lorac_simd_select(), .pool = lorac_parallel_create(threads, &failed)};
     float *weight = random_floats(lorac_conv_weight_count(s));
-    float *in = random_floats(s->N * s->H * s->W * s->C), *out = need(s->N * s->OH * s->OW * s->M);
+    size_t x = s->N * s->H * s->W * s->C, y = s->N * s->OH * s->OW * s->M;
+    float *in = random_floats(gradient ? y : x), *out = need(gradient ? x : y);
     size_t count = start(s, gradient, weight, in, out, &env, runners);
     for (size_t r = 0; r < WARM_UP + repetitions; r++)
         for (size_t i = 0; i < count; i++) {
@@ -134,6 +148,19 @@ static void measure(const struct lorac_conv_shape *s, bool gradient, size_t thre
     free(out);
 }
 
+// Pads as PyTorch's ResNets have them.
+static struct lorac_conv_shape shape_of(size_t i)
+{
+    size_t kernel = layers[i].kernel, stride = layers[i].stride, pad = kernel / 2, size = layers[i].size;
+    struct lorac_conv_shape s = {.N = layers[i].N, .H = size, .W = size, .C = layers[i].C, .M = layers[i].M, .G = 1};
+    s.kh = s.kw = kernel;
+    s.stride_h = s.stride_w = stride;
+    s.dilation_h = s.dilation_w = 1;
+    s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = pad;
+    s.OH = s.OW = (size + 2 * pad - kernel) / stride + 1;
+    return s;
+}
+
 int main(int argc, char **argv)
 {
     size_t repetitions = argc > 1 ? strtoul(argv[1], NULL, 10) : 20;
@@ -145,13 +172,12 @@ int main(int argc, char **argv)
     for (size_t threads = 1; threads <= 2; threads++)
         for (size_t i = 0; i < LAYERS; i++)
             for (int gradient = 0; gradient <= 1; gradient++) {
-                size_t size = layers[i].size, channels = layers[i].channels;
-                char name[64];
-                snprintf(name, sizeof name, "%zux%zu %s %zu", size, size, gradient ? "gradient" : "forward", threads);
+                const struct lorac_conv_shape shape = shape_of(i);
+                char name[96];
+                snprintf(name, sizeof name, "%zux%zu %zu->%zu %zux%zu/%zu %s %zu", shape.H, shape.W, shape.C, shape.M,
+                         shape.kh, shape.kw, shape.stride_h, gradient ? "gradient" : "forward", threads);
                 if (argc > 2 && !strstr(name, argv[2]))
                     continue;
-                const struct lorac_conv_shape shape = {layers[i].N, size, size, channels, size, size, channels, 1, 3,
-                                                       3,           1,    1,    1,        1,    1,    1,        1, 1};
                 measure(&shape, gradient, threads, repetitions);
             }
     return 0;

@@ -423,8 +423,10 @@ static void check_choice(void)
         {{32, 32, 32, 3, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "direct", "deconvolution"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 2, 1}, {0}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 2}, {0}, "direct", "deconvolution"},
-        {{32, 32, 32, 64, 64, {0, 0, 0, 0}, 1, 2, 1}, {0}, "gemm", "gemm"},
-        {{32, 32, 32, 8, 8, {0, 0, 0, 0}, 1, 2, 1}, {0}, "direct", "pointwise"},
+        {{32, 32, 32, 64, 64, {0, 0, 0, 0}, 1, 2, 1}, {0}, "direct", "pointwise"},
+        {{32, 8, 8, 256, 512, {0, 0, 0, 0}, 1, 2, 1}, {0}, "gemm", "pointwise"},
+        {{8, 28, 28, 512, 128, {0, 0, 0, 0}, 1, 1, 1}, {0}, "gemm", "gemm"},
+        {{32, 28, 28, 16, 32, {1, 1, 1, 1}, 3, 2, 1}, {0}, "direct", "deconvolution"},
     };
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
         struct lorac_conv_shape shape = shape_of(&choices[i].row);
