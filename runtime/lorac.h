@@ -107,7 +107,7 @@ enum lorac_form_policy {
 };
 
 struct lorac_prepare_options {
-    size_t batch;         // 32; images that are run at once
+    size_t batch;         // 32; images of a training step, and images that are run at once
     size_t threads;       // 0: all processors that this process may use
     bool training;        // false; true allocates for lorac_train_batch as well
     size_t height, width; // 0: the model's own; needed only where the model leaves them free
@@ -115,6 +115,10 @@ struct lorac_prepare_options {
     struct lorac_optimizer_options optimizer;
     const struct lorac_normalization *normalization; // NULL: the model's record; not needed for float images
     enum lorac_form_policy form_policy;              // AUTO
+    // 0: the batch. With training, images that are run at once, a divisor of batch: the step's gradients are summed
+    // over such micro-batches, so that it takes less memory for activations and gives the same up to rounding. Not for
+    // a model whose BatchNorm is trained: its statistics are of the whole batch.
+    size_t micro_batch;
 };
 LORAC_API struct lorac_prepare_options lorac_prepare_options_default(void);
 

@@ -176,6 +176,24 @@ struct lorac_prepare_options lorac_prepare_options_default(void)
     return (struct lorac_prepare_options){.batch = 32, .optimizer = lorac_optimizer_options_default()};
 }
 
+// The mean and the variance that such a BatchNorm uses are of all images that are run at once.
+static enum lorac_status check_micro_batch(const struct lorac_net *net, const struct lorac_prepare_options *options,
+                                           struct lorac_error *error)
+{
+    const size_t micro = options->micro_batch, batch = options->batch;
+    if (micro == 0 || micro == batch)
+        return LORAC_OK;
+    if (batch % micro != 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "micro-batch is %zu; it must divide the batch of %zu",
+                               micro, batch);
+    if (net->meta.bn == LORAC_BN_TRAIN)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "micro-batch is %zu of a batch of %zu, but the model trains BatchNorm with the "
+                               "statistics of the whole batch; leave it out, or inject the base model with --bn frozen",
+                               micro, batch);
+    return LORAC_OK;
+}
+
 static enum lorac_status check_options(const struct lorac_net *net, const struct lorac_prepare_options *options,
                                        struct lorac_error *error)
 {
@@ -193,7 +211,13 @@ static enum lorac_status check_options(const struct lorac_net *net, const struct
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "the model has no LoRA-C metadata, so nothing in it can be trained; run 'lorac-onnx "
                                "inject' on it first");
+    LORAC_TRY(check_micro_batch(net, options, error));
     return lorac_optimizer_options_check(&options->optimizer, error);
+}
+
+static size_t resolve_micro_batch(const struct lorac_prepare_options *options)
+{
+    return options->training && options->micro_batch > 0 ? options->micro_batch : options->batch;
 }
 
 static size_t resolve_threads(size_t threads)
@@ -244,7 +268,7 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
     LORAC_TRY(check_options(net, options, error));
     if (net->session)
         LORAC_TRY(lorac_session_store(net->session, error));
-    const struct lorac_lower_options lower = {.batch = options->batch,
+    const struct lorac_lower_options lower = {.batch = resolve_micro_batch(options),
                                               .height = options->height,
                                               .width = options->width,
                                               .training = options->training,
@@ -275,6 +299,7 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
     net->options = *options;
     net->options.normalization = NULL; // borrowed for the call only
     net->options.threads = resolve_threads(options->threads);
+    net->options.micro_batch = program->batch;
     return start_session(net, error);
 }
 

@@ -13,7 +13,8 @@ struct lorac_net {
     struct lorac_meta meta;
     const char *recorded_output; // what meta.output was before lorac_select_output; NULL: nothing
     struct lorac_input_shape input;
-    struct lorac_prepare_options options; // of the last prepare; threads resolved
+    struct lorac_prepare_options options; // of the last prepare; threads and micro_batch resolved. The program's
+                                          // batch is the micro-batch
     struct lorac_normalize normalize;
     bool can_normalize;            // normalize is set: uint8 images may be used
     struct lorac_program *program; // NULL before prepare
@@ -31,15 +32,16 @@ enum lorac_status lorac_net_open_model(struct lorac_model *model, struct lorac_n
 enum lorac_status lorac_net_save_as(struct lorac_net *net, const char *path, enum lorac_data_place place,
                                     struct lorac_saved *saved, struct lorac_error *error);
 
-// Fills the input of a batch, [N, H, W, C] float32. Called once more where a step has to be replayed to name a bad
-// layer, and must give the same numbers then.
+// Fills the program's input, [N, H, W, C] float32, with the batch's images from number [begin] on: all of them, or one
+// micro-batch. Called once more where a step has to be replayed to name a bad layer, and must give the same numbers
+// then.
 struct lorac_net_fill {
-    void (*run)(void *context, float *input);
+    void (*run)(void *context, size_t begin, float *input);
     void *context;
 };
 
-// One training step: forward, loss, backward, update. labels[batch] were checked by the caller; lr is finite and at
-// least 0. NOT_FINITE names the first bad layer, gradient or parameter; the net keeps the values it had, and
+// One training step: forward, loss and backward for each micro-batch, then one update. labels[batch] were checked by
+// the caller; lr is finite and at least 0. NOT_FINITE names the first bad layer, gradient or parameter; the net keeps the values it had, and
 // BatchNorm's statistics do not move.
 enum lorac_status lorac_net_train_step(struct lorac_net *net, const struct lorac_net_fill *fill, const int32_t *labels,
                                        double lr, struct lorac_step_result *result, struct lorac_error *error);

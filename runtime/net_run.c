@@ -1,4 +1,4 @@
-// Running a prepared net: one step, one forward, and what lorac.h makes of them.
+// Running a prepared net: one step, in micro-batches or whole, one forward, and what lorac.h makes of them.
 #include "net.h"
 
 #include "train/fill.h"
@@ -12,97 +12,151 @@
 
 // ---- one batch
 
-struct loss_context {
-    const int32_t *labels;
-    size_t rows, classes;
-    double smoothing;
-};
-
 static void loss_gradient(void *context, const float *logits, float *gradient)
 {
-    const struct loss_context *loss = context;
-    lorac_cross_entropy(logits, loss->labels, loss->rows, loss->classes, loss->smoothing, gradient, NULL, NULL);
+    struct lorac_loss_rows *part = context;
+    part->logits = logits;
+    lorac_cross_entropy(part, gradient, NULL, NULL);
 }
 
-// The name of what was not finite first when the batch is run again, forward alone where [loss] is NULL. A text that
+// The rows of the batch that are run at once, from number [begin] on; their logits come when they have been run.
+static struct lorac_loss_rows rows_from(const struct lorac_net *net, const int32_t *labels, size_t begin)
+{
+    return (struct lorac_loss_rows){.labels = labels + begin,
+                                    .rows = net->program->batch,
+                                    .classes = net->classes,
+                                    .batch = net->options.batch,
+                                    .label_smoothing = net->options.optimizer.label_smoothing};
+}
+
+// The name of what was not finite first when the images from number [begin] on are run again: the one part of the
+// batch, forward alone, where [labels] is NULL; else from there to the end of the batch, as training does. A text that
 // fits a sentence in any case: the memory for the replay may be missing.
-static const char *find_bad(struct lorac_net *net, const struct lorac_net_fill *fill, struct loss_context *loss)
+static const char *find_bad(struct lorac_net *net, const struct lorac_net_fill *fill, const int32_t *labels,
+                            size_t begin)
 {
     const struct lorac_value *input = &net->program->values[net->program->input];
+    const size_t end = labels ? net->options.batch : begin + 1;
     float *copy = malloc(lorac_value_count(input) * sizeof *copy);
     if (!copy)
         return "(no memory to find which layer)";
-    fill->run(fill->context, copy);
     const char *name = NULL;
-    enum lorac_status status =
-        lorac_session_find_bad(net->session, copy, loss ? loss_gradient : NULL, loss, &name, NULL);
+    enum lorac_status status = LORAC_OK;
+    lorac_session_zero_gradients(net->session);
+    for (size_t i = begin; status == LORAC_OK && !name && i < end; i += net->program->batch) {
+        struct lorac_loss_rows part = {0};
+        if (labels)
+            part = rows_from(net, labels, i);
+        fill->run(fill->context, i, copy);
+        status = lorac_session_find_bad(net->session, copy, labels ? loss_gradient : NULL, &part, &name, NULL);
+    }
     free(copy);
     return status == LORAC_OK && name ? name : "(running it again found no layer)";
 }
 
-static enum lorac_status bad_step(struct lorac_net *net, const struct lorac_net_fill *fill, struct loss_context *loss,
-                                  const char *what, double lr, struct lorac_error *error)
+static void fill_input(const struct lorac_net *net, const struct lorac_net_fill *fill, size_t begin)
+{
+    int64_t started = lorac_timing_begin(net->timing);
+    fill->run(fill->context, begin, lorac_session_input(net->session));
+    lorac_timing_end(net->timing, LORAC_SPAN_INPUT, NULL, started);
+}
+
+// ---- one training step
+
+struct train_step {
+    struct lorac_net *net;
+    const struct lorac_net_fill *fill;
+    const int32_t *labels;
+    double lr;
+};
+
+// [begin]: where the replay starts, in images.
+static enum lorac_status bad_step(const struct train_step *step, const char *what, size_t begin,
+                                  struct lorac_error *error)
 {
     return lorac_error_set(
         error, LORAC_ERROR_NOT_FINITE,
         "%s is NaN or infinite; the first value that is: %s; the parameters from before this step are "
         "kept; try a smaller learning rate (it is %g) or look at the images",
-        what, find_bad(net, fill, loss), lr);
+        what, find_bad(step->net, step->fill, step->labels, begin), step->lr);
 }
 
-static void fill_input(const struct lorac_net *net, const struct lorac_net_fill *fill)
+// Forward, loss and backward of the images from number [begin] on that are run at once; adds to the gradients and to
+// the result.
+static enum lorac_status run_part(const struct train_step *step, size_t begin, struct lorac_step_result *result,
+                                  struct lorac_error *error)
 {
+    struct lorac_net *net = step->net;
+    struct lorac_session *session = net->session;
+    struct lorac_loss_rows part = rows_from(net, step->labels, begin);
+    size_t correct;
+    fill_input(net, step->fill, begin);
+    LORAC_TRY(lorac_session_forward(session, true, error));
+    part.logits = lorac_session_logits(session);
+    int64_t started = lorac_timing_begin(net->timing);
+    result->loss += lorac_cross_entropy(&part, lorac_session_logits_gradient(session), &correct, NULL);
+    result->correct += correct;
+    lorac_timing_end(net->timing, LORAC_SPAN_LOSS, NULL, started);
+    if (!isfinite(result->loss))
+        return bad_step(step, "the loss", begin, error);
+    lorac_session_backward(session);
+    return LORAC_OK;
+}
+
+static enum lorac_status take_norm(const struct train_step *step, struct lorac_step_result *result,
+                                   struct lorac_error *error)
+{
+    const char *bad;
+    int64_t begin = lorac_timing_begin(step->net->timing);
+    result->gradient_norm = lorac_gradient_norm(step->net->session, &bad);
+    lorac_timing_end(step->net->timing, LORAC_SPAN_NORM, NULL, begin);
+    if (!bad)
+        return LORAC_OK;
+    char what[256];
+    snprintf(what, sizeof what, "the gradient of '%.200s'", bad);
+    return bad_step(step, what, 0, error);
+}
+
+static enum lorac_status update(const struct train_step *step, double gradient_norm, struct lorac_error *error)
+{
+    struct lorac_net *net = step->net;
+    const char *bad = lorac_session_bad_commit(net->session);
+    if (bad)
+        return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
+                               "the running statistics of node '%s' would become NaN or infinite; the parameters "
+                               "from before this step are kept; try a smaller learning rate (it is %g) or look at the "
+                               "images",
+                               bad, step->lr);
     int64_t begin = lorac_timing_begin(net->timing);
-    fill->run(fill->context, lorac_session_input(net->session));
-    lorac_timing_end(net->timing, LORAC_SPAN_INPUT, NULL, begin);
+    LORAC_TRY(lorac_train_state_update(net->train, net->session, step->lr, gradient_norm, error));
+    lorac_timing_end(net->timing, LORAC_SPAN_UPDATE, NULL, begin);
+    begin = lorac_timing_begin(net->timing);
+    lorac_session_commit(net->session);
+    lorac_timing_end(net->timing, LORAC_SPAN_COMMIT, NULL, begin);
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_net_train_step(struct lorac_net *net, const struct lorac_net_fill *fill, const int32_t *labels,
                                        double lr, struct lorac_step_result *result, struct lorac_error *error)
 {
     assert(net->train);
-    struct lorac_session *session = net->session;
-    struct loss_context loss = {labels, net->options.batch, net->classes, net->options.optimizer.label_smoothing};
-    fill_input(net, fill);
-    LORAC_TRY(lorac_session_forward(session, true, error));
-    struct lorac_step_result step;
-    int64_t begin = lorac_timing_begin(net->timing);
-    step.loss = lorac_cross_entropy(lorac_session_logits(session), labels, loss.rows, loss.classes, loss.smoothing,
-                                    lorac_session_logits_gradient(session), &step.correct, NULL);
-    lorac_timing_end(net->timing, LORAC_SPAN_LOSS, NULL, begin);
-    if (!isfinite(step.loss))
-        return bad_step(net, fill, &loss, "the loss", lr, error);
-    lorac_session_backward(session);
-    const char *bad;
-    begin = lorac_timing_begin(net->timing);
-    step.gradient_norm = lorac_gradient_norm(session, &bad);
-    lorac_timing_end(net->timing, LORAC_SPAN_NORM, NULL, begin);
-    if (bad) {
-        char what[256];
-        snprintf(what, sizeof what, "the gradient of '%.200s'", bad);
-        return bad_step(net, fill, &loss, what, lr, error);
-    }
-    bad = lorac_session_bad_commit(session);
-    if (bad)
-        return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
-                               "the running statistics of node '%s' would become NaN or infinite; the parameters "
-                               "from before this step are kept; try a smaller learning rate (it is %g) or look at the "
-                               "images",
-                               bad, lr);
-    begin = lorac_timing_begin(net->timing);
-    LORAC_TRY(lorac_train_state_update(net->train, session, lr, step.gradient_norm, error));
-    lorac_timing_end(net->timing, LORAC_SPAN_UPDATE, NULL, begin);
-    begin = lorac_timing_begin(net->timing);
-    lorac_session_commit(session);
-    lorac_timing_end(net->timing, LORAC_SPAN_COMMIT, NULL, begin);
-    *result = step;
+    const struct train_step step = {net, fill, labels, lr};
+    struct lorac_step_result sums = {0};
+    lorac_session_zero_gradients(net->session);
+    for (size_t begin = 0; begin < net->options.batch; begin += net->program->batch)
+        LORAC_TRY(run_part(&step, begin, &sums, error));
+    LORAC_TRY(take_norm(&step, &sums, error));
+    LORAC_TRY(update(&step, sums.gradient_norm, error));
+    *result = sums;
     return LORAC_OK;
 }
+
+// ---- one forward
 
 enum lorac_status lorac_net_forward(struct lorac_net *net, const struct lorac_net_fill *fill, const float **logits,
                                     const float **outputs, struct lorac_error *error)
 {
-    fill_input(net, fill);
+    fill_input(net, fill, 0);
     LORAC_TRY(lorac_session_forward(net->session, false, error));
     *logits = lorac_session_logits(net->session);
     *outputs = lorac_session_output(net->session);
@@ -116,7 +170,7 @@ enum lorac_status lorac_net_bad_forward(struct lorac_net *net, const struct lora
         error, LORAC_ERROR_NOT_FINITE,
         "the model's output for the batch that starts at image %zu is NaN or infinite; the first value "
         "that is: %s",
-        first_image, find_bad(net, fill, NULL));
+        first_image, find_bad(net, fill, NULL, 0));
 }
 
 // ---- lorac.h
@@ -183,7 +237,7 @@ enum lorac_status lorac_train_batch(struct lorac_net *net, const struct lorac_im
     LORAC_TRY(lorac_fill_check(net, &dataset, error));
     struct lorac_fill_batch fill = {.source = &source,
                                     .count = images->count,
-                                    .batch = net->options.batch,
+                                    .rows = net->program->batch,
                                     .pool = lorac_session_pool(net->session)};
     const struct lorac_net_fill net_fill = {lorac_fill_run, &fill};
     struct lorac_step_result step;

@@ -292,13 +292,16 @@ enum lorac_status lorac_session_forward(struct lorac_session *session, bool trai
     return LORAC_OK;
 }
 
-static void zero_gradients(struct lorac_session *session)
+void lorac_session_zero_gradients(struct lorac_session *session)
 {
-    for (size_t i = 0; i < session->program->param_count; i++) {
-        struct lorac_param *param = &session->program->params[i];
+    const struct lorac_program *program = session->program;
+    int64_t begin = lorac_timing_begin(program->timing);
+    for (size_t i = 0; i < program->param_count; i++) {
+        struct lorac_param *param = &program->params[i];
         if (param->gradient)
             memset(param->gradient, 0, param->count * sizeof(float));
     }
+    lorac_timing_end(program->timing, LORAC_SPAN_ZERO, NULL, begin);
 }
 
 static void run_backward_op(struct lorac_session *session, const struct lorac_backward_op *op)
@@ -321,13 +324,10 @@ static void run_backward_op(struct lorac_session *session, const struct lorac_ba
 void lorac_session_backward(struct lorac_session *session)
 {
     const struct lorac_program *program = session->program;
-    int64_t begin = lorac_timing_begin(program->timing);
-    zero_gradients(session);
-    lorac_timing_end(program->timing, LORAC_SPAN_ZERO, NULL, begin);
     for (size_t j = 0; j < program->backward_count; j++) {
         const struct lorac_backward_op *op = &program->backward[j];
         const bool is_step = op->kind == LORAC_BACKWARD_STEP;
-        begin = lorac_timing_begin(program->timing);
+        int64_t begin = lorac_timing_begin(program->timing);
         run_backward_op(session, op);
         lorac_timing_end(program->timing, is_step ? LORAC_SPAN_BACKWARD : LORAC_SPAN_SUM,
                          is_step ? &program->steps[op->step] : NULL, begin);
@@ -402,7 +402,6 @@ static void search_params(struct search *search, const struct lorac_step *step)
 static void search_backward(struct search *search)
 {
     struct lorac_program *program = search->session->program;
-    zero_gradients(search->session);
     for (size_t j = 0; !search->found && j < program->backward_count; j++) {
         const struct lorac_backward_op *op = &program->backward[j];
         run_backward_op(search->session, op);

@@ -32,8 +32,10 @@ enum lorac_status lorac_session_forward(struct lorac_session *session, bool trai
 const float *lorac_session_logits(const struct lorac_session *session);
 const float *lorac_session_output(const struct lorac_session *session);
 
-// Where the loss writes its gradient, [N, classes]; then backward runs and adds into the trainable params' gradients
-// (which it zeroes first).
+// The trainable params' gradients become zero; backward adds into them, so that the parts of a batch can be run one
+// after the other.
+void lorac_session_zero_gradients(struct lorac_session *session);
+// Where the loss writes its gradient, [N, classes], before backward.
 float *lorac_session_logits_gradient(struct lorac_session *session);
 void lorac_session_backward(struct lorac_session *session);
 
@@ -46,10 +48,11 @@ const char *lorac_session_bad_commit(const struct lorac_session *session);
 // After parameters were changed from outside: kernels see the new values at the next forward.
 void lorac_session_params_changed(struct lorac_session *session);
 
-// Replays a training step, forward and backward with the gradient of the logits given by [loss_gradient], a callback
-// that fills it from the logits (NULL: forward alone, not as training), on the input given again, with a check after
-// each step; *name is the first step (or gradient) that is not finite, e.g. "output of 'layer1/Conv'", NULL where all
-// are finite. The text lives in the program's arena.
+// Replays a training step or a part of it, forward and backward with the gradient of the logits given by
+// [loss_gradient], a callback that fills it from the logits (NULL: forward alone, not as training), on the input given
+// again, with a check after each step; *name is the first step (or gradient) that is not finite, e.g. "output of
+// 'layer1/Conv'", NULL where all are finite. Like backward it adds to the gradients. The text lives in the program's
+// arena.
 enum lorac_status lorac_session_find_bad(struct lorac_session *session, const float *input,
                                          void (*loss_gradient)(void *context, const float *logits, float *gradient),
                                          void *context, const char **name, struct lorac_error *error);

@@ -40,7 +40,7 @@ struct lorac_bench {
     const char *path; // borrowed
     struct lorac_net *net;
     bool training;
-    size_t batch, warm_up;
+    size_t batch, warm_up; // batch: images of a step
 
     // The model's random images and their labels, owned.
     struct lorac_dataset dataset;
@@ -116,6 +116,9 @@ enum lorac_status lorac_bench_kinds(const struct lorac_bench *bench, struct lora
 
 // How a layer is computed, and the gradient of its input; NULL where there is one way, or no gradient.
 void lorac_bench_algorithms(const struct lorac_step *step, const char **forward, const char **backward);
+
+// How often a step runs the program: once for each micro-batch.
+double lorac_bench_runs(const struct lorac_bench *bench);
 
 // The mean of a step's seconds that lie in no span: what the command itself and the library between spans take.
 double lorac_bench_rest(const struct lorac_bench *bench);

@@ -103,6 +103,7 @@ static enum lorac_status kinds_json(const struct lorac_bench *bench, json_t **ou
 static json_t *layers_json(const struct lorac_bench *bench)
 {
     const struct lorac_program *program = bench->net->program;
+    const double runs = lorac_bench_runs(bench);
     json_t *rows = json_array();
     for (size_t i = 0; i < bench->layer_count; i++) {
         const struct lorac_step *step = &program->steps[i];
@@ -115,8 +116,8 @@ static json_t *layers_json(const struct lorac_bench *bench)
                                    (json_int_t)output->h, (json_int_t)output->w, "algorithm", lorac_json_text(forward),
                                    "gradient_algorithm", lorac_json_text(backward), "seconds",
                                    times_json(&bench->layers[i], (double)bench->step_count), "multiply_adds",
-                                   counts_json((double)lorac_step_multiply_adds(program, step),
-                                               (double)lorac_step_backward_multiply_adds(program, step))));
+                                   counts_json(runs * (double)lorac_step_multiply_adds(program, step),
+                                               runs * (double)lorac_step_backward_multiply_adds(program, step))));
     }
     return rows;
 }
@@ -129,10 +130,10 @@ enum lorac_status lorac_bench_print_json(const struct lorac_bench *bench, struct
     LORAC_TRY(kinds_json(bench, &kinds, error));
     const struct lorac_prepare_options *options = &bench->net->options;
     json_t *root = json_pack(
-        "{s:o, s:b, s:o, s:I, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+        "{s:o, s:b, s:o, s:I, s:I, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
         lorac_json_text(bench->path), "training", (int)bench->training, "optimizer",
         lorac_json_text(bench->training ? lorac_optimizer_find(options->optimizer.kind)->name : NULL), "batch",
-        (json_int_t)bench->batch, "threads", (json_int_t)options->threads, "instruction_set",
+        (json_int_t)bench->batch, "micro_batch", (json_int_t)options->micro_batch, "threads", (json_int_t)options->threads, "instruction_set",
         lorac_peak_instruction_set(), "warm_up", (json_int_t)bench->warm_up, "step_seconds",
         steps_json(bench, &summary), "images_per_second", lorac_json_number(summary.images_per_second), "multiply_adds",
         lorac_json_number(summary.multiply_adds), "flops", lorac_json_number(summary.flops), "peak_flops",

@@ -125,7 +125,7 @@ static enum lorac_status make_images(struct lorac_bench *bench, uint64_t seed, s
 {
     const struct lorac_net *net = bench->net;
     const struct lorac_value *input = &net->program->values[net->program->input];
-    size_t count = lorac_value_count(input);
+    size_t count = lorac_value_count(input) / input->n * bench->batch;
     struct lorac_rng rng;
     bench->pixels = calloc(count, sizeof *bench->pixels);
     bench->labels = calloc(bench->batch, sizeof *bench->labels);
@@ -196,7 +196,7 @@ static enum lorac_status run_steps(struct lorac_bench *bench, const struct lorac
     const struct lorac_batch_source source = {.dataset = &bench->dataset, .augment = LORAC_AUGMENT_NONE};
     struct lorac_fill_batch batch = {.source = &source,
                                      .count = bench->batch,
-                                     .batch = bench->batch,
+                                     .rows = bench->net->program->batch,
                                      .pool = lorac_session_pool(bench->net->session)};
     const struct lorac_net_fill fill = {lorac_fill_run, &batch};
     double seconds = 0, started = lorac_seconds();

@@ -71,10 +71,10 @@ static enum lorac_status print_totals(const struct lorac_bench *bench, const str
 {
     const struct lorac_net *net = bench->net;
     struct lorac_table table;
-    char text[128];
+    char text[128], batch[LORAC_BATCH_TEXT];
     lorac_table_init(&table, 2, "ll", NULL);
-    snprintf(text, sizeof text, "%s, batch %zu, %zu thread%s", bench->training ? "training step" : "inference",
-             bench->batch, net->options.threads, net->options.threads == 1 ? "" : "s");
+    snprintf(text, sizeof text, "%s, batch %s, %zu thread%s", bench->training ? "training step" : "inference",
+             lorac_batch_text(net, batch), net->options.threads, net->options.threads == 1 ? "" : "s");
     add_row(&table, "what", text);
     if (bench->training)
         add_row(&table, "optimiser", lorac_optimizer_find(net->options.optimizer.kind)->name);
@@ -165,7 +165,7 @@ static void add_layer(struct lorac_table *table, const struct lorac_bench *bench
     const struct lorac_value *output = lorac_step_output(program, run);
     const char *forward, *backward;
     lorac_bench_algorithms(run, &forward, &backward);
-    double steps = (double)bench->step_count;
+    double steps = (double)bench->step_count, runs = lorac_bench_runs(bench);
     struct lorac_bench_layer layer = bench->layers[i];
     layer.refresh /= steps;
     layer.forward /= steps;
@@ -179,8 +179,8 @@ static void add_layer(struct lorac_table *table, const struct lorac_bench *bench
     add_time(table, layer.forward);
     add_time(table, layer.backward);
     lorac_table_cell(table, "%.1f %%", 100 * total_of(&layer) / step);
-    add_rate(table, (double)lorac_step_multiply_adds(program, run), layer.forward);
-    add_rate(table, (double)lorac_step_backward_multiply_adds(program, run), layer.backward);
+    add_rate(table, runs * (double)lorac_step_multiply_adds(program, run), layer.forward);
+    add_rate(table, runs * (double)lorac_step_backward_multiply_adds(program, run), layer.backward);
 }
 
 static enum lorac_status print_layers(const struct lorac_bench *bench, double step, struct lorac_error *error)

@@ -29,7 +29,12 @@ static double count_multiply_adds(const struct lorac_bench *bench)
         if (bench->training)
             count += (double)lorac_step_backward_multiply_adds(program, &program->steps[i]);
     }
-    return count;
+    return count * lorac_bench_runs(bench);
+}
+
+double lorac_bench_runs(const struct lorac_bench *bench)
+{
+    return (double)bench->batch / (double)bench->net->program->batch;
 }
 
 enum lorac_status lorac_bench_summarize(const struct lorac_bench *bench, struct lorac_bench_summary *out,
@@ -63,7 +68,7 @@ enum lorac_status lorac_bench_kinds(const struct lorac_bench *bench, struct lora
 {
     const struct lorac_program *program = bench->net->program;
     struct lorac_bench_kind *found = calloc(bench->layer_count + 1, sizeof *found);
-    double steps = (double)bench->step_count;
+    double steps = (double)bench->step_count, runs = lorac_bench_runs(bench);
     if (!found)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the kinds of layers");
     *count = 0;
@@ -79,8 +84,8 @@ enum lorac_status lorac_bench_kinds(const struct lorac_bench *bench, struct lora
         found[k].seconds.refresh += layer->refresh / steps;
         found[k].seconds.forward += layer->forward / steps;
         found[k].seconds.backward += layer->backward / steps;
-        found[k].forward_multiply_adds += (double)lorac_step_multiply_adds(program, step);
-        found[k].backward_multiply_adds += (double)lorac_step_backward_multiply_adds(program, step);
+        found[k].forward_multiply_adds += runs * (double)lorac_step_multiply_adds(program, step);
+        found[k].backward_multiply_adds += runs * (double)lorac_step_backward_multiply_adds(program, step);
     }
     *kinds = found;
     return LORAC_OK;

@@ -4,6 +4,7 @@
 
 struct bench_settings {
     struct lorac_run_settings run;
+    struct lorac_memory_settings memory;
     struct lorac_general_settings general;
     int64_t batch, steps, warm_up;
     double seconds;
@@ -47,6 +48,7 @@ static const struct lorac_option result_options[] = {
 // clang-format on
 static const struct lorac_option_group groups[] = {
     {"Steps", bench_options, 0},
+    {"Memory", lorac_memory_options, FIELD(memory)},
     {"Results", result_options, 0},
     {"Running", lorac_run_options, FIELD(run)},
     {"General", lorac_general_options, FIELD(general)},
@@ -69,16 +71,28 @@ static struct lorac_bench_setup setup_of(const struct lorac_call *call)
     setup.prepare.optimizer.kind = lorac_optimizer_all(&count)[settings->optimizer]->kind;
     setup.prepare.optimizer.lr = bench_lr;
     setup.prepare.form_policy = (enum lorac_form_policy)settings->form_policy;
+    lorac_memory_apply(&settings->memory, &setup.prepare);
     lorac_run_apply(&settings->run, settings->batch, &setup.prepare);
     return setup;
+}
+
+// An option that was given and is of no use without training; NULL: none.
+static const char *training_option(const struct lorac_call *call)
+{
+    static const char *const names[] = {"optimizer", "micro-batch"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (lorac_options_given(&call->options, names[i]))
+            return names[i];
+    return NULL;
 }
 
 static enum lorac_status check_settings(const struct lorac_call *call, const struct bench_settings *settings,
                                         struct lorac_error *error)
 {
-    const char *inputs[] = {call->operands[0], NULL};
-    if (settings->inference && lorac_options_given(&call->options, "optimizer"))
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--optimizer is for training: leave --inference out");
+    const char *inputs[] = {call->operands[0], NULL}, *training = training_option(call);
+    if (settings->inference && training)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is for training: leave --inference out", training);
+    LORAC_TRY(lorac_memory_check(&settings->memory, settings->batch, error));
     return settings->trace ? lorac_output_check("--trace", settings->trace, inputs, error) : LORAC_OK;
 }
 
@@ -92,10 +106,10 @@ static enum lorac_status bench(const struct lorac_call *call, struct lorac_bench
     lorac_run_note_threads(call, &settings->run);
     bench->tracing = settings->trace != NULL;
     LORAC_TRY(lorac_bench_open(bench, &setup, error));
-    if (!bench->training && lorac_options_given(&call->options, "optimizer"))
+    if (!bench->training && training_option(call))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                               "--optimizer is for training, and '%s' has nothing to train: inject it first",
-                               call->operands[0]);
+                               "--%s is for training, and '%s' has nothing to train: inject it first",
+                               training_option(call), call->operands[0]);
     LORAC_TRY(lorac_bench_run(bench, &limits, settings->seed, error));
     if (settings->trace)
         LORAC_TRY(lorac_bench_write_trace(bench, settings->trace, error));

@@ -16,6 +16,7 @@ struct train_settings {
     struct lorac_data_settings data;
     struct lorac_pixel_settings pixels;
     struct lorac_run_settings run;
+    struct lorac_memory_settings memory;
     struct lorac_write_settings write;
     struct lorac_general_settings general;
     uint64_t epochs, steps, warmup_steps;
@@ -95,6 +96,7 @@ static const struct lorac_option_group groups[] = {
     {"Data", lorac_training_data_options, FIELD(data)},
     {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
     {"Steps", loop_options, 0},
+    {"Memory", lorac_memory_options, FIELD(memory)},
     {"Optimiser", optimizer_options, 0},
     {"Running", lorac_run_options, FIELD(run)},
     {"General", lorac_general_options, FIELD(general)},
@@ -154,6 +156,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     fill_optimizer(call, &optimizer);
     if (lorac_options_given(&call->options, "epochs") && lorac_options_given(&call->options, "steps"))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--epochs and --steps: give one of them");
+    LORAC_TRY(lorac_memory_check(&settings->memory, settings->batch, error));
     if (settings->nesterov && settings->momentum == 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--nesterov needs --momentum above 0");
     LORAC_TRY(check_optimizer_flags(call, optimizer.kind, error));
@@ -191,14 +194,15 @@ static enum lorac_status check_model(const struct lorac_net *net, const char *pa
 static void print_start(const struct lorac_call *call, const struct lorac_net *net, const struct lorac_info *info,
                         const struct lorac_dataset *dataset)
 {
-    char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT];
+    char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT], batch[LORAC_BATCH_TEXT];
     size_t definitions, branches;
     lorac_program_count_forms(net->program, &definitions, &branches);
     lorac_report_note(call,
-                      "%zu trainable parameters, %zu images (%s), batch %zu, %zu thread%s, BatchNorm %s, "
+                      "%zu trainable parameters, %zu images (%s), batch %s, %zu thread%s, BatchNorm %s, "
                       "%zu adapters by the definition, %zu as branches, memory for training %s",
                       info->trainable_parameters, dataset->count,
-                      lorac_bytes_text(dataset->image_array.byte_count, data), net->options.batch, net->options.threads,
+                      lorac_bytes_text(dataset->image_array.byte_count, data), lorac_batch_text(net, batch),
+                      net->options.threads,
                       net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
                       definitions, branches, lorac_bytes_text(lorac_memory_bytes(net), memory));
 }
@@ -323,6 +327,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     options.training = true;
     options.form_policy = (enum lorac_form_policy)settings->form_policy;
     fill_optimizer(call, &options.optimizer);
+    lorac_memory_apply(&settings->memory, &options);
     lorac_run_apply(&settings->run, settings->batch, &options);
     if (lorac_get_info(net, &info, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);

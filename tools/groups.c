@@ -110,10 +110,49 @@ enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
     if (lorac_prepare(net, options, error) == LORAC_OK)
         return LORAC_OK;
     if (error->status == LORAC_ERROR_MEMORY && options->batch > 1)
-        lorac_report_append(error, "; use a smaller --batch");
+        lorac_report_append(error, options->training ? "; use a --micro-batch, or a smaller --batch"
+                                                     : "; use a smaller --batch");
     if (error->status == LORAC_ERROR_UNSUPPORTED)
         lorac_report_append(error, lorac_outputs_text(net->model, outputs));
     return lorac_error_prefix(error, "'%s': ", name);
+}
+
+// ---- memory
+
+#define FIELD(member) offsetof(struct lorac_memory_settings, member)
+// clang-format off
+const struct lorac_option lorac_memory_options[] = {
+    {.name = "micro-batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(micro_batch),
+     .fallback_text = "--batch",
+     .help = "Images that are run at once, a divisor of --batch: less memory, the same step up to rounding.",
+     .limit = LORAC_FROM_TO(1, 65536)},
+    {0},
+};
+// clang-format on
+#undef FIELD
+
+enum lorac_status lorac_memory_check(const struct lorac_memory_settings *memory, int64_t batch,
+                                     struct lorac_error *error)
+{
+    if (memory->micro_batch > 0 && batch % memory->micro_batch != 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--micro-batch %lld does not divide --batch %lld",
+                               (long long)memory->micro_batch, (long long)batch);
+    return LORAC_OK;
+}
+
+void lorac_memory_apply(const struct lorac_memory_settings *memory, struct lorac_prepare_options *options)
+{
+    options->micro_batch = (size_t)memory->micro_batch;
+}
+
+const char *lorac_batch_text(const struct lorac_net *net, char text[LORAC_BATCH_TEXT])
+{
+    const struct lorac_prepare_options *options = &net->options;
+    if (options->micro_batch == options->batch)
+        snprintf(text, LORAC_BATCH_TEXT, "%zu", options->batch);
+    else
+        snprintf(text, LORAC_BATCH_TEXT, "%zu (in micro-batches of %zu)", options->batch, options->micro_batch);
+    return text;
 }
 
 enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,

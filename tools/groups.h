@@ -56,6 +56,22 @@ enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
 enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,
                                         struct lorac_input_shape *out, struct lorac_error *error);
 
+// ---- memory: --micro-batch
+
+struct lorac_memory_settings {
+    int64_t micro_batch; // 0: the batch
+};
+extern const struct lorac_option lorac_memory_options[];
+
+// ARGUMENT where the micro-batch does not divide the batch.
+enum lorac_status lorac_memory_check(const struct lorac_memory_settings *memory, int64_t batch,
+                                     struct lorac_error *error);
+void lorac_memory_apply(const struct lorac_memory_settings *memory, struct lorac_prepare_options *options);
+
+// "32", or "32 (in micro-batches of 8)": the prepared net's, in [text]; returns text.
+enum { LORAC_BATCH_TEXT = 64 };
+const char *lorac_batch_text(const struct lorac_net *net, char text[LORAC_BATCH_TEXT]);
+
 // ---- pixels: --scale --mean --std --channel-order --normalize
 
 struct lorac_pixel_settings {

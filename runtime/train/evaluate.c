@@ -17,9 +17,10 @@ static void score(struct evaluation *evaluation, const float *logits)
     const size_t classes = evaluation->net->classes;
     const int32_t *labels = evaluation->fill.source->dataset->labels + evaluation->fill.first;
     for (size_t i = 0; i < evaluation->fill.count; i++) {
+        const struct lorac_loss_rows row = {
+            .logits = logits + i * classes, .labels = labels + i, .rows = 1, .classes = classes, .batch = 1};
         size_t correct;
-        evaluation->loss_sum +=
-            lorac_cross_entropy(logits + i * classes, labels + i, 1, classes, 0, NULL, &correct, NULL);
+        evaluation->loss_sum += lorac_cross_entropy(&row, NULL, &correct, NULL);
         evaluation->correct += correct;
         if (request->class_images)
             request->class_images[labels[i]]++;
@@ -56,7 +57,7 @@ static enum lorac_status run_all(struct evaluation *evaluation, struct lorac_err
     const size_t total = fill->source->dataset->count;
     for (size_t done = 0; done < total;) {
         fill->first = done;
-        fill->count = total - done < fill->batch ? total - done : fill->batch;
+        fill->count = total - done < fill->rows ? total - done : fill->rows;
         LORAC_TRY(run_batch(evaluation, error));
         done += fill->count;
         if (request->callback && request->callback(request->context, done, total) && done < total)
@@ -80,7 +81,7 @@ enum lorac_status lorac_net_evaluate(struct lorac_net *net, const struct lorac_e
     }
     struct evaluation evaluation = {.net = net, .request = request};
     evaluation.fill.source = request->source;
-    evaluation.fill.batch = net->options.batch;
+    evaluation.fill.rows = net->program->batch;
     evaluation.fill.pool = lorac_session_pool(net->session);
     LORAC_TRY(run_all(&evaluation, error));
     if (result) {

@@ -3,7 +3,6 @@
 #include "proto/finite.h"
 #include "runtime/kernels/parallel.h"
 
-#include <assert.h>
 #include <inttypes.h>
 
 size_t lorac_fill_index(const struct lorac_fill_batch *fill, size_t i)
@@ -18,6 +17,7 @@ static size_t image_size(const struct lorac_dataset *dataset)
 
 struct fill_work {
     const struct lorac_fill_batch *fill;
+    size_t begin;
     float *input;
     size_t image_size;
 };
@@ -25,19 +25,19 @@ struct fill_work {
 static void fill_image(void *context, size_t i)
 {
     const struct fill_work *work = context;
+    const size_t image = work->begin + i;
     float *out = work->input + i * work->image_size;
-    if (i < work->fill->count)
-        lorac_batch_image(work->fill->source, lorac_fill_index(work->fill, i), work->fill->epoch, out);
+    if (image < work->fill->count)
+        lorac_batch_image(work->fill->source, lorac_fill_index(work->fill, image), work->fill->epoch, out);
     else
         memset(out, 0, work->image_size * sizeof *out);
 }
 
-void lorac_fill_run(void *context, float *input)
+void lorac_fill_run(void *context, size_t begin, float *input)
 {
     const struct lorac_fill_batch *fill = context;
-    assert(fill->count <= fill->batch);
-    struct fill_work work = {fill, input, image_size(fill->source->dataset)};
-    lorac_parallel_for(fill->pool, fill_image, &work, fill->batch);
+    struct fill_work work = {fill, begin, input, image_size(fill->source->dataset)};
+    lorac_parallel_for(fill->pool, fill_image, &work, fill->rows);
 }
 
 static enum lorac_status check_finite(const struct lorac_dataset *dataset, struct lorac_error *error)

@@ -4,21 +4,22 @@
 
 #include "runtime/net.h"
 
-// One batch of a dataset: images order[first .. first+count), and zero images after them up to [batch].
+// One batch of a dataset: images order[first .. first+count), and zero images after them.
 struct lorac_fill_batch {
     const struct lorac_batch_source *source;
     const uint32_t *order; // NULL: 0, 1, 2, ...
     size_t first, count;
     uint64_t epoch;
-    size_t batch;
+    size_t rows; // of the input: what is filled at once
     struct pthreadpool *pool; // NULL: one thread
 };
 
 // The dataset's index of row [i] of the batch.
 size_t lorac_fill_index(const struct lorac_fill_batch *fill, size_t i);
 
-// A lorac_net_fill: [context] is a struct lorac_fill_batch, [input] is [batch, H, W, C].
-void lorac_fill_run(void *context, float *input);
+// A lorac_net_fill: [context] is a struct lorac_fill_batch, [input] is [rows, H, W, C] and gets the batch's images from
+// number [begin] on.
+void lorac_fill_run(void *context, size_t begin, float *input);
 
 // Checks that the prepared [net] takes the images: shape (MISMATCH), float images without NaN and infinity (NOT_FINITE,
 // names the image), labels where there are any (MISMATCH, names the image and the value).

@@ -120,7 +120,7 @@ static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_e
         .first = (size_t)(step % run->steps_per_epoch) * run->batch,
         .count = run->batch,
         .epoch = step / run->steps_per_epoch,
-        .batch = run->batch,
+        .rows = run->net->program->batch,
         .pool = lorac_session_pool(run->net->session),
     };
     if (step % run->steps_per_epoch == 0)

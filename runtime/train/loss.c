@@ -31,26 +31,28 @@ static struct row_sums sum_row(const float *z, size_t classes)
     return sums;
 }
 
-static void row_gradient(const float *z, const struct row_sums *sums, size_t label, size_t classes, size_t rows,
-                         double smoothing, float *gradient)
+static void row_gradient(const struct lorac_loss_rows *part, size_t r, const struct row_sums *sums, float *gradient)
 {
-    for (size_t c = 0; c < classes; c++) {
+    const float *z = part->logits + r * part->classes;
+    const double smoothing = part->label_smoothing;
+    for (size_t c = 0; c < part->classes; c++) {
         double probability = exp((double)z[c] - sums->shift) / sums->total;
-        double target = (c == label ? 1 - smoothing : 0) + smoothing / (double)classes;
-        gradient[c] = (float)((probability - target) / (double)rows);
+        double target = (c == (size_t)part->labels[r] ? 1 - smoothing : 0) + smoothing / (double)part->classes;
+        gradient[r * part->classes + c] = (float)((probability - target) / (double)part->batch);
     }
 }
 
-double lorac_cross_entropy(const float *logits, const int32_t *labels, size_t rows, size_t classes,
-                           double label_smoothing, float *gradient, size_t *correct, double *per_row)
+double lorac_cross_entropy(const struct lorac_loss_rows *part, float *gradient, size_t *correct, double *per_row)
 {
-    assert(rows > 0 && classes > 0);
+    const size_t classes = part->classes;
+    const double label_smoothing = part->label_smoothing;
+    assert(part->rows > 0 && part->rows <= part->batch && classes > 0);
     double total = 0;
     size_t hits = 0;
-    for (size_t r = 0; r < rows; r++) {
-        const float *z = logits + r * classes;
-        assert(labels[r] >= 0 && (size_t)labels[r] < classes);
-        const size_t label = (size_t)labels[r];
+    for (size_t r = 0; r < part->rows; r++) {
+        const float *z = part->logits + r * classes;
+        assert(part->labels[r] >= 0 && (size_t)part->labels[r] < classes);
+        const size_t label = (size_t)part->labels[r];
         const struct row_sums sums = sum_row(z, classes);
         const double rest = log(sums.total); // lse - shift
         double loss = (1 - label_smoothing) * (rest - ((double)z[label] - sums.shift));
@@ -62,9 +64,9 @@ double lorac_cross_entropy(const float *logits, const int32_t *labels, size_t ro
         if (per_row)
             per_row[r] = loss;
         if (gradient)
-            row_gradient(z, &sums, label, classes, rows, label_smoothing, gradient + r * classes);
+            row_gradient(part, r, &sums, gradient);
     }
     if (correct)
         *correct = hits;
-    return total / (double)rows;
+    return total / (double)part->batch;
 }

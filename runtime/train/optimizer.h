@@ -61,11 +61,18 @@ enum lorac_status lorac_train_state_update(struct lorac_train_state *state, stru
 
 // ---- loss (train/loss.c)
 
-// Cross-entropy of logits [rows, classes] with labels [rows] and label smoothing, mean over the rows, in double;
-// PyTorch's definition. gradient [rows, classes] (NULL: not wanted) gets d loss / d logits. *correct counts rows whose
-// first largest logit is the label's. per_row [rows] (NULL: not wanted) gets each row's loss.
-double lorac_cross_entropy(const float *logits, const int32_t *labels, size_t rows, size_t classes,
-                           double label_smoothing, float *gradient, size_t *correct, double *per_row);
+// What the loss is taken of: rows of a batch, all of them or a part.
+struct lorac_loss_rows {
+    const float *logits;   // [rows, classes]
+    const int32_t *labels; // [rows]
+    size_t rows, classes;
+    size_t batch; // images that the mean is over, at least rows: the parts of a batch add up to its loss
+    double label_smoothing;
+};
+// The rows' part of the batch's cross-entropy with label smoothing, in double: PyTorch's definition, the sum over the
+// rows divided by the batch. gradient [rows, classes] (NULL: not wanted) gets d loss / d logits. *correct (NULL: not
+// wanted) counts rows whose first largest logit is the label's. per_row [rows] (NULL: not wanted) gets each row's loss.
+double lorac_cross_entropy(const struct lorac_loss_rows *part, float *gradient, size_t *correct, double *per_row);
 
 // ---- schedule (train/schedule.c)
 

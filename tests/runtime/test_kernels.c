@@ -137,6 +137,7 @@ static void run_step(const struct trial *trial, struct lorac_session *session, s
         for (size_t i = 0; i < result->logits_count; i++)
             gradient[i] = (float)trial->weights.data[i];
         before = allocation_count;
+        lorac_session_zero_gradients(session);
         lorac_session_backward(session);
         size_t in_backward = allocation_count - before;
         CHECKF(in_backward == 0, "%s: backward allocated %zu times", trial->text, in_backward);
@@ -145,6 +146,33 @@ static void run_step(const struct trial *trial, struct lorac_session *session, s
     check_guards(trial, &block);
     free(block.covered);
     free(again);
+}
+
+// Backward adds to the parameters' gradients: after a second time they are twice what they were, however the adding is
+// split up and rounded.
+static void check_adds(const struct trial *trial, struct lorac_session *session, const struct result *once)
+{
+    struct lorac_program *program = lorac_session_program(session);
+    struct lorac_error error = {0};
+    put_input(trial, lorac_session_input(session));
+    CHECK_OK(lorac_session_forward(session, true, &error), error);
+    float *gradient = lorac_session_logits_gradient(session);
+    for (size_t i = 0; i < once->logits_count; i++)
+        gradient[i] = (float)trial->weights.data[i];
+    lorac_session_backward(session);
+    const float *before = once->gradients;
+    for (size_t i = 0; i < program->param_count; i++) {
+        const struct lorac_param *param = &program->params[i];
+        double largest = 0, worst = 0;
+        for (size_t k = 0; param->trainable && k < param->count; k++) {
+            largest = fmax(largest, fabs((double)before[k]));
+            worst = fmax(worst, fabs((double)param->gradient[k] - 2 * (double)before[k]));
+        }
+        before += param->trainable ? param->count : 0;
+        CHECKF(worst <= TOLERANCE_BACKWARD * fmax(largest, SMALLEST_GRADIENT),
+               "%s: the gradient of %s after two passes is %.3g away from twice that of one (largest %.3g)", trial->text,
+               param->name, worst, largest);
+    }
 }
 
 // ---- parameters that changed from outside
@@ -366,6 +394,7 @@ static void check_training(const struct trial *trial)
             compare_forward(trial, "logits in training", result.logits, result.logits_count,
                             ref_run_value(trial->run, trial->logits));
             compare_gradients(trial, program, &result);
+            check_adds(trial, session, &result);
             if (trial->row->flags & ROW_BN_TRAIN)
                 check_commit(trial, session);
             else if (!(trial->row->flags & ROW_TIES))

@@ -52,7 +52,8 @@ static void test_shape(const struct shape *shape, uint64_t number)
 
     double per_row[MAX_ROWS], row_sum = 0;
     size_t correct, expected_correct = 0;
-    double got = lorac_cross_entropy(logits, labels, rows, classes, shape->smoothing, gradient, &correct, per_row);
+    const struct lorac_loss_rows all = {logits, labels, rows, classes, rows, shape->smoothing};
+    double got = lorac_cross_entropy(&all, gradient, &correct, per_row);
     double expected = definition(logits, labels, rows, classes, shape->smoothing);
     CHECKF(fabs(got - expected) <= LOSS_TOLERANCE * (1 + fabs(expected)), "shape %u: loss %.17g, expected %.17g",
            (unsigned)number, got, expected);
@@ -86,13 +87,38 @@ static void test_shape(const struct shape *shape, uint64_t number)
     }
 }
 
+// A batch in parts: their losses add up to the batch's, their gradients are its rows, to the bit.
+static void test_parts(void)
+{
+    enum { ROWS = 6, CLASSES = 3, PART = 2 };
+    float logits[ROWS * CLASSES], whole[ROWS * CLASSES], parts[ROWS * CLASSES];
+    int32_t labels[ROWS];
+    for (size_t i = 0; i < ROWS * CLASSES; i++)
+        logits[i] = (float)(i * i % 7) - 3;
+    for (size_t r = 0; r < ROWS; r++)
+        labels[r] = (int32_t)(r % CLASSES);
+    struct lorac_loss_rows rows = {logits, labels, ROWS, CLASSES, ROWS, 0.1};
+    size_t expected_correct, correct, correct_sum = 0;
+    double expected = lorac_cross_entropy(&rows, whole, &expected_correct, NULL), sum = 0;
+    rows.rows = PART;
+    for (size_t r = 0; r < ROWS; r += PART) {
+        rows.logits = logits + r * CLASSES;
+        rows.labels = labels + r;
+        sum += lorac_cross_entropy(&rows, parts + r * CLASSES, &correct, NULL);
+        correct_sum += correct;
+    }
+    CHECK(fabs(sum - expected) <= LOSS_TOLERANCE * (1 + expected));
+    CHECK(correct_sum == expected_correct && memcmp(parts, whole, sizeof whole) == 0);
+}
+
 // Rows of a gradient sum to zero.
 static void test_gradient_sums(void)
 {
     const float logits[6] = {1, 2, 3, -4, 0, 4};
     const int32_t labels[2] = {0, 2};
     float gradient[6];
-    lorac_cross_entropy(logits, labels, 2, 3, 0.1, gradient, NULL, NULL);
+    const struct lorac_loss_rows all = {logits, labels, 2, 3, 2, 0.1};
+    lorac_cross_entropy(&all, gradient, NULL, NULL);
     for (size_t r = 0; r < 2; r++)
         CHECK(fabs((double)gradient[r * 3] + (double)gradient[r * 3 + 1] + (double)gradient[r * 3 + 2]) <=
               GRADIENT_ROUNDING);
@@ -115,7 +141,8 @@ static void test_huge(void)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         float gradient[3];
         size_t correct;
-        double loss = lorac_cross_entropy(rows[i].logits, &rows[i].label, 1, 3, 0, gradient, &correct, NULL);
+        const struct lorac_loss_rows row = {rows[i].logits, &rows[i].label, 1, 3, 1, 0};
+        double loss = lorac_cross_entropy(&row, gradient, &correct, NULL);
         CHECKF(fabs(loss - rows[i].loss) <= 1e-7 * fabs(rows[i].loss), "huge %zu: loss %.17g, expected %.17g", i, loss,
                rows[i].loss);
         CHECKF(correct == rows[i].correct, "huge %zu: %zu correct", i, correct);
@@ -129,7 +156,8 @@ static void test_ties(void)
     const float logits[3] = {1, 7, 7};
     for (int32_t label = 0; label < 3; label++) {
         size_t correct;
-        lorac_cross_entropy(logits, &label, 1, 3, 0, NULL, &correct, NULL);
+        const struct lorac_loss_rows row = {logits, &label, 1, 3, 1, 0};
+        lorac_cross_entropy(&row, NULL, &correct, NULL);
         CHECKF(correct == (label == 1), "label %d: %zu correct", (int)label, correct);
     }
 }
@@ -141,7 +169,8 @@ static void test_not_finite(void)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         for (int32_t label = 0; label < 3; label++) {
             size_t correct;
-            double loss = lorac_cross_entropy(bad[i], &label, 1, 3, 0, NULL, &correct, NULL);
+            const struct lorac_loss_rows row = {bad[i], &label, 1, 3, 1, 0};
+            double loss = lorac_cross_entropy(&row, NULL, &correct, NULL);
             CHECKF(!isfinite(loss) && correct == 0, "bad %zu label %d: loss %g, %zu correct", i, (int)label, loss,
                    correct);
         }
@@ -151,6 +180,7 @@ int main(void)
 {
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         test_shape(&shapes[i], i);
+    test_parts();
     test_gradient_sums();
     test_huge();
     test_ties();

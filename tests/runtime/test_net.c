@@ -277,7 +277,8 @@ static void test_evaluate(const char *text, bool train)
     const struct lorac_images images = u8(0, IMAGES);
     CHECK_OK(lorac_predict(net, &images, logits, &error), error);
     size_t correct;
-    double loss = lorac_cross_entropy(logits, labels, IMAGES, TINY_CLASSES, 0, NULL, &correct, NULL);
+    const struct lorac_loss_rows rows = {logits, labels, IMAGES, TINY_CLASSES, IMAGES, 0};
+    double loss = lorac_cross_entropy(&rows, NULL, &correct, NULL);
     struct lorac_evaluation evaluation = {0};
     CHECK_OK(lorac_evaluate(other, &images, labels, NULL, NULL, &evaluation, &error), error);
     CHECK(evaluation.images == IMAGES && evaluation.correct == correct);

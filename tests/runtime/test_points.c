@@ -90,6 +90,7 @@ static void run_session(const struct row *row, struct lorac_session *session)
     if (isnan(row->slope))
         return;
     *lorac_session_logits_gradient(session) = 1;
+    lorac_session_zero_gradients(session);
     lorac_session_backward(session);
     check_value(row, "slope", (double)*program->steps[0].dy, row->slope);
 }

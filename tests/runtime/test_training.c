@@ -132,14 +132,12 @@ enum { FORM_STEPS = 20 };
 // stays when it falls. 2e-8 in the first step, then up to 1.3e-6 was measured (with different instruction sets).
 static const double FORM_TOLERANCE = 5e-6;
 
-static void losses_of(const struct tiny_options *tiny, enum lorac_form_policy policy, size_t threads,
-                      double losses[FORM_STEPS], struct lorac_net **out)
+static void losses_with(const struct tiny_options *tiny, const struct lorac_prepare_options *options,
+                        double losses[FORM_STEPS], struct lorac_net **out)
 {
     struct lorac_error error = {0};
-    struct lorac_prepare_options options = training(threads);
-    options.form_policy = policy;
     *out = open_tiny(tiny);
-    CHECK_OK(lorac_prepare(*out, &options, &error), error);
+    CHECK_OK(lorac_prepare(*out, options, &error), error);
     for (size_t step = 0; step < FORM_STEPS; step++) {
         const size_t first = step * BATCH % (IMAGES / BATCH * BATCH);
         const struct lorac_images images = u8(first, BATCH);
@@ -147,6 +145,14 @@ static void losses_of(const struct tiny_options *tiny, enum lorac_form_policy po
         REQUIRE(CHECK_OK(lorac_train_batch(*out, &images, labels + first, NULL, &result, &error), error));
         losses[step] = result.loss;
     }
+}
+
+static void losses_of(const struct tiny_options *tiny, enum lorac_form_policy policy, size_t threads,
+                      double losses[FORM_STEPS], struct lorac_net **out)
+{
+    struct lorac_prepare_options options = training(threads);
+    options.form_policy = policy;
+    losses_with(tiny, &options, losses, out);
 }
 
 // Both forms are the same function; each gives its own bits, whatever the threads.
@@ -168,6 +174,107 @@ static void test_forms(const struct tiny_options *tiny)
     lorac_close(definition);
     lorac_close(branch);
     lorac_close(threaded);
+}
+
+// ---- micro-batches
+
+// As FORM_TOLERANCE: the same sums in another order.
+static const double MICRO_TOLERANCE = 5e-6;
+
+static void test_micro_batches(const struct tiny_options *tiny, enum lorac_form_policy policy)
+{
+    struct lorac_prepare_options options = training(1);
+    options.form_policy = policy;
+    struct lorac_net *whole, *parts[2];
+    double expected[FORM_STEPS], got[FORM_STEPS];
+    losses_with(tiny, &options, expected, &whole);
+    for (size_t micro = 1; micro < BATCH; micro *= 2) {
+        options.micro_batch = micro;
+        for (size_t i = 0; i < 2; i++) {
+            options.threads = i + 1;
+            losses_with(tiny, &options, got, &parts[i]);
+        }
+        double largest = 0;
+        for (size_t i = 0; i < FORM_STEPS; i++) {
+            largest = fmax(largest, expected[i]);
+            CHECKF(fabs(got[i] - expected[i]) <= MICRO_TOLERANCE * largest,
+                   "micro-batches of %zu, step %zu: loss %.9g, of the whole batch %.9g", micro, i, got[i], expected[i]);
+        }
+        CHECK(same_bytes(parts[0], parts[1]));
+        CHECK(parts[0]->program->planned_bytes < whole->program->planned_bytes);
+        lorac_close(parts[0]);
+        lorac_close(parts[1]);
+    }
+    lorac_close(whole);
+}
+
+// A batch evaluated, and its step, give the same loss and the same number of right answers, also in parts.
+static void test_micro_evaluate(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net = open_tiny(&(struct tiny_options){.pixels = true});
+    struct lorac_prepare_options options = training(1);
+    options.micro_batch = 2;
+    CHECK_OK(lorac_prepare(net, &options, &error), error);
+    const struct lorac_images images = u8(0, BATCH);
+    struct lorac_evaluation evaluation;
+    struct lorac_step_result step;
+    CHECK_OK(lorac_evaluate(net, &images, labels, NULL, NULL, &evaluation, &error), error);
+    CHECK_OK(lorac_train_batch(net, &images, labels, NULL, &step, &error), error);
+    CHECKF(fabs(step.loss - evaluation.loss) <= 1e-6, "loss of a step %.9g, of evaluation %.9g", step.loss,
+           evaluation.loss);
+    CHECK(step.correct == evaluation.correct);
+    lorac_close(net);
+}
+
+static void test_bad_micro_batches(void)
+{
+    static const struct {
+        size_t micro_batch;
+        enum lorac_bn_mode bn;
+        const char *message;
+    } rows[] = {{3, LORAC_BN_FROZEN, "micro-batch is 3; it must divide the batch of 4"},
+                {8, LORAC_BN_FROZEN, "micro-batch is 8; it must divide the batch of 4"},
+                {2, LORAC_BN_TRAIN, "inject the base model with --bn frozen"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct lorac_error error = {0};
+        struct lorac_net *net =
+            open_tiny(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = rows[i].bn});
+        struct lorac_prepare_options options = training(1);
+        options.micro_batch = rows[i].micro_batch;
+        CHECK(lorac_prepare(net, &options, &error) == LORAC_ERROR_ARGUMENT);
+        CHECKF(strstr(error.message, rows[i].message) != NULL, "message is \"%s\"", error.message);
+        options.micro_batch = BATCH; // the whole batch, said in another way
+        CHECK_OK(lorac_prepare(net, &options, &error), error);
+        options.micro_batch = rows[i].micro_batch;
+        options.training = false; // then it says nothing
+        CHECK_OK(lorac_prepare(net, &options, &error), error);
+        lorac_close(net);
+    }
+}
+
+// A layer whose output overflows for an image of the second micro-batch: the step is run again, and the layer named.
+static void test_bad_micro_layer(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *net = open_tiny(&(struct tiny_options){.pixels = true});
+    struct lorac_prepare_options options = training(2);
+    options.micro_batch = 2;
+    CHECK_OK(lorac_prepare(net, &options, &error), error);
+    size_t before_count = 0, after_count = 0;
+    uint8_t *before = saved_bytes(net, &before_count);
+    static float huge[BATCH * TINY_PIXELS];
+    memcpy(huge, floats, sizeof huge);
+    for (size_t i = 0; i < TINY_PIXELS; i++)
+        huge[3 * TINY_PIXELS + i] = i % 2 ? 3e38f : -3e38f;
+    const struct lorac_images images = {LORAC_PIXELS_F32, huge, BATCH};
+    CHECK(lorac_train_batch(net, &images, labels, NULL, NULL, &error) == LORAC_ERROR_NOT_FINITE);
+    CHECKF(strstr(error.message, "the first value that is: output of node '") != NULL, "message is \"%s\"", error.message);
+    uint8_t *after = saved_bytes(net, &after_count);
+    CHECK(before_count == after_count && memcmp(before, after, before_count) == 0);
+    free(before);
+    free(after);
+    lorac_close(net);
 }
 
 // A stays and B moves; as a branch, no x is kept.
@@ -342,6 +449,12 @@ int main(void)
     test_forms(&(struct tiny_options){.pixels = true});
     test_forms(&(struct tiny_options){.text = TINY_FROZEN_TEXT, .pixels = true});
     test_forms(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
+    test_micro_batches(&(struct tiny_options){.pixels = true}, LORAC_FORM_POLICY_DEFINITION);
+    test_micro_batches(&(struct tiny_options){.pixels = true}, LORAC_FORM_POLICY_BRANCH);
+    test_micro_batches(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true}, LORAC_FORM_POLICY_AUTO);
+    test_micro_evaluate();
+    test_bad_micro_batches();
+    test_bad_micro_layer();
     test_frozen_a();
     test_bad_policy();
     test_bad_weights();

@@ -103,6 +103,18 @@ def test_memory(files):
         assert found["resident_peak"] > found["planned"]
 
 
+# The same step in parts: as many images and multiply-adds, activations of a part.
+def test_micro_batches(files):
+    whole, parts = (bench(files / "injected.onnx", "--batch", 32, "--form-policy", "definition", *options)
+                    for options in ([], ["--micro-batch", 8]))
+    assert (whole["batch"], whole["micro_batch"]) == (32, 32) and (parts["batch"], parts["micro_batch"]) == (32, 8)
+    assert parts["multiply_adds"] == whole["multiply_adds"]
+    assert parts["memory_bytes"]["images"] == whole["memory_bytes"]["images"]
+    assert parts["memory_bytes"]["planned"] < whole["memory_bytes"]["planned"] / 3
+    result = run("bench", files / "plain.onnx", "--micro-batch", 8)
+    assert result.returncode == 2 and "--micro-batch is for training" in result.stderr
+
+
 def test_algorithms_are_named(files):
     rows = {row["name"]: row for row in bench(files / "injected.onnx")["layers"]}
     first, later = rows["/conv1/Conv"], rows["/layer1/layer1.0/conv2/Conv"]
