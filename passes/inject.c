@@ -32,7 +32,7 @@ static enum lorac_status add_tensors(struct lorac_model *model, const struct lor
     LORAC_TRY(lorac_inject_name(model, row->name, "lora_shape", &names->shape, error));
     LORAC_TRY(lorac_inject_add_int64(model, names->shape, row->dims, 4, error));
     LORAC_TRY(lorac_inject_name(model, row->name, "lora_scale", &names->scale, error));
-    return lorac_inject_add_scale(model, names->scale, options->alpha / (double)options->rank, error);
+    return lorac_inject_add_scale(model, names->scale, row->alpha / (double)row->rank, error);
 }
 
 // ---- nodes
@@ -87,9 +87,9 @@ static enum lorac_status add_adapter(struct lorac_model *model, const struct lor
 {
     *sum = NULL;
     *adapter = (struct lorac_adapter){.conv = row->name,
-                                      .rank = options->rank,
-                                      .alpha = options->alpha,
-                                      .setting = options->setting,
+                                      .rank = row->rank,
+                                      .alpha = row->alpha,
+                                      .setting = row->setting,
                                       .form = row->form,
                                       .freeze_a = row->freeze_a};
     return row->form == LORAC_FORM_BRANCH ? lorac_inject_add_branch(model, row, options, adapter, sum, error)

@@ -26,6 +26,8 @@ struct lorac_inject_options {
     struct lorac_input_meta input; // recorded where given
     const char *output;            // the graph output that is trained, recorded as lorac.output; NULL: what the model's
                                    // lorac.output says, else the first
+    const struct lorac_meta *record; // NULL; else what it names is adapted and trained as it says, whatever the members
+                                     // from rank to train_all say but seed
     const char *tool;              // recorded as lorac.tool; NULL: "lorac-onnx"
 };
 
@@ -48,6 +50,9 @@ struct lorac_conv_row {
     bool last;                  // this convolution is the last layer
     bool adapted;               // gets (or, in an injected model, has) an adapter
     enum lorac_adapter_form form; // of its adapter
+    int64_t rank;                 // of an adapter that inject would add; with alpha and setting
+    double alpha;
+    enum lorac_rank_setting setting;
     const char *reason;         // why it gets none; NULL where adapted
     bool left_out;              // it gets none by the method's rule or by an option, and could have one
     const char *fault;          // what in the node contradicts what: inject refuses the model; NULL: nothing

@@ -68,28 +68,57 @@ static enum lorac_status add_tensor(struct lorac_model *model, const Onnx__NodeP
     return LORAC_OK;
 }
 
+// With a record: all that could be trained, of which it says which is.
 static enum lorac_status plan_trained(struct lorac_model *model, const struct lorac_inject_options *options,
                                       const struct lorac_last_layer *last, struct lorac_inject_plan *plan,
                                       struct lorac_error *error)
 {
+    bool all = options->train_all || options->record;
     plan->trained = lorac_arena_alloc_array(model->arena, plan->row_count + 1, 2 * sizeof *plan->trained);
     if (!plan->trained)
         return out_of_memory(error);
     for (size_t i = 0; i < plan->row_count; i++) {
         const struct lorac_conv_row *row = &plan->rows[i];
         enum lorac_base_role role = row->first ? LORAC_BASE_FIRST_WEIGHT : LORAC_BASE_OTHER;
-        if (!row->has_weight || !row->reaches || !(options->train_all || (row->first && options->train_first)))
+        if (!row->has_weight || !row->reaches || !(all || (row->first && options->train_first)))
             continue;
         LORAC_TRY(add_tensor(model, row->node, 1, role, plan->trained, &plan->trained_count, error));
-        if (options->train_all)
+        if (all)
             LORAC_TRY(add_tensor(model, row->node, 2, LORAC_BASE_OTHER, plan->trained, &plan->trained_count, error));
     }
-    if (!last->node || !(options->train_all || options->train_last))
+    if (!last->node || !(all || options->train_last))
         return LORAC_OK;
     LORAC_TRY(add_tensor(model, last->node, 1, LORAC_BASE_LAST_WEIGHT, plan->trained, &plan->trained_count, error));
     if (last->bias)
         LORAC_TRY(add_tensor(model, last->bias_node, last->bias_input, LORAC_BASE_LAST_BIAS, plan->trained,
                              &plan->trained_count, error));
+    return LORAC_OK;
+}
+
+// Does the record train the tensor: itself, or the copy that it would get?
+static enum lorac_status is_recorded(struct lorac_model *model, const struct lorac_meta *record,
+                                     const struct lorac_base_tensor *tensor, bool *out, struct lorac_error *error)
+{
+    const char *wanted = tensor->weight.value;
+    *out = false;
+    if (tensor->copy_reason)
+        LORAC_TRY(lorac_inject_name(model, lorac_node_name(tensor->node), tensor->copy_name, &wanted, error));
+    for (size_t i = 0; i < record->trainable_count && !*out; i++)
+        *out = strcmp(record->trainable[i], wanted) == 0;
+    return LORAC_OK;
+}
+
+static enum lorac_status keep_recorded(struct lorac_model *model, const struct lorac_meta *record,
+                                       struct lorac_inject_plan *plan, struct lorac_error *error)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->trained_count; i++) {
+        bool recorded;
+        LORAC_TRY(is_recorded(model, record, &plan->trained[i], &recorded, error));
+        if (recorded)
+            plan->trained[kept++] = plan->trained[i];
+    }
+    plan->trained_count = kept;
     return LORAC_OK;
 }
 
@@ -119,6 +148,8 @@ enum lorac_status lorac_inject_plan_base(struct lorac_model *model, const struct
                                          struct lorac_error *error)
 {
     LORAC_TRY(plan_trained(model, options, last, plan, error));
+    if (options->record)
+        LORAC_TRY(keep_recorded(model, options->record, plan, error));
     return options->bn == LORAC_BN_TRAIN ? plan_moved(model, plan, error) : LORAC_OK;
 }
 

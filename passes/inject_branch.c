@@ -72,7 +72,7 @@ static enum lorac_status add_tensor(const struct making *making, size_t index, s
     case LORAC_BRANCH_B:
         return lorac_inject_add_b(model, making->row, *name, error);
     case LORAC_BRANCH_SCALE:
-        return lorac_inject_add_scale(model, *name, options->alpha / (double)options->rank, error);
+        return lorac_inject_add_scale(model, *name, making->row->alpha / (double)making->row->rank, error);
     case LORAC_BRANCH_INTS:
         break;
     }

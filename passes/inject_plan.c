@@ -36,6 +36,8 @@ struct planner {
     const Onnx__NodeProto *first;
     const char **names; // of the plan.row_count convolutions, sorted
     const char **trainable; // of meta, sorted
+    const struct lorac_adapter *recorded; // of options->record, by the convolution's name; [recorded_count]
+    size_t recorded_count;
     regex_t layers, exclude, branch_layers;
     bool has_layers, has_exclude, has_branch_layers;
     struct lorac_branch_nodes own; // of the adapters that are there
@@ -61,19 +63,26 @@ static size_t input_channels(struct lorac_model *model)
     return lorac_input_shape(model, &shape, NULL) == LORAC_OK ? shape.channels : 0;
 }
 
+static enum lorac_status check_scale(int64_t rank, double alpha, struct lorac_error *error)
+{
+    if (rank < 1 || rank > LORAC_MAX_RANK)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "rank is %" PRId64 "; it must be 1 to %d", rank,
+                               (int)LORAC_MAX_RANK);
+    if (!isfinite(alpha) || alpha == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "alpha is %g; it must be finite and not 0", alpha);
+    float scale = (float)(alpha / (double)rank);
+    if (!isfinite(scale) || scale == 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "alpha/rank is %g, which is no float32; choose another alpha", alpha / (double)rank);
+    return LORAC_OK;
+}
+
 static enum lorac_status check_options(struct lorac_model *model, const struct lorac_inject_options *options,
                                        struct lorac_error *error)
 {
-    if (options->rank < 1 || options->rank > LORAC_MAX_RANK)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "rank is %" PRId64 "; it must be 1 to %d", options->rank,
-                               (int)LORAC_MAX_RANK);
-    if (!isfinite(options->alpha) || options->alpha == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "alpha is %g; it must be finite and not 0", options->alpha);
-    float scale = (float)(options->alpha / (double)options->rank);
-    if (!isfinite(scale) || scale == 0)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                               "alpha/rank is %g, which is no float32; choose another alpha",
-                               options->alpha / (double)options->rank);
+    LORAC_TRY(check_scale(options->rank, options->alpha, error));
+    for (size_t i = 0; options->record && i < options->record->adapter_count; i++)
+        LORAC_TRY(check_scale(options->record->adapters[i].rank, options->record->adapters[i].alpha, error));
     return options->input.given ? lorac_input_meta_check(&options->input, input_channels(model), error) : LORAC_OK;
 }
 
@@ -192,10 +201,42 @@ static enum lorac_status look_for_fault(struct planner *planner, struct lorac_co
     return give_reason(lorac_match_text(planner->model, "contradicts itself: %s", fault.message), &row->fault, error);
 }
 
+static int compare_conv_names(const void *a, const void *b)
+{
+    return strcmp(((const struct lorac_adapter *)a)->conv, ((const struct lorac_adapter *)b)->conv);
+}
+
+// What the record to be done again says of the convolution; NULL where it has no adapter there.
+static const struct lorac_adapter *recorded_adapter(const struct planner *planner, const struct lorac_conv_row *row)
+{
+    const struct lorac_adapter key = {.conv = row->name};
+    if (planner->recorded_count == 0)
+        return NULL;
+    return bsearch(&key, planner->recorded, planner->recorded_count, sizeof key, compare_conv_names);
+}
+
+static enum lorac_status sort_record(struct planner *planner, struct lorac_error *error)
+{
+    const struct lorac_meta *record = planner->options->record;
+    if (!record || record->adapter_count == 0)
+        return LORAC_OK;
+    struct lorac_adapter *sorted =
+        lorac_arena_alloc_array(planner->model->arena, record->adapter_count, sizeof *sorted);
+    if (!sorted)
+        return out_of_memory(error);
+    memcpy(sorted, record->adapters, record->adapter_count * sizeof *sorted);
+    qsort(sorted, record->adapter_count, sizeof *sorted, compare_conv_names);
+    planner->recorded = sorted;
+    planner->recorded_count = record->adapter_count;
+    return LORAC_OK;
+}
+
 // Why a convolution whose weight could be adapted gets no adapter by the method's rule or by the options; NULL where
 // nothing says so.
 static const char *leave_out(const struct planner *planner, const struct lorac_conv_row *row, bool trained)
 {
+    if (planner->options->record && !planner->meta.injected)
+        return recorded_adapter(planner, row) ? NULL : "not in the record";
     if (row->last)
         return trained ? "last layer, trained whole" : "last layer";
     if (row->first)
@@ -256,10 +297,14 @@ static enum lorac_status size_adapter(struct lorac_conv_row *row, struct lorac_e
 static enum lorac_status choose_adapter(struct planner *planner, struct lorac_conv_row *row, struct lorac_error *error)
 {
     const struct lorac_inject_options *options = planner->options;
+    const struct lorac_adapter *recorded = recorded_adapter(planner, row);
     bool named = planner->has_branch_layers && regexec(&planner->branch_layers, row->name, 0, NULL, 0) == 0;
-    row->R = lorac_adapter_inner(options->rank, options->setting, row->dims[2], row->dims[3]);
-    row->form = named ? LORAC_FORM_BRANCH : options->form;
-    row->freeze_a = options->freeze_a;
+    row->rank = recorded ? recorded->rank : options->rank;
+    row->alpha = recorded ? recorded->alpha : options->alpha;
+    row->setting = recorded ? recorded->setting : options->setting;
+    row->form = recorded ? recorded->form : named ? LORAC_FORM_BRANCH : options->form;
+    row->freeze_a = recorded ? recorded->freeze_a : options->freeze_a;
+    row->R = lorac_adapter_inner(row->rank, row->setting, row->dims[2], row->dims[3]);
     LORAC_TRY(size_adapter(row, error));
     if (row->form == LORAC_FORM_BRANCH)
         LORAC_TRY(lorac_inject_refuse_branch(planner->model, row, &row->reason, error));
@@ -462,6 +507,7 @@ static enum lorac_status plan_all(struct planner *planner, struct lorac_error *e
     LORAC_TRY(compile("--branch-layers", options->branch_layers, &planner->branch_layers, &planner->has_branch_layers,
                       error));
     LORAC_TRY(lorac_meta_read(model, &planner->meta, error));
+    LORAC_TRY(sort_record(planner, error));
     LORAC_TRY(locate_sites(planner, error));
     if (model->proto->graph->n_output > 0)
         LORAC_TRY(lorac_meta_output(model, &planner->meta, options->output, &plan->output, error));

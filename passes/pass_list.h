@@ -1,4 +1,5 @@
 // The passes, one line each: declares and registers. LORAC_PASS is defined by whoever includes this.
+LORAC_PASS(apply)
 LORAC_PASS(inject)
 LORAC_PASS(merge)
 LORAC_PASS(replace_head)

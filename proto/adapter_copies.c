@@ -28,22 +28,19 @@ static enum lorac_status read_name(struct lorac_arena *arena, const json_t *entr
     return *out ? LORAC_OK : out_of_memory(error);
 }
 
-static enum lorac_status read_entries(struct lorac_model *model, const json_t *array, struct lorac_meta *meta,
+static enum lorac_status read_entries(struct lorac_arena *arena, const json_t *array, struct lorac_meta *meta,
                                       struct lorac_error *error)
 {
     if (!json_is_array(array))
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "metadata '%s' must be a JSON array of objects", KEY);
     size_t count = json_array_size(array);
-    meta->copies = lorac_arena_alloc_array(model->arena, count, sizeof *meta->copies);
+    meta->copies = lorac_arena_alloc_array(arena, count, sizeof *meta->copies);
     if (!meta->copies)
         return out_of_memory(error);
     for (size_t i = 0; i < count; i++) {
         struct lorac_meta_copy *copy = &meta->copies[i];
-        LORAC_TRY(read_name(model->arena, json_array_get(array, i), i, "copy", &copy->copy, error));
-        LORAC_TRY(read_name(model->arena, json_array_get(array, i), i, "of", &copy->of, error));
-        if (!lorac_model_initializer(model, copy->copy))
-            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                                   "metadata '%s' names '%s', which is no initialiser of the model", KEY, copy->copy);
+        LORAC_TRY(read_name(arena, json_array_get(array, i), i, "copy", &copy->copy, error));
+        LORAC_TRY(read_name(arena, json_array_get(array, i), i, "of", &copy->of, error));
     }
     meta->copy_count = count;
     return LORAC_OK;
@@ -73,8 +70,16 @@ static enum lorac_status check_pairs(const struct lorac_meta *meta, struct lorac
             return lorac_error_set(error, LORAC_ERROR_FORMAT,
                                    "metadata '%s' entry %zu: '%s' is of '%s', which is a copy itself", KEY, i,
                                    meta->copies[i].copy, meta->copies[i].of);
-    for (size_t i = 0; i < meta->copy_count; i++)
-        LORAC_TRY(add_name(names, meta->copies[i].of, &added, error));
+    return LORAC_OK;
+}
+
+static enum lorac_status add_names(const struct lorac_meta *meta, struct lorac_name_table *names,
+                                   struct lorac_error *error)
+{
+    for (size_t i = 0; i < meta->copy_count; i++) {
+        LORAC_TRY(add_name(names, meta->copies[i].copy, NULL, error));
+        LORAC_TRY(add_name(names, meta->copies[i].of, NULL, error));
+    }
     return LORAC_OK;
 }
 
@@ -107,19 +112,34 @@ static enum lorac_status check_adapters(struct lorac_model *model, const struct 
     return LORAC_OK;
 }
 
-enum lorac_status lorac_copies_read(struct lorac_model *model, struct lorac_meta *meta, struct lorac_error *error)
+enum lorac_status lorac_copies_parse(struct lorac_arena *arena, const char *text, struct lorac_meta *meta,
+                                     struct lorac_error *error)
 {
-    const char *text = lorac_model_metadata(model, KEY);
     struct lorac_name_table names;
     json_t *array;
-    if (!text)
-        return LORAC_OK;
     LORAC_TRY(lorac_json_parse(KEY, text, &array, error));
-    enum lorac_status status = read_entries(model, array, meta, error);
+    enum lorac_status status = read_entries(arena, array, meta, error);
     json_decref(array);
     LORAC_TRY(status);
     lorac_name_table_init(&names);
     status = check_pairs(meta, &names, error);
+    lorac_name_table_free(&names);
+    return status;
+}
+
+enum lorac_status lorac_copies_check(struct lorac_model *model, const struct lorac_meta *meta,
+                                     struct lorac_error *error)
+{
+    struct lorac_name_table names;
+    if (meta->copy_count == 0)
+        return LORAC_OK;
+    for (size_t i = 0; i < meta->copy_count; i++)
+        if (!lorac_model_initializer(model, meta->copies[i].copy))
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                   "metadata '%s' names '%s', which is no initialiser of the model", KEY,
+                                   meta->copies[i].copy);
+    lorac_name_table_init(&names);
+    enum lorac_status status = add_names(meta, &names, error);
     if (status == LORAC_OK)
         status = check_adapters(model, meta, &names, error);
     lorac_name_table_free(&names);

@@ -69,6 +69,14 @@ static enum lorac_status make_string(const char *key, const char *text, json_t *
                            text);
 }
 
+enum lorac_status lorac_json_check_text(const char *key, const char *text, struct lorac_error *error)
+{
+    json_t *string;
+    LORAC_TRY(make_string(key, text, &string, error));
+    json_decref(string);
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_json_append_string(const char *key, json_t *array, const char *text, struct lorac_error *error)
 {
     json_t *string;

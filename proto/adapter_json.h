@@ -21,6 +21,9 @@ enum lorac_status lorac_json_append_string(const char *key, json_t *array, const
 enum lorac_status lorac_json_set_string(const char *key, json_t *object, const char *member, const char *text,
                                         struct lorac_error *error);
 
+// Whether [text] can be written, as a member's name too. FORMAT for text that is not UTF-8, MEMORY.
+enum lorac_status lorac_json_check_text(const char *key, const char *text, struct lorac_error *error);
+
 // Appends / sets [value] and takes it over, also on failure and where it is NULL (memory ran out).
 enum lorac_status lorac_json_append(const char *key, json_t *array, json_t *value, struct lorac_error *error);
 enum lorac_status lorac_json_set(const char *key, json_t *object, const char *member, json_t *value,

@@ -13,22 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char KEY_FORMAT[] = "lorac.format";
-static const char KEY_HASH[] = "lorac.base_hash";
-static const char KEY_ADAPTERS[] = "lorac.adapters";
-static const char KEY_TRAINABLE[] = "lorac.trainable";
-static const char KEY_BN[] = "lorac.bn";
-static const char KEY_SEED[] = "lorac.seed";
-static const char KEY_INPUT[] = "lorac.input";
-static const char KEY_CLASSES[] = "lorac.classes";
-static const char KEY_OUTPUT[] = "lorac.output";
-static const char KEY_TOOL[] = "lorac.tool";
-static const char KEY_COPIES[] = "lorac.copies";
-
-// Indexed by the enums of the header.
-static const char *const SETTING_NAMES[] = {"kernel", "plain"};
-static const char *const FORM_NAMES[] = {"weight", "branch"};
-static const char *const BN_NAMES[] = {"frozen", "train"};
+const char *const lorac_bn_names[] = {"frozen", "train"};
 
 int64_t lorac_adapter_inner(int64_t rank, enum lorac_rank_setting setting, int64_t kh, int64_t kw)
 {
@@ -47,10 +32,15 @@ static enum lorac_status out_of_memory(const char *key, struct lorac_error *erro
     return lorac_error_set(error, LORAC_ERROR_MEMORY, "metadata '%s': out of memory", key);
 }
 
-static enum lorac_status required(const struct lorac_model *model, const char *key, const char **out,
+static const char *find_in_model(const void *model, const char *key)
+{
+    return lorac_model_metadata(model, key);
+}
+
+static enum lorac_status required(const struct lorac_meta_source *source, const char *key, const char **out,
                                   struct lorac_error *error)
 {
-    const char *text = lorac_model_metadata(model, key);
+    const char *text = source->find(source->holder, key);
     if (!text)
         return lorac_error_set(error, LORAC_ERROR_FORMAT,
                                "metadata '%s' is missing beside '%s'; inject the original model again", key,
@@ -301,45 +291,84 @@ static enum lorac_status check_trainable(struct lorac_model *model, const struct
     return LORAC_OK;
 }
 
-static enum lorac_status check_agreement(struct lorac_model *model, const struct lorac_meta *meta,
-                                         struct lorac_error *error)
+// What the entries say of each other.
+static enum lorac_status check_entries(struct lorac_arena *arena, const struct lorac_meta *meta,
+                                       struct lorac_error *error)
 {
-    LORAC_TRY(check_trainable(model, meta, error));
-    const char **sorted = lorac_arena_alloc_array(model->arena, meta->trainable_count, sizeof *sorted);
+    const char **sorted = lorac_arena_alloc_array(arena, meta->trainable_count, sizeof *sorted);
     if (!sorted)
         return out_of_memory(KEY_TRAINABLE, error);
     if (meta->trainable_count > 0)
         memcpy(sorted, meta->trainable, meta->trainable_count * sizeof *sorted);
     LORAC_TRY(refuse_repeats(KEY_TRAINABLE, sorted, meta->trainable_count, error));
-    LORAC_TRY(check_adapters(model->arena, meta, sorted, error));
-    return check_convolutions(model, meta, error);
+    return check_adapters(arena, meta, sorted, error);
 }
 
 // ---- the whole
 
-static enum lorac_status read_injected(struct lorac_model *model, struct lorac_meta *meta, struct lorac_error *error)
+static enum lorac_status parse_injected(const struct lorac_meta_source *source, struct lorac_meta *meta,
+                                        struct lorac_error *error)
 {
     const char *text = NULL;
     int choice = 0;
-    LORAC_TRY(read_format(lorac_model_metadata(model, KEY_FORMAT), error));
-    LORAC_TRY(required(model, KEY_HASH, &meta->base_hash, error));
+    LORAC_TRY(required(source, KEY_FORMAT, &text, error));
+    LORAC_TRY(read_format(text, error));
+    LORAC_TRY(required(source, KEY_HASH, &meta->base_hash, error));
     LORAC_TRY(read_hash(meta->base_hash, error));
-    LORAC_TRY(required(model, KEY_ADAPTERS, &text, error));
-    LORAC_TRY(read_adapters(model->arena, text, meta, error));
-    LORAC_TRY(required(model, KEY_TRAINABLE, &text, error));
+    LORAC_TRY(required(source, KEY_ADAPTERS, &text, error));
+    LORAC_TRY(read_adapters(source->arena, text, meta, error));
+    LORAC_TRY(required(source, KEY_TRAINABLE, &text, error));
     LORAC_TRY(
-        lorac_json_read_names(model->arena, KEY_TRAINABLE, text, &meta->trainable_count, &meta->trainable, error));
-    LORAC_TRY(required(model, KEY_BN, &text, error));
-    LORAC_TRY(read_choice(KEY_BN, text, BN_NAMES, &choice, error));
+        lorac_json_read_names(source->arena, KEY_TRAINABLE, text, &meta->trainable_count, &meta->trainable, error));
+    LORAC_TRY(required(source, KEY_BN, &text, error));
+    LORAC_TRY(read_choice(KEY_BN, text, lorac_bn_names, &choice, error));
     meta->bn = choice == 0 ? LORAC_BN_FROZEN : LORAC_BN_TRAIN;
-    LORAC_TRY(required(model, KEY_SEED, &text, error));
+    LORAC_TRY(required(source, KEY_SEED, &text, error));
     if (!read_decimal(text, &meta->seed))
         return lorac_error_set(error, LORAC_ERROR_FORMAT,
                                "metadata '%s' is '%s'; it must be a decimal number of 0 to 18446744073709551615",
                                KEY_SEED, text);
-    LORAC_TRY(required(model, KEY_TOOL, &meta->tool, error));
-    LORAC_TRY(lorac_copies_read(model, meta, error));
-    return check_agreement(model, meta, error);
+    LORAC_TRY(required(source, KEY_TOOL, &meta->tool, error));
+    text = source->find(source->holder, KEY_COPIES);
+    if (text)
+        LORAC_TRY(lorac_copies_parse(source->arena, text, meta, error));
+    meta->injected = true;
+    return LORAC_OK;
+}
+
+// What any model may have.
+static enum lorac_status parse_common(const struct lorac_meta_source *source, struct lorac_meta *meta,
+                                      struct lorac_error *error)
+{
+    const char *input = source->find(source->holder, KEY_INPUT);
+    if (input)
+        LORAC_TRY(lorac_input_meta_parse(input, &meta->input, error));
+    const char *classes = source->find(source->holder, KEY_CLASSES);
+    if (classes)
+        LORAC_TRY(
+            lorac_json_read_names(source->arena, KEY_CLASSES, classes, &meta->class_count, &meta->classes, error));
+    meta->output = source->find(source->holder, KEY_OUTPUT);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_meta_parse(const struct lorac_meta_source *source, struct lorac_meta *out,
+                                   struct lorac_error *error)
+{
+    struct lorac_meta meta = {0};
+    LORAC_TRY(parse_injected(source, &meta, error));
+    LORAC_TRY(check_entries(source->arena, &meta, error));
+    LORAC_TRY(parse_common(source, &meta, error));
+    *out = meta;
+    return LORAC_OK;
+}
+
+static enum lorac_status check_agreement(struct lorac_model *model, const struct lorac_meta *meta,
+                                         struct lorac_error *error)
+{
+    LORAC_TRY(lorac_copies_check(model, meta, error));
+    LORAC_TRY(check_trainable(model, meta, error));
+    LORAC_TRY(check_entries(model->arena, meta, error));
+    return check_convolutions(model, meta, error);
 }
 
 // Half a record would be lost at the next merge without anyone noticing.
@@ -374,20 +403,16 @@ static enum lorac_status refuse_repeated_keys(const struct lorac_model *model, s
 
 enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error)
 {
+    const struct lorac_meta_source source = {model->arena, find_in_model, model};
     struct lorac_meta meta = {0};
     LORAC_TRY(refuse_repeated_keys(model, error));
-    meta.injected = lorac_model_metadata(model, KEY_FORMAT) != NULL;
-    if (meta.injected)
-        LORAC_TRY(read_injected(model, &meta, error));
-    else
+    if (lorac_model_metadata(model, KEY_FORMAT)) {
+        LORAC_TRY(parse_injected(&source, &meta, error));
+        LORAC_TRY(check_agreement(model, &meta, error));
+    } else {
         LORAC_TRY(refuse_leftovers(model, error));
-    const char *input = lorac_model_metadata(model, KEY_INPUT);
-    if (input)
-        LORAC_TRY(lorac_input_meta_parse(input, &meta.input, error));
-    const char *classes = lorac_model_metadata(model, KEY_CLASSES);
-    if (classes)
-        LORAC_TRY(lorac_json_read_names(model->arena, KEY_CLASSES, classes, &meta.class_count, &meta.classes, error));
-    meta.output = lorac_model_metadata(model, KEY_OUTPUT);
+    }
+    LORAC_TRY(parse_common(&source, &meta, error));
     if (meta.output && !lorac_model_is_graph_output(model, meta.output))
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "metadata '%s' is '%s', which is no output of the model; inject the base model again",
@@ -396,147 +421,38 @@ enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *
     return LORAC_OK;
 }
 
-// ---- writing
+// ---- comparing
 
-static enum lorac_status make_entry(const struct lorac_adapter *adapter, json_t *entry, struct lorac_error *error)
+static bool same_adapter(const struct lorac_adapter *a, const struct lorac_adapter *b)
 {
-    const char *key = KEY_ADAPTERS;
-    LORAC_TRY(lorac_json_set_string(key, entry, "conv", adapter->conv, error));
-    LORAC_TRY(lorac_json_set_string(key, entry, "weight", adapter->weight, error));
-    LORAC_TRY(lorac_json_set_string(key, entry, "A", adapter->a, error));
-    LORAC_TRY(lorac_json_set_string(key, entry, "B", adapter->b, error));
-    LORAC_TRY(lorac_json_set(key, entry, "rank", json_integer(adapter->rank), error));
-    LORAC_TRY(lorac_json_set(key, entry, "alpha", json_real(adapter->alpha), error));
-    LORAC_TRY(lorac_json_set_string(key, entry, "setting", SETTING_NAMES[adapter->setting], error));
-    LORAC_TRY(lorac_json_set_string(key, entry, "form", FORM_NAMES[adapter->form], error));
-    return lorac_json_set(key, entry, "freeze_a", json_boolean(adapter->freeze_a), error);
+    return strcmp(a->conv, b->conv) == 0 && strcmp(a->weight, b->weight) == 0 && strcmp(a->a, b->a) == 0 &&
+           strcmp(a->b, b->b) == 0 && a->rank == b->rank && a->alpha == b->alpha && a->setting == b->setting &&
+           a->form == b->form && a->freeze_a == b->freeze_a;
 }
 
-static enum lorac_status print_adapters(const struct lorac_meta *meta, char **text, struct lorac_error *error)
+const char *lorac_meta_difference(const struct lorac_meta *a, const struct lorac_meta *b)
 {
-    json_t *array = json_array();
-    if (!array)
-        return out_of_memory(KEY_ADAPTERS, error);
-    enum lorac_status status = LORAC_OK;
-    for (size_t i = 0; i < meta->adapter_count && status == LORAC_OK; i++) {
-        json_t *entry = json_object();
-        status = lorac_json_append(KEY_ADAPTERS, array, entry, error);
-        if (status == LORAC_OK)
-            status = make_entry(&meta->adapters[i], entry, error);
+    bool freezes = false;
+    if (a->adapter_count != b->adapter_count)
+        return KEY_ADAPTERS;
+    for (size_t i = 0; i < a->adapter_count; i++) {
+        if (!same_adapter(&a->adapters[i], &b->adapters[i]))
+            return KEY_ADAPTERS;
+        freezes |= a->adapters[i].freeze_a;
     }
-    if (status == LORAC_OK)
-        status = lorac_json_print(KEY_ADAPTERS, array, text, error);
-    json_decref(array);
-    return status;
-}
-
-// Stores a malloc'ed text and frees it.
-static enum lorac_status store(struct lorac_model *model, const char *key, char *text, struct lorac_error *error)
-{
-    enum lorac_status status = lorac_model_set_metadata(model, key, text, error);
-    free(text);
-    return status;
-}
-
-static bool same_input(const struct lorac_input_meta *a, const struct lorac_input_meta *b)
-{
-    return a->scale == b->scale && a->bgr == b->bgr && a->mean_count == b->mean_count && a->std_count == b->std_count &&
-           memcmp(a->mean, b->mean, a->mean_count * sizeof *a->mean) == 0 &&
-           memcmp(a->std, b->std, a->std_count * sizeof *a->std) == 0;
-}
-
-// An entry of another hand that says the same keeps its spaces and digits: what was there before inject is there
-// after merge.
-static enum lorac_status write_input(struct lorac_model *model, const struct lorac_input_meta *input,
-                                     struct lorac_error *error)
-{
-    const char *old = lorac_model_metadata(model, KEY_INPUT);
-    struct lorac_input_meta old_input;
-    if (old && lorac_input_meta_parse(old, &old_input, NULL) == LORAC_OK && same_input(&old_input, input))
-        return LORAC_OK;
-    char *text;
-    LORAC_TRY(lorac_input_meta_format(input, &text, error));
-    return store(model, KEY_INPUT, text, error);
-}
-
-static bool same_classes(struct lorac_model *model, const struct lorac_meta *meta)
-{
-    const char *text = lorac_model_metadata(model, KEY_CLASSES);
-    size_t count;
-    const char **names;
-    if (!text || lorac_json_read_names(model->arena, KEY_CLASSES, text, &count, &names, NULL) != LORAC_OK ||
-        count != meta->class_count)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(names[i], meta->classes[i]) != 0)
-            return false;
-    return true;
-}
-
-static enum lorac_status write_names(struct lorac_model *model, const char *key, size_t count, const char *const *names,
-                                     struct lorac_error *error)
-{
-    char *text;
-    LORAC_TRY(lorac_json_print_names(key, count, names, &text, error));
-    return store(model, key, text, error);
-}
-
-static bool is_float_tensor(struct lorac_model *model, const char *value)
-{
-    const Onnx__TensorProto *tensor = lorac_model_constant(model, value);
-    return tensor && tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-}
-
-// The oldest version whose readers understand [meta]: 1 knows FLOAT tensors, no copies of them, and no branches.
-static int format_version(struct lorac_model *model, const struct lorac_meta *meta)
-{
-    bool first = meta->copy_count == 0;
-    for (size_t i = 0; i < meta->adapter_count && first; i++)
-        first = meta->adapters[i].form == LORAC_FORM_WEIGHT && is_float_tensor(model, meta->adapters[i].weight);
-    for (size_t i = 0; i < meta->trainable_count && first; i++)
-        first = is_float_tensor(model, meta->trainable[i]);
-    return first ? 1 : LORAC_FORMAT_VERSION;
-}
-
-enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac_meta *meta, struct lorac_error *error)
-{
-    assert(meta->injected && meta->base_hash && meta->tool);
-    char *adapters;
-    char number[32];
-    snprintf(number, sizeof number, "%d", format_version(model, meta));
-    LORAC_TRY(lorac_model_set_metadata(model, KEY_FORMAT, number, error));
-    LORAC_TRY(lorac_model_set_metadata(model, KEY_HASH, meta->base_hash, error));
-    LORAC_TRY(print_adapters(meta, &adapters, error));
-    LORAC_TRY(store(model, KEY_ADAPTERS, adapters, error));
-    LORAC_TRY(write_names(model, KEY_TRAINABLE, meta->trainable_count, meta->trainable, error));
-    LORAC_TRY(lorac_model_set_metadata(model, KEY_BN, BN_NAMES[meta->bn], error));
-    snprintf(number, sizeof number, "%" PRIu64, meta->seed);
-    LORAC_TRY(lorac_model_set_metadata(model, KEY_SEED, number, error));
-    if (meta->input.given)
-        LORAC_TRY(write_input(model, &meta->input, error));
-    if (meta->class_count > 0 && !same_classes(model, meta))
-        LORAC_TRY(write_names(model, KEY_CLASSES, meta->class_count, meta->classes, error));
-    if (meta->output)
-        LORAC_TRY(lorac_model_set_metadata(model, KEY_OUTPUT, meta->output, error));
-    LORAC_TRY(lorac_copies_write(model, meta, error));
-    return lorac_model_set_metadata(model, KEY_TOOL, meta->tool, error);
-}
-
-enum lorac_status lorac_meta_set_classes(struct lorac_model *model, size_t count, const char *const *names,
-                                         struct lorac_error *error)
-{
-    if (count > 0)
-        return write_names(model, KEY_CLASSES, count, names, error);
-    lorac_model_erase_metadata(model, KEY_CLASSES);
-    return LORAC_OK;
-}
-
-void lorac_meta_erase(struct lorac_model *model)
-{
-    const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE,
-                                KEY_BN,     KEY_SEED, KEY_TOOL,     KEY_COPIES};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        lorac_model_erase_metadata(model, keys[i]);
+    if (a->trainable_count != b->trainable_count)
+        return KEY_TRAINABLE;
+    for (size_t i = 0; i < a->trainable_count; i++)
+        if (strcmp(a->trainable[i], b->trainable[i]) != 0)
+            return KEY_TRAINABLE;
+    if (a->copy_count != b->copy_count)
+        return KEY_COPIES;
+    for (size_t i = 0; i < a->copy_count; i++)
+        if (strcmp(a->copies[i].copy, b->copies[i].copy) != 0 || strcmp(a->copies[i].of, b->copies[i].of) != 0)
+            return KEY_COPIES;
+    if (a->bn != b->bn)
+        return KEY_BN;
+    return freezes && a->seed != b->seed ? KEY_SEED : NULL;
 }
 
 // ---- which output

@@ -86,6 +86,20 @@ struct lorac_meta {
 // model, a copy that is no initialiser, an adapter's convolution or an output that the model does not have), naming the key.
 enum lorac_status lorac_meta_read(struct lorac_model *model, struct lorac_meta *out, struct lorac_error *error);
 
+// The same entries from somewhere else than a model: find(holder, key) gives a text that outlives [arena], or NULL.
+// What they say of a model (that a name is there) is not looked at. Always injected. Errors: FORMAT, UNSUPPORTED, MEMORY.
+struct lorac_meta_source {
+    struct lorac_arena *arena;
+    const char *(*find)(const void *holder, const char *key);
+    const void *holder;
+};
+enum lorac_status lorac_meta_parse(const struct lorac_meta_source *source, struct lorac_meta *out,
+                                   struct lorac_error *error);
+
+// The key of the first entry that says something else in [a] and [b], both injected, of those that make the graph:
+// adapters, trained tensors, copies, BatchNormalization, and, where an A is frozen, the seed. NULL where they agree.
+const char *lorac_meta_difference(const struct lorac_meta *a, const struct lorac_meta *b);
+
 // Writes every entry of [meta], which must say injected (lorac.input only where given, lorac.classes only where
 // class_count > 0, lorac.output only where not NULL; an entry of these that already says the same keeps its text). Errors: FORMAT (a name that is
 // not UTF-8 cannot be written as JSON), MEMORY.

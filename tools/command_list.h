@@ -12,5 +12,7 @@
     X(train)                                                                                                           \
     X(eval)                                                                                                            \
     LORAC_EDIT_COMMAND(X, merge)                                                                                       \
+    X(extract)                                                                                                         \
+    LORAC_EDIT_COMMAND(X, apply)                                                                                       \
     X(compare)                                                                                                         \
     X(bench)

@@ -1,0 +1,234 @@
+# Copyright the lorac-onnx authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Adapters as files: extract, apply, and what other programs read in them."""
+
+import json
+import re
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import pytest
+import safetensors
+import safetensors.numpy
+
+from support import SOURCE, good, initializers, metadata, onnxruntime_outputs, random_images, relative_error, run
+
+# Of the largest output: onnxruntime adds in another order than the check of merge, and W is rounded once either way.
+BY_HAND_RELATIVE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    where = tmp_path_factory.mktemp("files")
+    for name, bn, seed in (("plain", "kept", 1), ("other", "kept", 2)):
+        subprocess.run([sys.executable, SOURCE / "models" / "make_resnet.py", "--depth", "8", "--bn", bn, "--form",
+                        "cifar", "--width", "2", "--seed", str(seed), "-o", where / f"{name}.onnx"], check=True)
+    rng = np.random.default_rng(3)
+    np.save(where / "x.npy", rng.standard_normal((32, 3, 32, 32)).astype(np.float32))
+    np.save(where / "y.npy", (np.arange(32) % 10).astype(np.int64))
+    return where
+
+
+def train(folder, base, target, *options, train=()):
+    """injected.onnx, trained.onnx and adapter.safetensors in the folder [target]."""
+    target.mkdir(exist_ok=True)
+    good("inject", base, "-o", target / "injected.onnx", "--quiet", *options)
+    good("train", target / "injected.onnx", "-o", target / "trained.onnx", "--data", folder / "x.npy", "--labels",
+         folder / "y.npy", "--epochs", "1", "--batch", "8", "--threads", "1", "--quiet", *train)
+    good("extract", target / "trained.onnx", "-o", target / "adapter.safetensors")
+    return target
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    return train(folder, folder / "plain.onnx", folder / "trained")
+
+
+@pytest.mark.parametrize("options", [
+    (),
+    ("--freeze-a", "--form", "branch", "--seed", "7"),
+    ("--branch-layers", "layer2", "--rank", "2", "--alpha", "3", "--rank-setting", "plain"),
+    ("--bn", "train", "--train-first", "--mean", "0.5", "--std", "0.25"),
+    ("--train-all",),
+    ("--train-all", "--bn", "train"),
+    ("--no-train-last", "--layers", "layer1", "--output-name", "logits"),
+], ids=" ".join)
+def test_round_trip(folder, tmp_path, options):
+    """The trained model again, to the byte, from the injected base and from the plain one."""
+    if "logits" in options:
+        name = onnx.load(folder / "plain.onnx").graph.output[0].name
+        options = tuple(name if word == "logits" else word for word in options)
+    train(folder, folder / "plain.onnx", tmp_path, *options)
+    expected = (tmp_path / "trained.onnx").read_bytes()
+    for base in (tmp_path / "injected.onnx", folder / "plain.onnx", tmp_path / "trained.onnx"):
+        good("apply", base, tmp_path / "adapter.safetensors", "-o", tmp_path / "out.onnx")
+        assert (tmp_path / "out.onnx").read_bytes() == expected
+
+
+@pytest.mark.parametrize("name, options", [
+    ("helper-shared-weights", ("--train-all",)),
+    ("helper-shared-weights", ()),
+    ("half-inside-float-ends", ("--train-all",)),
+    ("helper-typed-fields", ()),
+    ("helper-functions", ()),
+    ("helper-groups", ("--form", "branch")),
+])
+def test_any_intake(tmp_path, name, options):
+    """Copies, 16-bit weights, numbers in typed fields, local functions: no training needed to change the numbers."""
+    plain = SOURCE / "tests" / "intake" / "models" / f"{name}.onnx"
+    good("inject", plain, "-o", tmp_path / "injected.onnx", "--quiet", *options)
+    model = onnx.load(tmp_path / "injected.onnx")
+    tensors = initializers(model)
+    for name in json.loads(metadata(model)["lorac.trainable"]):
+        if name in tensors and tensors[name].raw_data:
+            old = onnx.numpy_helper.to_array(tensors[name])
+            new = (old.astype(np.float32) + np.arange(old.size).reshape(old.shape) % 7 / 64).astype(old.dtype)
+            tensors[name].raw_data = new.tobytes()
+    onnx.save(model, tmp_path / "trained.onnx")
+    good("extract", tmp_path / "trained.onnx", "-o", tmp_path / "adapter.safetensors")
+    good("apply", tmp_path / "injected.onnx", tmp_path / "adapter.safetensors", "-o", tmp_path / "out.onnx")
+    assert onnx.load(tmp_path / "out.onnx") == model
+    good("apply", plain, tmp_path / "adapter.safetensors", "-o", tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "out.onnx").read_bytes()
+
+
+def test_package_reads_it(trained, tmp_path):
+    """The safetensors package opens the file; W0 + s * view(B @ A) with its numbers is the merged model."""
+    path = trained / "adapter.safetensors"
+    header = struct.unpack("<Q", path.read_bytes()[:8])[0]
+    assert (8 + header) % 8 == 0
+    tensors = safetensors.numpy.load_file(path)
+    with safetensors.safe_open(path, "np") as file:
+        texts = file.metadata()
+    model = onnx.load(trained / "trained.onnx")
+    assert texts == {key: value for key, value in metadata(model).items() if key.startswith("lorac.")}
+    assert re.fullmatch("[0-9a-f]{32}", texts["lorac.base_hash"]) and texts["lorac.tool"].startswith("lorac-onnx ")
+    assert set(tensors) == set(json.loads(texts["lorac.trainable"]))
+    assert path.stat().st_size < 0.6 * (trained / "trained.onnx").stat().st_size
+
+    plain = onnx.load(trained.parent / "plain.onnx")
+    base = initializers(plain)
+    for entry in json.loads(texts["lorac.adapters"]):
+        a, b = (tensors.pop(entry[part]).astype(np.float64) for part in "AB")
+        old = onnx.numpy_helper.to_array(base[entry["weight"]])
+        new = old + entry["alpha"] / entry["rank"] * (b @ a).reshape(old.shape)
+        base[entry["weight"]].CopyFrom(onnx.numpy_helper.from_array(new.astype(old.dtype), entry["weight"]))
+    for name, values in tensors.items():
+        base[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
+    onnx.save(plain, tmp_path / "by-hand.onnx")
+    good("merge", trained / "trained.onnx", "-o", tmp_path / "merged.onnx", "--threads", "1")
+    images = random_images(8, (3, 32, 32))
+    by_hand, merged = (onnxruntime_outputs(tmp_path / f"{name}.onnx", images) for name in ("by-hand", "merged"))
+    assert relative_error(by_hand, merged) <= BY_HAND_RELATIVE
+    untrained = onnxruntime_outputs(trained.parent / "plain.onnx", images)
+    assert relative_error(untrained, merged) > 100 * BY_HAND_RELATIVE
+
+
+def test_package_writes_it(trained, tmp_path):
+    """A file that the package wrote with the same content is taken."""
+    path = trained / "adapter.safetensors"
+    with safetensors.safe_open(path, "np") as file:
+        texts = file.metadata()
+    safetensors.numpy.save_file(safetensors.numpy.load_file(path), tmp_path / "again.safetensors",
+                                {**texts, "format": "pt"})
+    good("apply", trained / "injected.onnx", tmp_path / "again.safetensors", "-o", tmp_path / "out.onnx")
+    assert (tmp_path / "out.onnx").read_bytes() == (trained / "trained.onnx").read_bytes()
+
+
+# ---- what is refused: one line that says why, and nothing is written
+
+
+def refuse(tmp_path, code, *arguments):
+    output = tmp_path / "refused"
+    result = run(*arguments, "-o", output)
+    assert result.returncode == code and not output.exists(), result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    return result.stderr
+
+
+def test_wrong_base(folder, trained, tmp_path):
+    """Another base is refused, plain or injected, and both hashes are named."""
+    good("inject", folder / "other.onnx", "-o", tmp_path / "other.onnx", "--quiet")
+    hashes = [metadata(onnx.load(path))["lorac.base_hash"] for path in (tmp_path / "other.onnx",
+                                                                       trained / "injected.onnx")]
+    assert hashes[0] != hashes[1]
+    for base in (folder / "other.onnx", tmp_path / "other.onnx"):
+        message = refuse(tmp_path, 1, "apply", base, trained / "adapter.safetensors")
+        assert hashes[0] in message and hashes[1] in message
+
+
+@pytest.mark.parametrize("options, key", [
+    (("--rank", "2"), "lorac.adapters"),
+    (("--form", "branch"), "lorac.adapters"),
+    (("--no-train-last",), "lorac.trainable"),
+    (("--bn", "train"), "lorac.bn"),
+])
+def test_other_injection(folder, trained, tmp_path, options, key):
+    good("inject", folder / "plain.onnx", "-o", tmp_path / "injected.onnx", "--quiet", *options)
+    message = refuse(tmp_path, 1, "apply", tmp_path / "injected.onnx", trained / "adapter.safetensors")
+    assert f"its '{key}' is not the file's" in message
+
+
+def test_frozen_a_needs_its_seed(folder, tmp_path):
+    """A frozen A is not in the file: it follows from the seed, which must be the same."""
+    train(folder, folder / "plain.onnx", tmp_path, "--freeze-a")
+    good("inject", folder / "plain.onnx", "-o", tmp_path / "seed.onnx", "--quiet", "--freeze-a", "--seed", "1")
+    assert "its 'lorac.seed' is not the file's" in refuse(tmp_path, 1, "apply", tmp_path / "seed.onnx",
+                                                          tmp_path / "adapter.safetensors")
+
+
+def test_nothing_to_extract(folder, trained, tmp_path):
+    assert "there is nothing to extract" in refuse(tmp_path, 1, "extract", folder / "plain.onnx")
+    assert "not a safetensors file" in refuse(tmp_path, 1, "apply", folder / "plain.onnx", folder / "plain.onnx")
+    for arguments in (("extract", trained / "trained.onnx"), ("apply", folder / "plain.onnx",
+                                                              trained / "adapter.safetensors")):
+        for path in arguments[1:]:
+            result = run(*arguments, "-o", path)
+            assert result.returncode == 2 and "-o" in result.stderr
+
+
+def change(path, target, tensors=lambda tensors: None, texts=lambda texts: None):
+    """A copy of an adapter file, changed, written by the package."""
+    with safetensors.safe_open(path, "np") as file:
+        new_texts = file.metadata()
+    new_tensors = safetensors.numpy.load_file(path)
+    tensors(new_tensors)
+    texts(new_texts)
+    safetensors.numpy.save_file(new_tensors, target, new_texts)
+
+
+FIRST = "/layer1/layer1.0/conv1/Conv/lora_A"
+
+
+@pytest.mark.parametrize("change_tensors, change_texts, message", [
+    (lambda t: t.pop(FIRST), None, "is no tensor of the file"),
+    (lambda t: t.update(extra=np.zeros(1, np.float32)), None, "others are there only with 'lorac.bn' train"),
+    (lambda t: t.update({FIRST: t[FIRST].T.copy()}), None, "another type or shape"),
+    (lambda t: t.update({FIRST: t[FIRST].astype(np.float64)}), None, "another type or shape"),
+    (lambda t: t.update({FIRST: t[FIRST].astype(np.int32)}), None, "what is trained is floating"),
+    (lambda t: t[FIRST].__setitem__((0, 1), np.nan), None, "element 1 is nan"),
+    (lambda t: t[FIRST].__setitem__((0, 2), np.inf), None, "element 2 is inf"),
+    (None, lambda t: t.pop("lorac.format"), "no metadata 'lorac.format'"),
+    (None, lambda t: t.update({"lorac.format": "3"}), "knows versions up to 2"),
+    (None, lambda t: t.pop("lorac.seed"), "'lorac.seed' is missing"),
+    (None, lambda t: t.update({"lorac.base_hash": "x"}), "32 lower-case hex digits"),
+    (None, lambda t: t.update({"lorac.adapters": "["}), "'lorac.adapters' is not valid JSON"),
+    (None, lambda t: t.update({"lorac.adapters": t["lorac.adapters"].replace('"rank":4', '"rank":0', 1)}),
+     "'rank' must be an integer"),
+    (None, lambda t: t.update({"lorac.adapters": t["lorac.adapters"].replace('"rank":4', '"rank":5', 1)}),
+     "another type or shape"),
+    (None, lambda t: t.update({"lorac.adapters": t["lorac.adapters"].replace("layer1.0/conv1", "no/where")}),
+     "'lorac.trainable' lacks"),
+    (None, lambda t: t.update({"lorac.copies": '[{"copy":"a","of":"b"}]'}), "apply it to the injected model"),
+    (None, lambda t: t.update({"lorac.bn": "train"}), "which training changes"),
+    (None, lambda t: t.update({"lorac.output": "nowhere"}), "'lorac.output' is 'nowhere'"),
+    (None, lambda t: t.update({"lorac.input": "{}x"}), "lorac.input"),
+])
+def test_changed_content(folder, trained, tmp_path, change_tensors, change_texts, message):
+    nothing = lambda _: None  # noqa: E731
+    change(trained / "adapter.safetensors", tmp_path / "a", change_tensors or nothing, change_texts or nothing)
+    assert message in refuse(tmp_path, 1, "apply", folder / "plain.onnx", tmp_path / "a")
