@@ -1,5 +1,6 @@
 #include "lower_internal.h"
 
+#include "absorb.h"
 #include "differentiate.h"
 #include "kernels/kernel.h"
 #include "proto/size.h"
@@ -333,6 +334,7 @@ static enum lorac_status lower_all(struct lorac_lowering *lowering, struct lorac
             LORAC_TRY(lower_node(lowering, graph->node[i], error));
     LORAC_TRY(define_output(lowering, error));
     LORAC_TRY(check_trainables_found(lowering, error));
+    LORAC_TRY(lorac_absorb_steps(lowering->program, error));
     LORAC_TRY(lorac_differentiate_mark(lowering->program, error));
     LORAC_TRY(ask_memory(lowering->program, error));
     return lorac_differentiate(lowering->program, error);

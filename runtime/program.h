@@ -57,7 +57,7 @@ struct lorac_param {
 // Real networks have some hundreds. The memory plan looks at pairs of values.
 enum { LORAC_MAX_STEPS = 1 << 14 };
 
-enum { LORAC_STEP_MAX_PARAMS = 6 };
+enum { LORAC_STEP_MAX_PARAMS = 8 };
 
 struct lorac_step {
     const struct lorac_kernel *kernel;

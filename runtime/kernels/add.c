@@ -147,7 +147,7 @@ static void backward_row(struct lorac_step *step, const struct lorac_kernel_env 
     const struct row *row = step->config;
     struct lorac_param *param = lorac_step_param(env->program, step, 0);
     if (param->trainable)
-        lorac_bias_gradient(step->dy, row->rows, row->C, param->gradient, env->workspace, env);
+        lorac_bias_gradient(step->dy, row->rows, row->C, NULL, param->gradient, env->workspace, env);
     if (step->dx[0])
         memcpy(step->dx[0], step->dy, row->rows * row->C * sizeof(float));
 }

@@ -1,4 +1,5 @@
-// BatchNormalization with its scale and shift frozen.
+// BatchNormalization with its scale and shift frozen. With frozen statistics too, a convolution before it takes it over
+// where it can (conv_norm.h); what is here runs the others.
 //
 // Frozen statistics: y = x*g + b with g = scale / sqrt(var + epsilon), b = shift - mean*g, made once in double.
 // Training: the batch's own mean and population variance; the running ones move in commit, as PyTorch moves them
@@ -9,6 +10,7 @@
 // Parameters: 0 scale, 1 shift, 2 running mean, 3 running variance.
 #include "kernel_list.h"
 
+#include "batch_norm.h"
 #include "columns.h"
 #include "conv_algorithm.h"
 #include "elementwise.h"
@@ -121,18 +123,35 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
     return LORAC_OK;
 }
 
+bool lorac_batch_norm_is_fixed(const struct lorac_step *step, double *epsilon)
+{
+    const struct batch_norm *norm = step->config;
+    if (step->kernel != &lorac_kernel_batch_norm || norm->train)
+        return false;
+    *epsilon = norm->epsilon;
+    return true;
+}
+
+struct lorac_channel_map lorac_batch_norm_map(const struct lorac_param *const params[LORAC_BATCH_NORM_PARAMS],
+                                              double epsilon, size_t c)
+{
+    double scale = (double)params[0]->data[c], shift = (double)params[1]->data[c];
+    double mean = (double)params[2]->data[c], variance = (double)params[3]->data[c];
+    double gain = scale / sqrt(variance + epsilon);
+    return (struct lorac_channel_map){gain, shift - mean * gain};
+}
+
 static void use_running_statistics(const struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct batch_norm *norm = step->config;
     struct state *state = step->state;
-    const float *scale = lorac_step_param(env->program, step, 0)->data;
-    const float *shift = lorac_step_param(env->program, step, 1)->data;
-    const float *mean = lorac_step_param(env->program, step, 2)->data;
-    const float *variance = lorac_step_param(env->program, step, 3)->data;
+    const struct lorac_param *params[LORAC_BATCH_NORM_PARAMS];
+    for (size_t i = 0; i < LORAC_BATCH_NORM_PARAMS; i++)
+        params[i] = lorac_step_param(env->program, step, i);
     for (size_t c = 0; c < norm->C; c++) {
-        double gain = (double)scale[c] / sqrt((double)variance[c] + norm->epsilon);
-        state->gain[c] = (float)gain;
-        state->shift[c] = (float)((double)shift[c] - (double)mean[c] * gain);
+        const struct lorac_channel_map map = lorac_batch_norm_map(params, norm->epsilon, c);
+        state->gain[c] = (float)map.gain;
+        state->shift[c] = (float)map.shift;
     }
 }
 

@@ -61,11 +61,11 @@ void lorac_column_sums(enum lorac_column_kind kind, const float *x, const float 
             out[c] += job.sums[chunk * C + c];
 }
 
-void lorac_bias_gradient(const float *dy, size_t rows, size_t C, float *out, void *workspace,
+void lorac_bias_gradient(const float *dy, size_t rows, size_t C, const double *gain, float *out, void *workspace,
                          const struct lorac_kernel_env *env)
 {
     double *sums = (double *)workspace + chunk_count(rows, C) * C;
     lorac_column_sums(LORAC_COLUMN_SUM, dy, NULL, NULL, rows, C, sums, workspace, env);
     for (size_t c = 0; c < C; c++)
-        out[c] += (float)sums[c];
+        out[c] += (float)(gain ? sums[c] * gain[c] : sums[c]);
 }

@@ -2,17 +2,22 @@
 // W = W0 + s * view(B @ A) is built whenever A or B changed, and the gradients of A and B come from the dense gradient
 // of W. As a branch (conv_branch.h) W0 is packed once and the adapter runs beside it.
 //
-// Parameters: 0 the weight (W0), 1 the bias, 2 A, 3 B.
+// A BatchNormalization behind it that never changes is folded into whatever is packed (conv_norm.h).
+//
+// Parameters: 0 the weight (W0), 1 the bias, 2 A, 3 B; from 4 on those of the BatchNormalization, where there is one.
 //
 // A 1-D convolution, of a row [N, C, W] with a weight [M, C/g, kw], is one of an image of height 1.
 #include "conv_branch.h"
 
+#include "conv_norm.h"
 #include "elementwise.h"
 #include "kernel_list.h"
 #include "window.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { OWN_PARAMS = 4 };
 
 struct conv {
     struct lorac_conv_shape shape;
@@ -21,11 +26,14 @@ struct conv {
     const struct lorac_conv_algorithm *forward, *gradient; // gradient: NULL where no input gradient is needed
     bool is_branch;                                        // the form
     struct lorac_conv_branch branch;                       // where it is
+    bool normed;                                           // a BatchNormalization is folded in
+    double norm_epsilon;                                   // its own
 };
 
 struct conv_state {
     void *forward, *gradient; // the algorithms' own
     struct lorac_branch_state *branch;
+    struct lorac_conv_norm *norm; // NULL: none
 };
 
 // ---- lowering
@@ -87,7 +95,7 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
     struct conv *conv = lorac_lowering_config(lowering, step, sizeof(*conv));
     if (!conv)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
-    step->param_count = 4;
+    step->param_count = OWN_PARAMS;
     const struct lorac_adapter *adapter = lorac_lowering_adapter(lowering, node);
     if (adapter)
         LORAC_TRY(lower_adapter(lowering, node, adapter, step, conv, error));
@@ -112,6 +120,18 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
                                  error);
 }
 
+static bool absorb(struct lorac_program *program, struct lorac_step *step, const struct lorac_step *next)
+{
+    (void)program;
+    struct conv *conv = step->config;
+    if (conv->normed || !lorac_batch_norm_is_fixed(next, &conv->norm_epsilon))
+        return false;
+    conv->normed = true;
+    memcpy(&step->params[OWN_PARAMS], next->params, LORAC_BATCH_NORM_PARAMS * sizeof *next->params);
+    step->param_count = OWN_PARAMS + LORAC_BATCH_NORM_PARAMS;
+    return true;
+}
+
 // ---- memory
 
 static bool param_trainable(const struct lorac_program *program, const struct lorac_step *step, size_t i)
@@ -123,6 +143,12 @@ static bool param_trainable(const struct lorac_program *program, const struct lo
 static bool needs_weight_gradient(const struct lorac_program *program, const struct lorac_step *step)
 {
     return param_trainable(program, step, 0) || param_trainable(program, step, 2) || param_trainable(program, step, 3);
+}
+
+// Of the weight, for one output.
+static size_t row_floats(const struct conv *conv)
+{
+    return lorac_conv_weight_count(&conv->shape) / conv->shape.M;
 }
 
 static size_t largest(size_t a, size_t b)
@@ -189,8 +215,10 @@ static size_t memory_of_branch(struct lorac_program *program, struct lorac_step 
     step->kept_bytes = lorac_conv_branch_kept_bytes(&conv->branch);
     keep_param(program, step, 2);
     keep_param(program, step, 3);
-    return largest(lorac_conv_branch_workspace_bytes(&conv->branch),
-                   2 * lorac_conv_weight_count(&conv->shape) * sizeof(float)); // packing W0
+    size_t bytes = 2 * lorac_conv_weight_count(&conv->shape) * sizeof(float); // packing W0
+    if (conv->normed)
+        bytes = largest(bytes, conv->adapter.rows * conv->adapter.R * sizeof(float)); // gain*B
+    return largest(lorac_conv_branch_workspace_bytes(&conv->branch), bytes);
 }
 
 static size_t memory_of_definition(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
@@ -198,7 +226,7 @@ static size_t memory_of_definition(struct lorac_program *program, struct lorac_s
     const struct lorac_conv_shape *shape = &conv->shape;
     size_t count = lorac_conv_weight_count(shape), rows = shape->N * shape->OH * shape->OW;
     step->keeps_inputs = needs_weight_gradient(program, step);
-    for (size_t i = 0; step->has_trainable && i < step->param_count; i++)
+    for (size_t i = 0; step->has_trainable && i < OWN_PARAMS; i++)
         keep_param(program, step, i);
     size_t bytes = 2 * count * sizeof(float); // building W and packing it
     if (step->keeps_inputs) {
@@ -232,7 +260,8 @@ static size_t packed_bytes(const struct lorac_program *program, const struct lor
     const struct conv *conv = step->config;
     return conv->forward->packed_bytes(&conv->shape) +
            (conv->gradient ? conv->gradient->packed_bytes(&conv->shape) : 0) +
-           (conv->is_branch ? lorac_conv_branch_packed_bytes(&conv->branch) : 0);
+           (conv->is_branch ? lorac_conv_branch_packed_bytes(&conv->branch) : 0) +
+           (conv->normed ? lorac_conv_norm_bytes(conv->shape.M) : 0);
 }
 
 static size_t multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
@@ -262,6 +291,7 @@ static void destroy(struct lorac_step *step)
     if (conv->gradient)
         conv->gradient->destroy(state->gradient);
     lorac_conv_branch_free(state->branch);
+    lorac_conv_norm_free(state->norm);
     free(state);
     step->state = NULL;
 }
@@ -272,8 +302,11 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
 {
     const struct conv *conv = step->config;
     struct conv_state *state = step->state;
-    const struct lorac_param *bias = lorac_step_param(env->program, step, 1);
-    const struct lorac_conv_finish with_bias = lorac_conv_finish_bias(bias ? bias->data : NULL);
+    const struct lorac_param *param = lorac_step_param(env->program, step, 1);
+    const float *bias = param ? param->data : NULL;
+    if (state->norm)
+        bias = lorac_conv_norm_bias(state->norm, bias);
+    const struct lorac_conv_finish with_bias = lorac_conv_finish_bias(bias);
     const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
     // The old ones go first: both at once would double the memory of packed weights for a moment.
     conv->forward->destroy(state->forward);
@@ -288,17 +321,46 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
                                   error);
 }
 
+// Packs what the convolution computes with: by the definition the adapter is in it, and so is what is folded in.
 static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
 {
     const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
     float *built = env->workspace, *packing = built + lorac_conv_weight_count(&conv->shape);
     const float *weight = lorac_step_param(env->program, step, 0)->data;
-    if (conv->adapted) {
+    if (conv->adapted && !conv->is_branch) {
         lorac_conv_adapter_weight(&conv->adapter, weight, lorac_step_param(env->program, step, 2)->data,
                                   lorac_step_param(env->program, step, 3)->data, built, env);
         weight = built;
     }
+    if (state->norm) {
+        lorac_conv_norm_rows(state->norm, weight, built, row_floats(conv), env);
+        weight = built;
+    }
     return pack_weight(step, weight, packing, env, error);
+}
+
+static void pack_branch_b(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
+    const float *b = lorac_step_param(env->program, step, 3)->data;
+    if (state->norm) {
+        lorac_conv_norm_rows(state->norm, b, env->workspace, conv->branch.blocks * conv->branch.R, env);
+        b = env->workspace;
+    }
+    lorac_conv_branch_pack_b(state->branch, b);
+}
+
+static enum lorac_status create_norm(const struct lorac_step *step, const struct lorac_kernel_env *env,
+                                     struct lorac_error *error)
+{
+    const struct conv *conv = step->config;
+    struct conv_state *state = step->state;
+    const struct lorac_param *params[LORAC_BATCH_NORM_PARAMS];
+    for (size_t i = 0; i < LORAC_BATCH_NORM_PARAMS; i++)
+        params[i] = lorac_step_param(env->program, step, OWN_PARAMS + i);
+    return lorac_conv_norm_create(params, conv->norm_epsilon, conv->shape.M, &state->norm, error);
 }
 
 static enum lorac_status create(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
@@ -308,12 +370,14 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     if (!state)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for node '%s'", step->name);
     step->state = state;
-    if (!conv->is_branch)
-        return rebuild(step, env, error);
-    LORAC_TRY(lorac_conv_branch_create(&conv->branch, &state->branch, error));
-    lorac_conv_branch_pack_a(state->branch, lorac_step_param(env->program, step, 2)->data);
-    lorac_conv_branch_pack_b(state->branch, lorac_step_param(env->program, step, 3)->data);
-    return pack_weight(step, lorac_step_param(env->program, step, 0)->data, env->workspace, env, error);
+    if (conv->normed)
+        LORAC_TRY(create_norm(step, env, error));
+    if (conv->is_branch) {
+        LORAC_TRY(lorac_conv_branch_create(&conv->branch, &state->branch, error));
+        lorac_conv_branch_pack_a(state->branch, lorac_step_param(env->program, step, 2)->data);
+        pack_branch_b(step, env);
+    }
+    return rebuild(step, env, error);
 }
 
 static enum lorac_status refresh(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
@@ -325,7 +389,7 @@ static enum lorac_status refresh(struct lorac_step *step, const struct lorac_ker
     if (conv->branch.trains_a)
         lorac_conv_branch_pack_a(state->branch, lorac_step_param(env->program, step, 2)->data);
     if (conv->branch.trains_b)
-        lorac_conv_branch_pack_b(state->branch, lorac_step_param(env->program, step, 3)->data);
+        pack_branch_b(step, env);
     return LORAC_OK;
 }
 
@@ -346,9 +410,12 @@ static float *gradient_of(struct lorac_param *param)
 static void weight_backward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
     size_t count = lorac_conv_weight_count(&conv->shape);
     float *dw = env->workspace, *workspace = dw + count;
     lorac_conv_weight_gradient(&conv->shape, step->x[0], step->dy, dw, workspace, env);
+    if (state->norm)
+        lorac_conv_norm_rows(state->norm, dw, dw, row_floats(conv), env);
     struct lorac_param *weight = lorac_step_param(env->program, step, 0);
     if (weight->trainable)
         lorac_add_into(weight->gradient, dw, count, env);
@@ -361,11 +428,13 @@ static void weight_backward(struct lorac_step *step, const struct lorac_kernel_e
 static void backward_of_definition(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct lorac_conv_shape *s = &((const struct conv *)step->config)->shape;
+    const struct conv_state *state = step->state;
     if (step->keeps_inputs)
         weight_backward(step, env);
     float *bias_gradient = gradient_of(lorac_step_param(env->program, step, 1));
     if (bias_gradient)
-        lorac_bias_gradient(step->dy, s->N * s->OH * s->OW, s->M, bias_gradient, env->workspace, env);
+        lorac_bias_gradient(step->dy, s->N * s->OH * s->OW, s->M, state->norm ? state->norm->gain : NULL,
+                            bias_gradient, env->workspace, env);
 }
 
 static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
@@ -383,7 +452,8 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
                                                .dy = step->dy,
                                                .dx = step->dx[0],
                                                .da = gradient_of(lorac_step_param(env->program, step, 2)),
-                                               .db = gradient_of(lorac_step_param(env->program, step, 3))};
+                                               .db = gradient_of(lorac_step_param(env->program, step, 3)),
+                                               .gain = state->norm ? state->norm->gain : NULL};
     lorac_conv_branch_backward(state->branch, &call, env);
 }
 
@@ -396,6 +466,7 @@ static const char *form(const struct lorac_step *step)
 const struct lorac_kernel lorac_kernel_conv = {
     .op_type = "Conv",
     .lower = lower,
+    .absorb = absorb,
     .memory = memory,
     .create = create,
     .refresh = refresh,

@@ -62,8 +62,9 @@ size_t lorac_conv_weight_gradient_workspace(const struct lorac_conv_shape *shape
 // alone: the same bits for any number of threads.
 void lorac_conv_weight_gradient(const struct lorac_conv_shape *shape, const float *x, const float *dy, float *out,
                                 float *workspace, const struct lorac_kernel_env *env);
-// out[c] += column sums of dy [rows, C], accumulated in double; workspace of lorac_column_workspace(rows, C) bytes.
-void lorac_bias_gradient(const float *dy, size_t rows, size_t C, float *out, void *workspace,
+// out[c] += column sums of dy [rows, C], accumulated in double, times gain[c] (NULL: 1); workspace of
+// lorac_column_workspace(rows, C) bytes.
+void lorac_bias_gradient(const float *dy, size_t rows, size_t C, const double *gain, float *out, void *workspace,
                          const struct lorac_kernel_env *env);
 size_t lorac_column_workspace(size_t rows, size_t C);
 

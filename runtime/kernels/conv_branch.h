@@ -54,6 +54,7 @@ struct lorac_branch_backward {
     const float *dy;
     float *dx;      // added to, where wants_dx
     float *da, *db; // added to, where trained
+    const double *gain; // [M]: db is wanted of a B whose rows m were multiplied by gain[m] before packing; NULL: 1
 };
 void lorac_conv_branch_backward(const struct lorac_branch_state *state, const struct lorac_branch_backward *call,
                                 const struct lorac_kernel_env *env);

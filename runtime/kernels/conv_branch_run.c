@@ -469,6 +469,10 @@ void lorac_conv_branch_backward(const struct lorac_branch_state *state, const st
     if (branch->trains_a)
         lorac_parallel_for(env->pool, finish_a, &job, branch->R);
     size_t kR = branch->blocks * branch->R;
-    for (size_t m = 0; branch->trains_b && m < branch->shape.M; m++)
-        env->simd->add_into(call->db + m * kR, chunk_at(&job, 0).db + m * h_row(branch), kR);
+    for (size_t m = 0; branch->trains_b && m < branch->shape.M; m++) {
+        float *row = chunk_at(&job, 0).db + m * h_row(branch);
+        for (size_t q = 0; call->gain && q < kR; q++)
+            row[q] = (float)((double)row[q] * call->gain[m]);
+        env->simd->add_into(call->db + m * kR, row, kR);
+    }
 }

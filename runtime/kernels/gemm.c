@@ -250,7 +250,7 @@ static void bias_backward(struct lorac_step *step, const struct lorac_kernel_env
     float *sum = (float *)((char *)env->workspace + columns);
     for (size_t i = 0; i < gemm->outputs; i++)
         sum[i] = 0.0f;
-    lorac_bias_gradient(step->dy, gemm->rows, gemm->outputs, sum, env->workspace, env);
+    lorac_bias_gradient(step->dy, gemm->rows, gemm->outputs, NULL, sum, env->workspace, env);
     for (size_t i = 0; i < gemm->outputs; i++)
         bias->gradient[bias->count == 1 ? 0 : i] += gemm->beta * sum[i];
 }

@@ -1,10 +1,11 @@
 // What a kernel is: everything the runtime knows about one ONNX operator, in one file, forward and backward side by
 // side. kernel_list.h has a line for each.
 //
-// Life cycle: lower (reads the node, checks *everything*, infers the output, says what backward keeps and how much
-// workspace it needs) → create (packs weights, makes operators; may allocate) → refresh (after parameters changed;
-// the one place that may allocate again: an operator whose weights changed is made anew) → forward, backward (may not
-// allocate, cannot fail on shapes) → destroy (accepts a half-made state).
+// Life cycle: lower (reads the node, checks *everything*, infers the output) → absorb (may take the next step over) →
+// memory (says what backward keeps and how much workspace it needs) → create (packs weights, makes operators; may
+// allocate) → refresh (after parameters changed; the one place that may allocate again: an operator whose weights
+// changed is made anew) → forward, backward (may not allocate, cannot fail on shapes) → destroy (accepts a half-made
+// state).
 #ifndef LORAC_KERNEL_H
 #define LORAC_KERNEL_H
 
@@ -27,6 +28,10 @@ struct lorac_kernel {
 
     enum lorac_status (*lower)(struct lorac_lowering *lowering, const Onnx__NodeProto *node, struct lorac_step *step,
                                struct lorac_error *error);
+    // Takes over what [next] does, a lowered step that alone reads this step's output, so that [next] is left out: this
+    // step gives its output from then on. Parameters that it needs are copied to its own, behind them. False, and
+    // nothing changed: it cannot. NULL: never.
+    bool (*absorb)(struct lorac_program *program, struct lorac_step *step, const struct lorac_step *next);
     // After differentiation is known (step->needs_backward, has_trainable, inputs' needs_gradient): sets keeps_*,
     // scratch_bytes and the params' `kept`. NULL: nothing to say beyond lower.
     enum lorac_status (*memory)(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error);

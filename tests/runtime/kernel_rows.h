@@ -14,6 +14,7 @@ enum {
     ROW_TIES = 4,     // x has few different values: where they tie, the gradient goes to the first element
     ROW_LEFT_OUT = 8, // the loss takes what goes into a Softmax, though that is not the last node
     ROW_WINOGRAD = 16, // a convolution in it runs by Winograd, unless exact is asked for
+    ROW_FOLDED = 32, // each BatchNormalization is folded into the convolution before it; without this none is
 };
 
 struct kernel_row {
@@ -125,12 +126,12 @@ static const struct kernel_row kernel_rows[] = {
     {{2, 3, 4, 4}, "c=Conv(a, w[3,3,3,3]) lora=kernel:1:2 pads=[1,1,1,1]; d=Add(c, a); "
                    "y=Conv(d, u[5,3,3,3]) lora=plain:2:4 strides=[2,2]", 0, 0},
 
-    // ---- BatchNormalization
-    {{2, 3, 5, 7}, "BatchNormalization(a, s[3], t[3], m[3], v[3]+)", 0, 0},
-    {{1, 1, 1, 1}, "BatchNormalization(a, s[1], t[1], m[1], v[1]+)", 0, 0},
-    {{5, 17, 2, 3}, "BatchNormalization(a, s[17], t[17], m[17], v[17]+) epsilon=0.1", 0, 0},
-    {{3, 7, 1, 1}, "BatchNormalization(a, s[7], t[7], m[7], v[7]+) epsilon=1e-3 momentum=0.7", 11, 0},
-    {{2, 3, 5, 7}, "BatchNormalization(a, s[3], t[3], m[3], v[3]+)", 15, 0},
+    // ---- BatchNormalization; frozen not right behind a convolution, into which it is folded (kernel_rows_norm.h)
+    {{2, 3, 5, 7}, "n=Neg(a); y=BatchNormalization(n, s[3], t[3], m[3], v[3]+)", 0, 0},
+    {{1, 1, 1, 1}, "n=Neg(a); y=BatchNormalization(n, s[1], t[1], m[1], v[1]+)", 0, 0},
+    {{5, 17, 2, 3}, "n=Neg(a); y=BatchNormalization(n, s[17], t[17], m[17], v[17]+) epsilon=0.1", 0, 0},
+    {{3, 7, 1, 1}, "n=Neg(a); y=BatchNormalization(n, s[7], t[7], m[7], v[7]+) epsilon=1e-3 momentum=0.7", 11, 0},
+    {{2, 3, 5, 7}, "n=Neg(a); y=BatchNormalization(n, s[3], t[3], m[3], v[3]+)", 15, 0},
     {{2, 3, 5, 7}, "BatchNormalization(a, s[3], t[3], m[3], v[3]+)", 9, ROW_BN_TRAIN},
     {{5, 17, 2, 3}, "BatchNormalization(a, s[17], t[17], m[17], v[17]+) epsilon=0.1", 0, ROW_BN_TRAIN},
     {{5, 7, 1, 1}, "BatchNormalization(a, s[7], t[7], m[7], v[7]+) epsilon=1e-3 momentum=0.7", 0, ROW_BN_TRAIN},

@@ -8,6 +8,7 @@
 #include "count_allocations.h"
 #include "kernel_compare.h"
 #include "kernel_rows_branch.h"
+#include "kernel_rows_norm.h"
 #include "kernel_rows_shape.h"
 #include "kernel_rows_winograd.h"
 #include "runtime/kernels/kernel.h"
@@ -86,7 +87,7 @@ static void collect(const struct trial *trial, struct lorac_session *session, st
     struct lorac_program *program = lorac_session_program(session);
     const struct lorac_step *first = &program->steps[0];
     const struct lorac_value *lead = &program->values[first->output];
-    bool has_lead = trial->row->text[0] != '!' && CHECK(first->dy != NULL);
+    bool has_lead = trial->row->text[0] != '!' && CHECK(first->dy != NULL) && CHECK(strcmp(lead->name, "a") == 0);
     for (size_t i = 0; i < program->param_count; i++)
         result->gradient_count += program->params[i].trainable ? program->params[i].count : 0;
     size_t lead_at = result->gradient_count;
@@ -271,6 +272,21 @@ static void check_forms(const struct trial *trial, const struct lorac_program *p
     }
 }
 
+// A BatchNormalization has a step of its own, or none.
+static void check_folds(const struct trial *trial, const struct lorac_program *program)
+{
+    const Onnx__GraphProto *graph = trial->graph.model->proto->graph;
+    size_t nodes = 0, steps = 0;
+    for (size_t i = 0; i < graph->n_node; i++)
+        nodes += lorac_node_is(graph->node[i], "BatchNormalization");
+    for (size_t i = 0; i < program->step_count; i++)
+        steps += strcmp(program->steps[i].kernel->op_type, "BatchNormalization") == 0;
+    if (!program->training && trial->row->flags & ROW_BN_TRAIN) // then it is not in mode train either
+        return;
+    CHECKF(steps == (trial->row->flags & ROW_FOLDED ? 0 : nodes), "%s: %zu of %zu BatchNormalization have steps",
+           trial->text, steps, nodes);
+}
+
 static bool start_session_with(const struct trial *trial, const struct lorac_lower_options *options, size_t threads,
                                struct lorac_program **program, struct lorac_session **session)
 {
@@ -282,6 +298,7 @@ static bool start_session_with(const struct trial *trial, const struct lorac_low
         CHECKF(lorac_session_create(*program, threads, session, &error) == LORAC_OK, "%s: %s", trial->text,
                error.message)) {
         check_forms(trial, *program);
+        check_folds(trial, *program);
         return true;
     }
     lorac_program_free(*program);
@@ -458,6 +475,7 @@ static const struct {
 } groups[] = {
     {kernel_rows, COUNT(kernel_rows)},
     {branch_rows, COUNT(branch_rows)},
+    {norm_rows, COUNT(norm_rows)},
     {shape_rows, COUNT(shape_rows)},
     {winograd_rows, COUNT(winograd_rows)},
 };

@@ -118,10 +118,12 @@ int main(void)
 {
     static const struct tiny_options INJECTED = {.pixels = true};
     static const struct tiny_options BN = {.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN};
+    static const struct tiny_options FOLDED = {.text = TINY_BN_TEXT, .pixels = true};
     static const struct tiny_options PLAIN = {.plain = true};
     static const struct trial TRIALS[] = {
         {"train and save", &INJECTED, train_and_save},
         {"train with BatchNorm", &BN, train_and_save},
+        {"train with it folded", &FOLDED, train_and_save},
         {"inject and merge", &PLAIN, inject_and_merge},
     };
     make_images();

@@ -445,9 +445,11 @@ int main(void)
     test_what_moves(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN},
                     (const char *const[]){"m", "q"}, 2);
     test_threads(&(struct tiny_options){.pixels = true});
+    test_threads(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true});
     test_threads(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
     test_forms(&(struct tiny_options){.pixels = true});
     test_forms(&(struct tiny_options){.text = TINY_FROZEN_TEXT, .pixels = true});
+    test_forms(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true});
     test_forms(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN});
     test_micro_batches(&(struct tiny_options){.pixels = true}, LORAC_FORM_POLICY_DEFINITION);
     test_micro_batches(&(struct tiny_options){.pixels = true}, LORAC_FORM_POLICY_BRANCH);
