@@ -62,6 +62,8 @@ static enum lorac_status read_doubles(struct lorac_model *model, const struct lo
     if (!values)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "merge: out of memory for '%s'", weight->value);
     enum lorac_status status = lorac_weight_to_double(model, weight, values, weight->count, error);
+    if (weight->tensor)
+        lorac_tensor_release(model, weight->tensor);
     if (status != LORAC_OK) {
         free(values);
         return status;

@@ -1,5 +1,5 @@
 // The base hash tells whether an adapter belongs to a model. It is streamed: tensors are hashed where they
-// lie, and those in typed fields are in memory a second time one by one.
+// lie, those of a file are in memory one by one, and those in typed fields a second time one by one.
 #include "adapter_meta.h"
 #include "tensor.h"
 
@@ -120,7 +120,8 @@ static enum lorac_status add_elements(XXH3_state_t *state, const Onnx__TensorPro
     return LORAC_OK;
 }
 
-static enum lorac_status add_entry(XXH3_state_t *state, const struct entry *entry, struct lorac_error *error)
+static enum lorac_status add_entry(XXH3_state_t *state, const struct lorac_model *model, const struct entry *entry,
+                                   struct lorac_error *error)
 {
     XXH3_128bits_update(state, entry->name, strlen(entry->name) + 1);
     add_little_endian(state, (uint32_t)entry->tensor->data_type, 4);
@@ -128,6 +129,7 @@ static enum lorac_status add_entry(XXH3_state_t *state, const struct entry *entr
     for (size_t i = 0; i < entry->tensor->n_dims; i++)
         add_little_endian(state, (uint64_t)entry->tensor->dims[i], 8);
     enum lorac_status status = add_elements(state, entry->tensor, error);
+    lorac_tensor_release(model, entry->tensor);
     if (status != LORAC_OK)
         lorac_error_prefix(error, "base hash of '%s': ", entry->name);
     return status;
@@ -156,7 +158,7 @@ enum lorac_status lorac_base_hash(struct lorac_model *model, const struct lorac_
     XXH3_128bits_reset(state);
     enum lorac_status status = LORAC_OK;
     for (size_t i = 0; i < count && status == LORAC_OK; i++)
-        status = add_entry(state, &list[i], error);
+        status = add_entry(state, model, &list[i], error);
     if (status == LORAC_OK)
         print_digest(state, out);
     XXH3_freeState(state);

@@ -56,6 +56,31 @@ bool lorac_storage_has(const struct lorac_storage *storage, const struct stat *i
     return false;
 }
 
+// Which file the bytes are in; NULL: none.
+static const struct lorac_mapping *file_of(const struct lorac_storage *storage, const void *bytes, size_t count)
+{
+    const uintptr_t at = (uintptr_t)bytes;
+    for (size_t i = 0; i <= storage->locations.count && i <= storage->capacity; i++) {
+        const struct lorac_mapping *file = i == 0 ? &storage->model_file : &storage->files[i - 1];
+        const uintptr_t begin = (uintptr_t)file->bytes;
+        if (file->bytes && at >= begin && at - begin <= file->byte_count && count <= file->byte_count - (at - begin))
+            return file;
+    }
+    return NULL;
+}
+
+bool lorac_storage_holds(const struct lorac_storage *storage, const void *bytes, size_t count)
+{
+    return file_of(storage, bytes, count) != NULL;
+}
+
+void lorac_storage_release(const struct lorac_storage *storage, const void *bytes, size_t count)
+{
+    const struct lorac_mapping *file = file_of(storage, bytes, count);
+    if (file)
+        lorac_mapping_release(file, (size_t)((uintptr_t)bytes - (uintptr_t)file->bytes), count);
+}
+
 uint64_t lorac_storage_bytes(const struct lorac_storage *storage)
 {
     uint64_t bytes = storage->model_file.byte_count;
@@ -323,16 +348,6 @@ static enum lorac_status add_tensor(void *context, Onnx__TensorProto *tensor, st
 
 // ---- attaching
 
-static int compare_parts(const void *a, const void *b)
-{
-    const struct part *first = a, *second = b;
-    if (first->file != second->file)
-        return first->file < second->file ? -1 : 1;
-    if (first->offset != second->offset)
-        return first->offset < second->offset ? -1 : 1;
-    return (first->length > second->length) - (first->length < second->length);
-}
-
 // Small data files may not stand for endless tensors: those would take time, if not memory.
 static enum lorac_status check_total(const struct loading *loading, struct lorac_error *error)
 {
@@ -352,31 +367,15 @@ static enum lorac_status check_total(const struct loading *loading, struct lorac
     return LORAC_OK;
 }
 
-// Points the tensors at their bytes; where one overlaps another, at a copy.
+// Points the tensors at their bytes. Those of two may overlap: whoever writes into one gives it bytes of its own.
 static enum lorac_status attach(struct loading *loading, struct lorac_error *error)
 {
     LORAC_TRY(check_total(loading, error));
-    if (loading->count > 0)
-        qsort(loading->parts, loading->count, sizeof *loading->parts, compare_parts);
-    size_t taken = 0; // in the file of the part before, the first byte that no tensor has so far
     for (size_t i = 0; i < loading->count; i++) {
         const struct part *part = &loading->parts[i];
         uint8_t *bytes = loading->model->storage->files[part->file].bytes;
-        if (i == 0 || part->file != part[-1].file)
-            taken = 0;
-        if (part->length > 0)
-            bytes += part->offset;
-        if (part->length > 0 && part->offset < taken) {
-            uint8_t *copy = lorac_arena_alloc(loading->model->arena, part->length);
-            if (!copy)
-                return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a copy of tensor '%s'",
-                                       name_of(part->tensor));
-            bytes = memcpy(copy, bytes, part->length);
-        }
-        if (part->offset + part->length > taken)
-            taken = part->offset + part->length;
         part->tensor->has_raw_data = true;
-        part->tensor->raw_data = (ProtobufCBinaryData){part->length, bytes};
+        part->tensor->raw_data = (ProtobufCBinaryData){part->length, part->length > 0 ? bytes + part->offset : bytes};
     }
     return LORAC_OK;
 }

@@ -28,14 +28,19 @@ void lorac_storage_free(struct lorac_storage *storage);
 // Is [info] that of one of the data files?
 bool lorac_storage_has(const struct lorac_storage *storage, const struct stat *info);
 
+// Are [count] bytes from [bytes] on in one of the files? Then they cannot be written.
+bool lorac_storage_holds(const struct lorac_storage *storage, const void *bytes, size_t count);
+
+// Lets the pages of these bytes go, where they are in one of the files (mapping.h).
+void lorac_storage_release(const struct lorac_storage *storage, const void *bytes, size_t count);
+
 // The bytes of all the model's files; 0 where it came from memory.
 uint64_t lorac_storage_bytes(const struct lorac_storage *storage);
 
 // Gives every external tensor of a model just read its bytes. [path] is the model's file, NULL where it has none: then
 // external data are UNSUPPORTED. A location must stay below the model's folder: it is refused where it is absolute,
-// contains "..", or leads through a symbolic link. Tensors that overlap in a data file (tied weights) get bytes of
-// their own, so that writing into one changes no other; all together they may take four times the data files. Errors:
-// FORMAT, UNSUPPORTED, IO, MEMORY, naming tensor and data file.
+// contains "..", or leads through a symbolic link. Tensors may overlap in a data file (tied weights), but all together
+// take four times the data files at most. Errors: FORMAT, UNSUPPORTED, IO, MEMORY, naming tensor and data file.
 enum lorac_status lorac_external_load(struct lorac_model *model, const char *path, struct lorac_error *error);
 
 // Is the tensor in another file, as the model says?

@@ -14,8 +14,11 @@
 
 // Also protobuf-c's buffer, so that a model is streamed out without a second copy of it.
 struct lorac_file_writer;
+struct lorac_storage;
 
-struct lorac_file_writer *lorac_file_writer_create(int fd); // NULL where memory ran out
+// NULL where memory ran out. Bytes that are in one of the files of [storage] (borrowed; NULL: none) are let go as soon as
+// they are written.
+struct lorac_file_writer *lorac_file_writer_create(int fd, const struct lorac_storage *storage);
 ProtobufCBuffer *lorac_file_writer_buffer(struct lorac_file_writer *writer);
 void lorac_file_writer_append(struct lorac_file_writer *writer, const void *bytes, size_t byte_count);
 
@@ -39,7 +42,8 @@ void lorac_replacement_close(struct lorac_replacement *replacement);
 
 // What is to be written: a model of [byte_count] bytes, or bytes.
 struct lorac_file_content {
-    const ProtobufCMessage *message; // NULL: the bytes
+    const ProtobufCMessage *message;     // NULL: the bytes
+    const struct lorac_storage *storage; // the files that the message's bytes lie in; NULL: none
     const uint8_t *bytes;
     size_t byte_count;
 };

@@ -1,3 +1,5 @@
+#define _DEFAULT_SOURCE // madvise, MADV_DONTNEED
+
 #include "mapping.h"
 
 #include <errno.h>
@@ -20,7 +22,7 @@ static enum lorac_status map_file(int fd, struct lorac_mapping *out, struct lora
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "has %lld bytes: too large for this machine",
                                (long long)info.st_size);
     if (mapping.byte_count > 0) {
-        void *bytes = mmap(NULL, mapping.byte_count, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+        void *bytes = mmap(NULL, mapping.byte_count, PROT_READ, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED)
             return lorac_error_set(error, errno == ENOMEM ? LORAC_ERROR_MEMORY : LORAC_ERROR_IO, "cannot map: %s",
                                    strerror(errno));
@@ -49,6 +51,16 @@ void lorac_mapping_close(struct lorac_mapping *mapping)
     if (mapping->bytes)
         munmap(mapping->bytes, mapping->byte_count);
     *mapping = (struct lorac_mapping){0};
+}
+
+// madvise wants whole pages. Those at the ends may hold other bytes as well: these come back like the rest.
+void lorac_mapping_release(const struct lorac_mapping *mapping, size_t first, size_t count)
+{
+    const long page = sysconf(_SC_PAGESIZE);
+    if (count == 0 || page <= 0)
+        return;
+    const size_t before = first % (size_t)page; // the mapping begins on a page
+    (void)madvise(mapping->bytes + (first - before), count + before, MADV_DONTNEED);
 }
 
 bool lorac_mapping_is(const struct lorac_mapping *mapping, const struct stat *info)

@@ -1,6 +1,6 @@
-// A file mapped into memory: its pages come when they are read, and a write goes into a private copy of the page, never
-// into the file. The file must not be cut short while it is mapped (reading past its new end raises SIGBUS); files that
-// this library writes are replaced, never changed in place.
+// A file mapped into memory to be read: its pages come when they are read, and can be let go at any time, since nobody
+// can have written into them. The file must not be cut short while it is mapped (reading past its new end raises
+// SIGBUS); files that this library writes are replaced, never changed in place.
 #ifndef LORAC_MAPPING_H
 #define LORAC_MAPPING_H
 
@@ -26,6 +26,10 @@ enum lorac_status lorac_mapping_open(int folder, const char *name, bool no_link,
 
 // Undoes open; a zero-initialised mapping is fine.
 void lorac_mapping_close(struct lorac_mapping *mapping);
+
+// Lets the pages of [count] bytes from byte [first] on go, which must be in the file. They take no memory then until they
+// are read again.
+void lorac_mapping_release(const struct lorac_mapping *mapping, size_t first, size_t count);
 
 // Is [info] that of the mapped file?
 bool lorac_mapping_is(const struct lorac_mapping *mapping, const struct stat *info);

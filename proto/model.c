@@ -116,7 +116,9 @@ static enum lorac_status load_model(struct lorac_model *model, const char *path,
     LORAC_TRY(lorac_mapping_open(AT_FDCWD, path, false, file, error));
     if (file->byte_count == 0)
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "the file is empty");
-    return unpack_model(model, file->bytes, file->byte_count, path, error);
+    LORAC_TRY(unpack_model(model, file->bytes, file->byte_count, path, error));
+    lorac_model_release(model); // reading what lies between the weights has brought some of theirs
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_model_load(const char *path, struct lorac_model **out, struct lorac_error *error)
@@ -140,6 +142,14 @@ void lorac_model_free(struct lorac_model *model)
     lorac_arena_free(model->arena);
     lorac_storage_free(model->storage);
     free(model);
+}
+
+void lorac_model_release(const struct lorac_model *model)
+{
+    const struct lorac_storage *storage = model->storage;
+    lorac_storage_release(storage, storage->model_file.bytes, storage->model_file.byte_count);
+    for (size_t i = 0; i < storage->locations.count && i < storage->capacity; i++)
+        lorac_storage_release(storage, storage->files[i].bytes, storage->files[i].byte_count);
 }
 
 // ---- texts

@@ -42,8 +42,8 @@ struct lorac_model {
 // ---- life cycle
 
 // Reads the model in the file [path] / in [bytes] (copied). The file, and the data files that it names (external.h),
-// are mapped and not copied: the raw_data of tensors are views of them, whose pages come when they are read and become
-// the model's own when they are written. They must not be cut short while the model lives.
+// are mapped and not copied: the raw_data of tensors are views of them, whose pages come when they are read. A tensor
+// that is written gets memory of its own. The files must not be cut short while the model lives.
 // Errors: IO (missing, unreadable, a folder), FORMAT (empty, truncated, not ONNX, no graph, 2 GiB and more, made to
 // exhaust memory), MEMORY, and those of lorac_external_load and lorac_model_check; the message of _load starts with the
 // path. External data are UNSUPPORTED in _parse, which knows no folder.
@@ -53,6 +53,9 @@ enum lorac_status lorac_model_parse(const void *bytes, size_t byte_count, struct
 
 // Frees the model and all that hangs from it; accepts NULL.
 void lorac_model_free(struct lorac_model *model);
+
+// Lets all pages of the mapped files go that were read so far; they come again when they are read.
+void lorac_model_release(const struct lorac_model *model);
 
 // ---- writing
 

@@ -16,7 +16,7 @@
 
 static int write_content(int fd, const struct lorac_file_content *content)
 {
-    struct lorac_file_writer *writer = lorac_file_writer_create(fd);
+    struct lorac_file_writer *writer = lorac_file_writer_create(fd, content->storage);
     if (!writer)
         return ENOMEM;
     if (content->message)
@@ -185,7 +185,7 @@ enum lorac_status lorac_replacement_write(struct lorac_replacement *replacement,
 
 enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t byte_count, struct lorac_error *error)
 {
-    struct lorac_file_content content = {NULL, bytes, byte_count};
+    struct lorac_file_content content = {.bytes = bytes, .byte_count = byte_count};
     struct lorac_replacement replacement;
     LORAC_TRY(lorac_replacement_open(path, &replacement, error));
     enum lorac_status status = lorac_replacement_write(&replacement, &content, error);

@@ -279,7 +279,7 @@ static enum lorac_status write_tensors(const struct plan *plan, struct lorac_fil
 static enum lorac_status write_data_file(const struct plan *plan, const struct lorac_replacement *replacement, int fd,
                                          const char *path, struct lorac_error *error)
 {
-    struct lorac_file_writer *writer = lorac_file_writer_create(fd);
+    struct lorac_file_writer *writer = lorac_file_writer_create(fd, plan->model->storage);
     if (!writer)
         return lorac_write_failure(path, ENOMEM, error);
     enum lorac_status status = write_tensors(plan, writer, error);
@@ -409,7 +409,7 @@ static enum lorac_status plan_place(struct plan *plan, const char *target, struc
 static enum lorac_status write_dressed(const struct plan *plan, struct lorac_replacement *replacement,
                                        struct lorac_error *error)
 {
-    struct lorac_file_content content = {&plan->model->proto->base, NULL, 0};
+    struct lorac_file_content content = {.message = &plan->model->proto->base, .storage = plan->model->storage};
     enum lorac_status status = check_size(plan->model, &content.byte_count, error);
     if (status != LORAC_OK) {
         lorac_error_prefix(error, "cannot write '%s': ", replacement->path);
@@ -477,6 +477,7 @@ enum lorac_status lorac_model_save_as(const struct lorac_model *model, const cha
     free(plan.list);
     lorac_arena_free(plan.arena);
     lorac_replacement_close(&replacement);
+    lorac_model_release(model);
     if (status == LORAC_OK && saved)
         *saved = done;
     return status;

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -303,24 +304,82 @@ static bool is_kept(double stored, double rounded)
     return rounded == stored || (isnan(rounded) && isnan(stored));
 }
 
-// The bytes are the arena's, or private pages of a mapped file: ours to write into. A page in which nothing changes is
-// not written, and so not copied. True where the element changed.
-static bool set_element(Onnx__TensorProto *tensor, const struct view *view, size_t i, double value)
+// The pages of a file are only read: what is to be written moves into the arena, a piece at a time.
+static enum lorac_status make_own(struct lorac_model *model, Onnx__TensorProto *tensor, struct lorac_error *error)
 {
-    uint64_t bits = lorac_tensor_encode(view->type->data_type, value);
-    if (is_kept(number_at(tensor, view, i).real, lorac_tensor_decode(view->type->data_type, bits).real))
-        return false;
-    lorac_tensor_put_bits(tensor, view->type, view->field, i, bits);
-    return true;
+    ProtobufCBinaryData *raw = &tensor->raw_data;
+    if (!model || !tensor->has_raw_data || !lorac_storage_holds(model->storage, raw->data, raw->len))
+        return LORAC_OK;
+    uint8_t *own = lorac_arena_alloc(model->arena, raw->len);
+    if (!own)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the %zu bytes of tensor '%s'", raw->len,
+                               tensor_name(tensor));
+    enum { PIECE_BYTES = 1 << 20 };
+    for (size_t done = 0; done < raw->len; done += PIECE_BYTES) {
+        const size_t piece = raw->len - done < PIECE_BYTES ? raw->len - done : PIECE_BYTES;
+        memcpy(own + done, raw->data + done, piece);
+        lorac_storage_release(model->storage, raw->data + done, piece);
+    }
+    raw->data = own;
+    return LORAC_OK;
 }
 
-static bool set_raw_float(uint8_t *bytes, float value)
+// The bits to be stored for [value] in element [i]; false where the stored ones are as good.
+static bool changes(const Onnx__TensorProto *tensor, const struct view *view, size_t i, double value, uint64_t *bits)
+{
+    *bits = lorac_tensor_encode(view->type->data_type, value);
+    return !is_kept(number_at(tensor, view, i).real, lorac_tensor_decode(view->type->data_type, *bits).real);
+}
+
+static bool changes_raw_float(const uint8_t *bytes, float value)
 {
     float stored = raw_float(bytes);
-    if (value == stored || (isnan(value) && isnan(stored)))
-        return false;
-    put_raw_float(bytes, value);
-    return true;
+    return value != stored && !(isnan(value) && isnan(stored));
+}
+
+// New elements, of one of two types.
+struct elements {
+    const float *floats; // NULL: the doubles
+    const double *doubles;
+};
+
+static double element(const struct elements *elements, size_t i)
+{
+    return elements->floats ? (double)elements->floats[i] : elements->doubles[i];
+}
+
+static float float_element(const struct elements *elements, size_t i)
+{
+    return elements->floats ? elements->floats[i] : (float)elements->doubles[i];
+}
+
+// The first element from [i] on that changes; [count]: none.
+static size_t first_change(const Onnx__TensorProto *tensor, const struct view *view, const struct elements *elements)
+{
+    uint64_t bits;
+    size_t i = 0;
+    if (is_raw_float(view))
+        while (i < view->count && !changes_raw_float(tensor->raw_data.data + 4 * i, float_element(elements, i)))
+            i++;
+    else
+        while (i < view->count && !changes(tensor, view, i, element(elements, i), &bits))
+            i++;
+    return i;
+}
+
+static void store(Onnx__TensorProto *tensor, const struct view *view, const struct elements *elements, size_t first)
+{
+    uint64_t bits;
+    uint8_t *raw = tensor->raw_data.data;
+    if (is_raw_float(view)) {
+        for (size_t i = first; i < view->count; i++)
+            if (changes_raw_float(raw + 4 * i, float_element(elements, i)))
+                put_raw_float(raw + 4 * i, float_element(elements, i));
+        return;
+    }
+    for (size_t i = first; i < view->count; i++)
+        if (changes(tensor, view, i, element(elements, i), &bits))
+            lorac_tensor_put_bits(tensor, view->type, view->field, i, bits);
 }
 
 // The checksum of external data is not ours to compute, and an old one would be wrong.
@@ -333,40 +392,31 @@ static void drop_checksum(Onnx__TensorProto *tensor)
     tensor->n_external_data = kept;
 }
 
+// A tensor in which nothing changes stays in its file.
+static enum lorac_status set(struct lorac_model *model, Onnx__TensorProto *tensor, const struct elements *elements,
+                             size_t count, struct lorac_error *error)
+{
+    struct view view;
+    LORAC_TRY(open_floats(tensor, count, &view, error));
+    const size_t first = first_change(tensor, &view, elements);
+    if (first == count)
+        return LORAC_OK;
+    LORAC_TRY(make_own(model, tensor, error));
+    store(tensor, &view, elements, first);
+    drop_checksum(tensor);
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_tensor_set_float(struct lorac_model *model, Onnx__TensorProto *tensor, const float *values,
                                          size_t count, struct lorac_error *error)
 {
-    struct view view;
-    bool changed = false;
-    (void)model;
-    LORAC_TRY(open_floats(tensor, count, &view, error));
-    if (is_raw_float(&view))
-        for (size_t i = 0; i < count; i++)
-            changed |= set_raw_float(tensor->raw_data.data + 4 * i, values[i]);
-    else
-        for (size_t i = 0; i < count; i++)
-            changed |= set_element(tensor, &view, i, (double)values[i]);
-    if (changed)
-        drop_checksum(tensor);
-    return LORAC_OK;
+    return set(model, tensor, &(struct elements){.floats = values}, count, error);
 }
 
 enum lorac_status lorac_tensor_set_double(struct lorac_model *model, Onnx__TensorProto *tensor, const double *values,
                                           size_t count, struct lorac_error *error)
 {
-    struct view view;
-    bool changed = false;
-    (void)model;
-    LORAC_TRY(open_floats(tensor, count, &view, error));
-    if (is_raw_float(&view))
-        for (size_t i = 0; i < count; i++)
-            changed |= set_raw_float(tensor->raw_data.data + 4 * i, (float)values[i]);
-    else
-        for (size_t i = 0; i < count; i++)
-            changed |= set_element(tensor, &view, i, values[i]);
-    if (changed)
-        drop_checksum(tensor);
-    return LORAC_OK;
+    return set(model, tensor, &(struct elements){.doubles = values}, count, error);
 }
 
 // ---- whole
@@ -388,6 +438,33 @@ const uint8_t *lorac_tensor_canonical_view(const Onnx__TensorProto *tensor, size
         return NULL;
     *byte_count = tensor->raw_data.len;
     return tensor->raw_data.len > 0 ? tensor->raw_data.data : (const uint8_t *)"";
+}
+
+static bool is_little_endian(void)
+{
+    const uint32_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+const float *lorac_tensor_float_view(const struct lorac_model *model, const Onnx__TensorProto *tensor, size_t count,
+                                     size_t margin)
+{
+    struct view view;
+    size_t bytes;
+    if (open_numbers(tensor, count, &view, NULL) != LORAC_OK || !is_raw_float(&view) || !is_little_endian() ||
+        (uintptr_t)tensor->raw_data.data % alignof(float) != 0 ||
+        !lorac_size_add(tensor->raw_data.len, margin, &bytes) ||
+        !lorac_storage_holds(model->storage, tensor->raw_data.data, bytes))
+        return NULL;
+    return (const float *)(const void *)tensor->raw_data.data;
+}
+
+void lorac_tensor_release(const struct lorac_model *model, const Onnx__TensorProto *tensor)
+{
+    if (tensor->has_raw_data)
+        lorac_storage_release(model->storage, tensor->raw_data.data, tensor->raw_data.len);
 }
 
 enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, uint8_t **bytes, size_t *byte_count,

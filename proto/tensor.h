@@ -1,7 +1,7 @@
 // A TensorProto read and written as numbers. The only place that knows in which of the schema's fields the
 // bytes of a tensor are (raw_data, float_data, int32_data, int64_data, double_data) and how a type is stored;
 // nobody else may touch those fields: they can be views of a mapped file, of the model's or of another one
-// (external.h), at any alignment.
+// (external.h), at any alignment. What is in a file cannot be written: the tensor gets memory of its own first.
 //
 // Types read as numbers: FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT2/4/8/16/32/64, UINT2/4/8/16/32/64, BOOL. Others are
 // UNSUPPORTED. Layout is row-major as in ONNX; a convolution's weight is [M, C/g, kh, kw].
@@ -46,6 +46,7 @@ enum lorac_status lorac_tensor_to_int64(const Onnx__TensorProto *tensor, int64_t
 // Overwrites all elements in the field and type where they were: floating types only (FLOAT as they come,
 // DOUBLE widened, FLOAT16 and BFLOAT16 rounded to nearest even). UNSUPPORTED for others. An element whose new
 // value equals the stored one (converted) keeps its bits. The checksum of external data that change is taken out.
+// MEMORY where the elements are in a file and there is none to copy them to. [model] may be NULL where they are not.
 enum lorac_status lorac_tensor_set_float(struct lorac_model *model, Onnx__TensorProto *tensor, const float *values,
                                          size_t count, struct lorac_error *error);
 // From double, rounded once to the stored type.
@@ -60,6 +61,15 @@ enum lorac_status lorac_tensor_canonical_bytes(const Onnx__TensorProto *tensor, 
 // The same bytes without a copy, where they are stored that way: NULL where they are not. Valid until the tensor is
 // written or the model freed. The tensor must have passed lorac_tensor_check.
 const uint8_t *lorac_tensor_canonical_view(const Onnx__TensorProto *tensor, size_t *byte_count);
+
+// The elements where they lie, to be read only, of a FLOAT tensor of [count] elements: NULL where they must be copied
+// to be read as floats, because they are stored in another way, not aligned, or not followed by [margin] readable
+// bytes of the file. Valid until the tensor is written or the model freed.
+const float *lorac_tensor_float_view(const struct lorac_model *model, const Onnx__TensorProto *tensor, size_t count,
+                                     size_t margin);
+
+// Says that the elements will not be read for some time: where they are in a file, their pages go.
+void lorac_tensor_release(const struct lorac_model *model, const Onnx__TensorProto *tensor);
 
 // How many bytes the canonical form has; 0 where there is none.
 size_t lorac_tensor_canonical_size(const Onnx__TensorProto *tensor);

@@ -212,6 +212,8 @@ enum lorac_status lorac_weight_check_finite(struct lorac_model *model, const str
             lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
                             "weight '%s' has a value that is NaN or infinite; export the model again", weight->value);
     free(values);
+    if (weight->tensor)
+        lorac_tensor_release(model, weight->tensor);
     return status;
 }
 

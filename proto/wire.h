@@ -29,8 +29,7 @@ enum { LORAC_WIRE_BYTES_PER_BYTE = 32 };
 
 // Reads the message of [type] that [bytes] hold into [arena]; *out lives as long as the arena. Strings are terminated,
 // and so is every `bytes` field but raw_data: one zero byte follows it.
-// [bytes] are kept: raw_data and unknown fields point into them until the arena is freed, and whoever writes into
-// raw_data writes there. Nothing is assumed of their alignment.
+// [bytes] are kept, and not written: raw_data and unknown fields point into them until the arena is freed. Nothing is assumed of their alignment.
 // Errors: FORMAT (cut short, no such message, too deep, over the budget), MEMORY.
 enum lorac_status lorac_wire_read(struct lorac_arena *arena, const ProtobufCMessageDescriptor *type, uint8_t *bytes,
                                   size_t byte_count, ProtobufCMessage **out, struct lorac_error *error);

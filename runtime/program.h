@@ -50,7 +50,9 @@ struct lorac_param {
     bool trainable;  // in lorac.trainable, and this program trains
     bool updated;    // BatchNorm statistics in mode train: written by forward, saved, but no gradient
     bool kept;       // a kernel needs [data] after create; else it is let go then
-    float *data;     // [count], loaded when the session is made
+    // [count], loaded when the session is made: the model's own bytes, or [own], which what changes always has.
+    const float *data;
+    float *own;
     float *gradient; // [count], where trainable; kernels add into it
 };
 

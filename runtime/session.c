@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/kernel.h"
+#include "kernels/pages.h"
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
 #include "kernels/xnn.h"
@@ -14,10 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct block {
+    void *allocated;
+    unsigned char *bytes; // aligned
+};
+
 struct lorac_session {
     struct lorac_program *program;
     struct lorac_kernel_env env;
-    unsigned char *block; // the plan's
+    struct block planned, workspace;
     bool stale;           // parameters changed since the kernels last saw them
 };
 
@@ -69,21 +75,54 @@ static enum lorac_status out_of_memory(const char *what, size_t bytes, struct lo
     return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %s (%zu bytes)", what, bytes);
 }
 
-static enum lorac_status load_param(struct lorac_session *session, struct lorac_param *param, struct lorac_error *error)
+// A weight whose bytes can be read where they lie, and that nobody writes.
+static const float *view_of(const struct lorac_program *program, const struct lorac_param *param)
 {
+    if (param->trainable || param->updated || param->computed || !param->tensor)
+        return NULL;
+    return lorac_tensor_float_view(program->model, param->tensor, param->count, LORAC_EXTRA_BYTES);
+}
+
+// The margin: XNNPACK may read past the end of what it packs.
+static enum lorac_status padded_bytes(const struct lorac_param *param, size_t *bytes, struct lorac_error *error)
+{
+    if (!lorac_size_multiply(param->count, sizeof(float), bytes) ||
+        !lorac_size_add(*bytes, LORAC_EXTRA_BYTES + LORAC_BUFFER_ALIGNMENT - 1, bytes))
+        return out_of_memory("a weight", param->count * sizeof(float), error);
+    *bytes -= *bytes % LORAC_BUFFER_ALIGNMENT;
+    return LORAC_OK;
+}
+
+static enum lorac_status read_param(const struct lorac_session *session, const struct lorac_param *param, float *to,
+                                    struct lorac_error *error)
+{
+    const struct lorac_weight weight = {.value = param->name, .tensor = param->tensor};
+    if (!param->computed)
+        return lorac_weight_to_float(session->program->model, &weight, to, param->count, error);
+    for (size_t i = 0; i < param->count; i++)
+        to[i] = (float)param->computed[i];
+    return LORAC_OK;
+}
+
+// [staging] is where the next weight goes that is let go after its step was made.
+static enum lorac_status load_param(struct lorac_session *session, struct lorac_param *param, unsigned char **staging,
+                                    struct lorac_error *error)
+{
+    size_t bytes = 0;
     if (param->data)
         return LORAC_OK;
-    size_t bytes;
-    // The margin: XNNPACK may read past the end of what it packs.
-    if (!lorac_size_multiply(param->count, sizeof(float), &bytes) ||
-        !lorac_size_add(bytes, LORAC_EXTRA_BYTES, &bytes) || !(param->data = calloc(1, bytes)))
-        return out_of_memory("a weight", param->count * sizeof(float), error);
-    struct lorac_weight weight = {.value = param->name, .tensor = param->tensor};
-    if (param->computed)
-        for (size_t i = 0; i < param->count; i++)
-            param->data[i] = (float)param->computed[i];
-    else
-        LORAC_TRY(lorac_weight_to_float(session->program->model, &weight, param->data, param->count, error));
+    LORAC_TRY(padded_bytes(param, &bytes, error));
+    param->data = view_of(session->program, param);
+    if (!param->data) {
+        float *to = (float *)(void *)*staging;
+        if (!param->kept)
+            *staging += bytes;
+        else if (!(to = param->own = calloc(1, bytes)))
+            return out_of_memory("a weight", bytes, error);
+        LORAC_TRY(read_param(session, param, to, error));
+        memset(to + param->count, 0, bytes - param->count * sizeof(float));
+        param->data = to;
+    }
     if (!lorac_all_finite(param->data, param->count, &session->env))
         return lorac_error_set(error, LORAC_ERROR_NOT_FINITE, "tensor '%s' has a value that is NaN or infinite",
                                param->name);
@@ -94,15 +133,33 @@ static enum lorac_status load_param(struct lorac_session *session, struct lorac_
 
 static void drop_param(struct lorac_param *param)
 {
-    free(param->data);
+    free(param->own);
+    param->own = NULL;
     param->data = NULL;
+}
+
+// What the weights of one step take in the staging block.
+static enum lorac_status staged_bytes(const struct lorac_program *program, const struct lorac_step *step, size_t *total,
+                                      struct lorac_error *error)
+{
+    size_t sum = 0, bytes = 0;
+    for (size_t i = 0; i < step->param_count; i++) {
+        const struct lorac_param *param = lorac_step_param(program, step, i);
+        if (!param || param->kept || view_of(program, param))
+            continue;
+        LORAC_TRY(padded_bytes(param, &bytes, error));
+        if (!lorac_size_add(sum, bytes, &sum))
+            return out_of_memory("the weights of a layer", SIZE_MAX, error);
+    }
+    *total = sum;
+    return LORAC_OK;
 }
 
 // ---- life
 
 static float *buffer_at(const struct lorac_session *session, uint32_t id)
 {
-    return (float *)(void *)(session->block + session->program->buffers[id].offset);
+    return (float *)(void *)(session->planned.bytes + session->program->buffers[id].offset);
 }
 
 static float *value_at(const struct lorac_session *session, uint32_t id)
@@ -147,32 +204,60 @@ static enum lorac_status bind(struct lorac_session *session, struct lorac_error 
     return LORAC_OK;
 }
 
-// A weight is in memory only while its kernel packs it, unless somebody reads it later.
-static enum lorac_status create_step(struct lorac_session *session, struct lorac_step *step, struct lorac_error *error)
+// A weight is in memory only while its kernel packs it, unless somebody reads it later: most lie in the file at places
+// that are no multiple of four bytes (three of four in a file written by protobuf), and are copied to one block, where
+// the next ones follow.
+static enum lorac_status create_step(struct lorac_session *session, struct lorac_step *step, unsigned char *staging,
+                                     struct lorac_error *error)
 {
     struct lorac_program *program = session->program;
     int64_t begin = lorac_timing_begin(program->timing);
     for (size_t i = 0; i < step->param_count; i++)
         if (step->params[i] != LORAC_NO_ID)
-            LORAC_TRY(load_param(session, &program->params[step->params[i]], error));
+            LORAC_TRY(load_param(session, &program->params[step->params[i]], &staging, error));
     if (step->kernel->create)
         LORAC_TRY(step->kernel->create(step, &session->env, error));
-    for (size_t i = 0; i < step->param_count; i++)
-        if (step->params[i] != LORAC_NO_ID && !program->params[step->params[i]].kept)
-            drop_param(&program->params[step->params[i]]);
+    for (size_t i = 0; i < step->param_count; i++) {
+        struct lorac_param *param = lorac_step_param(program, step, i);
+        if (!param)
+            continue;
+        if (!param->kept)
+            drop_param(param);
+        if (param->tensor)
+            lorac_tensor_release(program->model, param->tensor);
+    }
     lorac_timing_end(program->timing, LORAC_SPAN_PACK, step, begin);
     return LORAC_OK;
 }
 
-static enum lorac_status allocate(unsigned char **out, size_t bytes, const char *what, struct lorac_error *error)
+static enum lorac_status create_steps(struct lorac_session *session, struct lorac_error *error)
+{
+    struct lorac_program *program = session->program;
+    void *staging = NULL;
+    size_t most = 0, bytes = 0;
+    for (size_t i = 0; i < program->step_count; i++) {
+        LORAC_TRY(staged_bytes(program, &program->steps[i], &bytes, error));
+        most = bytes > most ? bytes : most;
+    }
+    enum lorac_status status = LORAC_OK;
+    if (most > 0 && posix_memalign(&staging, LORAC_BUFFER_ALIGNMENT, most) != 0)
+        return out_of_memory("the weights of a layer", most, error);
+    for (size_t i = 0; i < program->step_count && status == LORAC_OK; i++)
+        status = create_step(session, &program->steps[i], staging, error);
+    free(staging);
+    lorac_model_release(program->model); // what came beside the weights
+    return status;
+}
+
+// Zeros that take no memory before they are used; the margins are read by XNNPACK's last vector.
+static enum lorac_status allocate(struct block *block, size_t bytes, const char *what, struct lorac_error *error)
 {
     size_t padded;
-    void *block = NULL;
-    if (!lorac_size_add(bytes, 2 * LORAC_BUFFER_ALIGNMENT, &padded) ||
-        posix_memalign(&block, LORAC_BUFFER_ALIGNMENT, padded) != 0)
+    if (!lorac_size_add(bytes, 3 * LORAC_BUFFER_ALIGNMENT, &padded) || !(block->allocated = calloc(1, padded)))
         return out_of_memory(what, bytes, error);
-    memset(block, 0, padded); // margins are read by XNNPACK's last vector
-    *out = block;
+    lorac_pages_advise_huge(block->allocated, padded);
+    const size_t past = (uintptr_t)block->allocated % LORAC_BUFFER_ALIGNMENT;
+    block->bytes = (unsigned char *)block->allocated + (LORAC_BUFFER_ALIGNMENT - past) % LORAC_BUFFER_ALIGNMENT;
     return LORAC_OK;
 }
 
@@ -190,15 +275,12 @@ static enum lorac_status build(struct lorac_session *session, size_t threads, st
     session->env.pool = lorac_parallel_create(threads, &failed);
     if (failed)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "cannot start %zu threads", threads);
-    unsigned char *workspace = NULL;
-    LORAC_TRY(allocate(&session->block, program->planned_bytes, "activations and gradients", error));
-    LORAC_TRY(allocate(&workspace, workspace_bytes(program), "the workspace", error));
-    session->env.workspace = workspace;
+    LORAC_TRY(allocate(&session->planned, program->planned_bytes, "activations and gradients", error));
+    LORAC_TRY(allocate(&session->workspace, workspace_bytes(program), "the workspace", error));
+    session->env.workspace = session->workspace.bytes;
     LORAC_TRY(bind(session, error));
     lorac_timing_end(program->timing, LORAC_SPAN_ALLOCATE, NULL, begin);
-    for (size_t i = 0; i < program->step_count; i++)
-        LORAC_TRY(create_step(session, &program->steps[i], error));
-    return LORAC_OK;
+    return create_steps(session, error);
 }
 
 enum lorac_status lorac_session_create(struct lorac_program *program, size_t threads, struct lorac_session **out,
@@ -231,8 +313,8 @@ void lorac_session_free(struct lorac_session *session)
         program->params[i].gradient = NULL;
     }
     lorac_parallel_free(session->env.pool);
-    free(session->env.workspace);
-    free(session->block);
+    free(session->workspace.allocated);
+    free(session->planned.allocated);
     free(session);
 }
 

@@ -8,6 +8,7 @@
 #include "proto/external.h"
 #include "proto/model_inline.h"
 #include "proto/size.h"
+#include "proto/tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,14 +98,27 @@ static enum lorac_status count_step(struct lorac_inspection *inspection, const s
 // Debian 12, ResNet-8 to ResNet-18, 1 and 2 threads; the sums were within 1 % of the peak then).
 enum { BASE_BYTES = 5000000 };
 
-// The peak is either at loading (the file's bytes and the structure made from them) or during training (the structure,
-// and what the session holds). Saving streams.
+// The bytes of a tensor that stay in the file.
+static enum lorac_status count_mapped(void *context, Onnx__TensorProto *tensor, struct lorac_error *error)
+{
+    (void)error;
+    size_t bytes;
+    if (lorac_tensor_canonical_view(tensor, &bytes))
+        add(context, bytes);
+    return LORAC_OK;
+}
+
+// The peak is either at loading (what is read of the file, and the structure made from it) or during training (the
+// structure, and what the session holds). The bytes of weights are in memory a layer at a time, before the session's
+// activations are, and saving streams.
 static enum lorac_status predict_memory(struct lorac_inspection *inspection, struct lorac_program *program,
                                         struct lorac_error *error)
 {
     const struct lorac_optimizer_options optimizer = lorac_optimizer_options_default();
     struct lorac_session_memory memory;
-    size_t model = inspection->file_bytes, session = lorac_train_state_bytes(program, &optimizer);
+    size_t mapped = 0, session = lorac_train_state_bytes(program, &optimizer);
+    LORAC_TRY(lorac_tensor_walk(&inspection->model->proto->base, count_mapped, &mapped, error));
+    size_t model = inspection->file_bytes > mapped ? inspection->file_bytes - mapped : 0;
     program->threads = lorac_parallel_processors(); // as train takes them
     LORAC_TRY(lorac_program_memory(program, &memory, error));
     add(&session, memory.planned_bytes);

@@ -288,8 +288,8 @@ static void commit(struct lorac_step *step, const struct lorac_kernel_env *env)
     const struct state *state = step->state;
     if (!norm->train)
         return;
-    float *mean = lorac_step_param(env->program, step, 2)->data;
-    float *variance = lorac_step_param(env->program, step, 3)->data;
+    float *mean = lorac_step_param(env->program, step, 2)->own;
+    float *variance = lorac_step_param(env->program, step, 3)->own;
     for (size_t c = 0; c < norm->C; c++) {
         mean[c] = moved_mean(norm, state, mean, c);
         variance[c] = moved_variance(norm, state, variance, c);

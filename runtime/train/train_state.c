@@ -72,7 +72,7 @@ static void set_tensors(struct lorac_train_state *state, const struct lorac_prog
         if (!param->trainable)
             continue;
         struct lorac_update *update = &state->tensors[tensor];
-        update->value = param->data;
+        update->value = param->own;
         update->gradient = param->gradient;
         update->count = param->count;
         update->decay = state->options.decay_all || param->rank > 1;

@@ -187,7 +187,7 @@ static void check_refresh(const struct trial *trial, struct lorac_session *sessi
     for (size_t i = 0; i < program->param_count; i++) {
         struct lorac_param *param = &program->params[i];
         for (size_t k = 0; param->trainable && k < param->count; k++) {
-            param->data[k] = 0.5F * param->data[k] + 0.25F;
+            param->own[k] = 0.5F * param->data[k] + 0.25F;
             ref_run_value(run, param->name)->data[k] = (double)param->data[k];
         }
     }

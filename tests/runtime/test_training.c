@@ -73,6 +73,48 @@ static void test_save_and_prepare(void)
     lorac_close(reopened);
 }
 
+// A model whose weights are the bytes of files, which are let go between one use and the next, trains as one in memory,
+// and its files stay as they are.
+static void test_mapped(enum lorac_data_place place, bool bn_train)
+{
+    struct tiny_options tiny = {.pixels = true};
+    if (bn_train) {
+        tiny.text = TINY_BN_TEXT;
+        tiny.bn = LORAC_BN_TRAIN;
+    }
+    const char *const path = "test_training_mapped.onnx", *const again_path = "test_training_again.onnx";
+    struct lorac_error error = {0};
+    struct lorac_prepare_options options = training(1);
+    struct lorac_net *net = open_prepared(&tiny, true), *mapped = NULL, *untouched = NULL, *again = NULL;
+    CHECK_OK(lorac_net_save_as(net, path, place, NULL, &error), error);
+    CHECK_OK(lorac_open(path, &mapped, &error), error);
+    REQUIRE(mapped != NULL);
+    CHECK_OK(lorac_prepare(net, &options, &error), error);
+    CHECK_OK(lorac_prepare(mapped, &options, &error), error);
+    CHECK(same_bytes(net, mapped));
+    for (size_t round = 0; round < 3; round++) {
+        train_steps(net, 3);
+        train_steps(mapped, 3);
+        CHECK_OK(lorac_prepare(net, &options, &error), error);
+        CHECK_OK(lorac_prepare(mapped, &options, &error), error);
+        CHECKF(same_bytes(net, mapped), "place %d, round %zu", (int)place, round);
+    }
+    CHECK_OK(lorac_net_save_as(mapped, again_path, place, NULL, &error), error);
+    CHECK_OK(lorac_open(again_path, &again, &error), error);
+    CHECK_OK(lorac_open(path, &untouched, &error), error);
+    REQUIRE(again != NULL && untouched != NULL);
+    CHECK_OK(lorac_prepare(again, &options, &error), error);
+    CHECK_OK(lorac_prepare(untouched, &options, &error), error);
+    CHECK(same_bytes(net, again) && !same_bytes(net, untouched));
+    lorac_close(net);
+    lorac_close(mapped);
+    lorac_close(untouched);
+    lorac_close(again);
+    CHECK(unlink(path) == 0 && unlink(again_path) == 0);
+    if (place == LORAC_DATA_EXTERNAL)
+        CHECK(unlink("test_training_mapped.onnx.data") == 0 && unlink("test_training_again.onnx.data") == 0);
+}
+
 static bool in_list(const char *name, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -440,6 +482,10 @@ int main(void)
     make_images();
     test_train();
     test_save_and_prepare();
+    for (int bn_train = 0; bn_train < 2; bn_train++) {
+        test_mapped(LORAC_DATA_INLINE, bn_train);
+        test_mapped(LORAC_DATA_EXTERNAL, bn_train);
+    }
     test_what_moves(&(struct tiny_options){.pixels = true}, NULL, 0);
     test_what_moves(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true}, NULL, 0);
     test_what_moves(&(struct tiny_options){.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN},
