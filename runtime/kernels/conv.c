@@ -258,8 +258,8 @@ static size_t packed_bytes(const struct lorac_program *program, const struct lor
 {
     (void)program;
     const struct conv *conv = step->config;
-    return conv->forward->packed_bytes(&conv->shape) +
-           (conv->gradient ? conv->gradient->packed_bytes(&conv->shape) : 0) +
+    bool packs_twice = conv->gradient && !lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient);
+    return conv->forward->packed_bytes(&conv->shape) + (packs_twice ? conv->gradient->packed_bytes(&conv->shape) : 0) +
            (conv->is_branch ? lorac_conv_branch_packed_bytes(&conv->branch) : 0) +
            (conv->normed ? lorac_conv_norm_bytes(conv->shape.M) : 0);
 }
@@ -286,10 +286,10 @@ static void destroy(struct lorac_step *step)
     struct conv_state *state = step->state;
     if (!state)
         return;
+    if (conv->gradient) // first: it may borrow from the other
+        conv->gradient->destroy(state->gradient);
     if (conv->forward)
         conv->forward->destroy(state->forward);
-    if (conv->gradient)
-        conv->gradient->destroy(state->gradient);
     lorac_conv_branch_free(state->branch);
     lorac_conv_norm_free(state->norm);
     free(state);
@@ -309,14 +309,18 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
     const struct lorac_conv_finish with_bias = lorac_conv_finish_bias(bias);
     const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
     // The old ones go first: both at once would double the memory of packed weights for a moment.
+    if (conv->gradient)
+        conv->gradient->destroy(state->gradient);
+    state->gradient = NULL;
     conv->forward->destroy(state->forward);
     state->forward = NULL;
     LORAC_TRY(conv->forward->create(&conv->shape, weight, &with_bias, packing, step->x[0], step->y, env,
                                     &state->forward, error));
     if (!conv->gradient)
         return LORAC_OK;
-    conv->gradient->destroy(state->gradient);
-    state->gradient = NULL;
+    if (lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient))
+        return conv->gradient->create_borrowing(&conv->shape, state->forward, &plain, step->dy, step->dx[0], env,
+                                                &state->gradient, error);
     return conv->gradient->create(&conv->shape, weight, &plain, packing, step->dy, step->dx[0], env, &state->gradient,
                                   error);
 }

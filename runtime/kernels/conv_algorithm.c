@@ -42,6 +42,12 @@ const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lo
     return choose(GRADIENT, GRADIENT_COUNT, shape, demand);
 }
 
+bool lorac_conv_borrows(const struct lorac_conv_shape *shape, const struct lorac_conv_algorithm *forward,
+                        const struct lorac_conv_algorithm *gradient)
+{
+    return gradient && gradient->lender == forward && gradient->borrows(shape);
+}
+
 const struct lorac_conv_algorithm *const *lorac_conv_algorithms(bool gradient, size_t *count)
 {
     *count = gradient ? GRADIENT_COUNT : FORWARD_COUNT;

@@ -24,6 +24,14 @@ struct lorac_conv_algorithm {
                                 const struct lorac_kernel_env *env, void **state, struct lorac_error *error);
     void (*run)(void *state, const struct lorac_kernel_env *env);
     void (*destroy)(void *state); // accepts NULL
+    // Of a gradient that can run from the weights that the convolution packed for itself by [lender], to the same bits;
+    // NULL: it cannot. Where [borrows] says that it costs little, it then packs none: create_borrowing in place of
+    // create, with the lender's state, which must be there until destroy.
+    const struct lorac_conv_algorithm *lender;
+    bool (*borrows)(const struct lorac_conv_shape *shape);
+    enum lorac_status (*create_borrowing)(const struct lorac_conv_shape *shape, const void *lender,
+                                          const struct lorac_conv_finish *finish, const float *in, float *out,
+                                          const struct lorac_kernel_env *env, void **state, struct lorac_error *error);
     size_t (*packed_bytes)(const struct lorac_conv_shape *shape);
     double relative_time; // measured, beside XNNPACK's direct convolution, where it is chosen; 0: the same
 };
@@ -41,6 +49,9 @@ const struct lorac_conv_algorithm *lorac_conv_forward_algorithm(const struct lor
 // dx from dy: in is dy, out is dx.
 const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lorac_conv_shape *shape,
                                                                  const struct lorac_conv_demand *demand);
+// Whether the gradient borrows the weights of this convolution; false where [gradient] is NULL.
+bool lorac_conv_borrows(const struct lorac_conv_shape *shape, const struct lorac_conv_algorithm *forward,
+                        const struct lorac_conv_algorithm *gradient);
 // Both lists, for tests and benchmarks.
 const struct lorac_conv_algorithm *const *lorac_conv_algorithms(bool gradient, size_t *count);
 

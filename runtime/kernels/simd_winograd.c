@@ -38,26 +38,54 @@ INLINE void store(float *to, vector v, size_t part)
 
 // ---- weights: G g G', in double
 
-// Rows of G; infinity last. The divisors are the products of a point's distances to the others.
-static const double G2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
-static const double G4[6][3] = {{1, 0, 0},
-                                {-1 / 1.5, -POINT_A / 1.5, -0.5 / 1.5},
-                                {-1 / 1.5, POINT_A / 1.5, -0.5 / 1.5},
-                                {1 / 6.0, POINT_B / 6, 2 / 6.0},
-                                {1 / 6.0, -POINT_B / 6, 2 / 6.0},
-                                {0, 0, 1}};
+typedef double wide __attribute__((vector_size(LANES / 2 * sizeof(double))));
+enum { WIDE = LANES / 2 };
 
-INLINE void transform_weight(const size_t E, const double (*G)[3], double (*g)[CHUNK], double (*to)[CHUNK])
+// A row of G is a row here by a factor that is kept for the end. Points a and b = 1/a then swap places by a power of
+// two where the kernel is turned around, and so does infinity with 0: exact to the bit, which `turn` relies on.
+static const double FACTOR_4[4] = {1, 0.5, 0.5, 1};
+static const double FACTOR_6[6] = {1, -2 / 3.0, -2 / 3.0, 1 / 6.0, 1 / 6.0, 1};
+
+INLINE void weight_4(const wide *g, size_t step, wide *to, size_t to_step)
 {
-    double half[6][3][CHUNK];
-    for (size_t i = 0; i < E; i++)
-        for (size_t j = 0; j < 3; j++)
-            for (size_t m = 0; m < CHUNK; m++)
-                half[i][j][m] = G[i][0] * g[j][m] + G[i][1] * g[3 + j][m] + G[i][2] * g[6 + j][m];
-    for (size_t i = 0; i < E; i++)
-        for (size_t j = 0; j < E; j++)
-            for (size_t m = 0; m < CHUNK; m++)
-                to[i * E + j][m] = G[j][0] * half[i][0][m] + G[j][1] * half[i][1][m] + G[j][2] * half[i][2][m];
+    wide even = g[0] + g[2 * step], odd = g[step];
+    to[0] = g[0];
+    to[to_step] = even + odd;
+    to[2 * to_step] = even - odd;
+    to[3 * to_step] = g[2 * step];
+}
+
+INLINE void weight_6(const wide *g, size_t step, wide *to, size_t to_step)
+{
+    wide even_a = g[0] + 0.5 * g[2 * step], even_b = g[0] + 2.0 * g[2 * step], odd = g[step];
+    to[0] = g[0];
+    to[to_step] = even_a + POINT_A * odd;
+    to[2 * to_step] = even_a - POINT_A * odd;
+    to[3 * to_step] = even_b + POINT_B * odd;
+    to[4 * to_step] = even_b - POINT_B * odd;
+    to[5 * to_step] = g[2 * step];
+}
+
+// [WIDE] outputs: g[tap], to[point][CHUNK].
+INLINE void transform_weight(const size_t E, const double *factor, const wide *g, float *to)
+{
+    wide half[6 * 3], row[6];
+    for (size_t j = 0; j < 3; j++)
+        if (E == 6)
+            weight_6(g + j, 3, half + j, 3);
+        else
+            weight_4(g + j, 3, half + j, 3);
+    for (size_t i = 0; i < E; i++) {
+        if (E == 6)
+            weight_6(half + i * 3, 1, row, 1);
+        else
+            weight_4(half + i * 3, 1, row, 1);
+        for (size_t j = 0; j < E; j++) {
+            wide scaled = row[j] * (factor[i] * factor[j]);
+            for (size_t lane = 0; lane < WIDE; lane++)
+                to[(i * E + j) * CHUNK + lane] = (float)scaled[lane];
+        }
+    }
 }
 
 // Outputs of a chunk, rounded up to vectors.
@@ -69,21 +97,24 @@ INLINE size_t padded(size_t count)
 static void weight(size_t m, const float *from, size_t output_stride, bool flip, size_t count, size_t inputs, size_t k,
                    float *packed)
 {
-    double g[9][CHUNK] = {{0}}, transformed[LORAC_WINOGRAD_MAX_POINTS][CHUNK];
+    float transformed[LORAC_WINOGRAD_MAX_POINTS * CHUNK];
     size_t points = (m + 2) * (m + 2), width = padded(count);
-    for (size_t i = 0; i < count; i++)
-        for (size_t tap = 0; tap < 9; tap++)
-            g[tap][i] = (double)from[i * output_stride + (flip ? 8 - tap : tap)];
-    if (m == 4)
-        transform_weight(6, G4, g, transformed);
-    else
-        transform_weight(4, G2, g, transformed);
+    for (size_t i = 0; i < width; i += WIDE) {
+        wide g[9] = {{0}};
+        for (size_t lane = 0; lane < WIDE && i + lane < count; lane++)
+            for (size_t tap = 0; tap < 9; tap++)
+                g[tap][lane] = (double)from[(i + lane) * output_stride + (flip ? 8 - tap : tap)];
+        if (m == 4)
+            transform_weight(6, FACTOR_6, g, transformed + i);
+        else
+            transform_weight(4, FACTOR_4, g, transformed + i);
+    }
     for (size_t p = 0; p < points; p++)
         for (size_t i = 0; i < width; i += 2 * LANES) { // a panel of two vectors, or of one at the end
             size_t panel = width - i < 2 * LANES ? LANES : 2 * LANES;
             float *to = packed + p * inputs * width + inputs * i + k * panel;
-            for (size_t lane = 0; lane < panel; lane++)
-                to[lane] = (float)transformed[p][i + lane];
+            for (size_t lane = 0; lane < panel; lane += LANES)
+                store(to + lane, load(transformed + p * CHUNK + i + lane, 0), 0);
         }
 }
 
@@ -156,7 +187,7 @@ enum { WIDEST = LANES >= 16 ? 12 : 6 }; // tiles that registers hold at most
 // passes over tiles: meanwhile the next one is fetched, a part at each pass.
 struct ahead {
     const float *next;
-    size_t step; // floats to fetch for each channel
+    size_t step, jump; // floats to fetch for each channel; from one piece of CHUNK channels to the next
 };
 
 // Registers hold [TB] tiles by [CB] vectors of outputs, while the channels stream by. Each sum is one chain over c in
@@ -165,6 +196,7 @@ INLINE void product_tile(const float *tiles, size_t row_stride, const float *pac
                          size_t to_stride, const struct ahead *ahead, const size_t TB, const size_t CB)
 {
     const float *next = ahead->next;
+    size_t jump = ahead->jump - (CHUNK - 1) * ahead->step;
     vector sum[12][2];
     for (size_t t = 0; t < TB; t++)
         for (size_t v = 0; v < CB; v++)
@@ -174,7 +206,7 @@ INLINE void product_tile(const float *tiles, size_t row_stride, const float *pac
         for (size_t v = 0; v < CB; v++)
             w[v] = *(const vector *)(packed + (c * CB + v) * LANES);
         __builtin_prefetch(next, 0, 2);
-        next += ahead->step;
+        next += (c + 1) % CHUNK == 0 ? jump : ahead->step;
         for (size_t t = 0; t < TB; t++)
             for (size_t v = 0; v < CB; v++)
                 sum[t][v] += tiles[t * row_stride + c] * w[v];
@@ -184,15 +216,15 @@ INLINE void product_tile(const float *tiles, size_t row_stride, const float *pac
             *(vector *)(to + t * to_stride + v * LANES) = sum[t][v];
 }
 
+// [next]: the panel to fetch meanwhile, in pieces of CHUNK channels that are [jump] floats apart.
 INLINE void product_tiles(const float *tiles, size_t count, size_t row_stride, const float *packed, size_t C, float *to,
-                          size_t to_stride, const size_t CB)
+                          size_t to_stride, const float *next, size_t jump, const size_t CB)
 {
-    // The panel that follows in memory is the next one, here or in the next call.
     size_t passes = (count + WIDEST - 1) / WIDEST, step = (CB * LANES + passes - 1) / passes;
-    struct ahead ahead = {packed + C * CB * LANES, step};
+    struct ahead ahead = {next, step, jump};
     size_t t = 0;
 #define PRODUCT_TILES(TB)                                                                                              \
-    for (; t + (TB) <= count; t += (TB), ahead.next += C * step)                                                       \
+    for (; t + (TB) <= count; t += (TB), ahead.next += CHUNK * step)                                                   \
     product_tile(tiles + t * row_stride, row_stride, packed, C, to + t * to_stride, to_stride, &ahead, TB, CB)
 #if LANES >= 16
     PRODUCT_TILES(12);
@@ -205,19 +237,146 @@ INLINE void product_tiles(const float *tiles, size_t count, size_t row_stride, c
 #undef PRODUCT_TILES
 }
 
+// The products of one point with a chunk's panels. [next], [apart], [jump]: what to fetch meanwhile for the first of
+// them, how far it is from there for the second.
+INLINE void product_point(const float *tiles, size_t tile_count, size_t row_stride, const float *packed, size_t C,
+                          size_t width, float *products, size_t to_stride, const float *next, size_t apart, size_t jump)
+{
+    size_t i = 0;
+    for (; i + 2 * LANES <= width; i += 2 * LANES, next += apart)
+        product_tiles(tiles, tile_count, row_stride, packed + i * C, C, products + i, to_stride, next, jump, 2);
+    if (i < width)
+        product_tiles(tiles, tile_count, row_stride, packed + i * C, C, products + i, to_stride, next, jump, 1);
+}
+
 static void product(size_t points, const float *tiles, size_t tile_count, size_t row_stride, size_t point_stride,
                     const float *packed, size_t C, size_t count, float *products)
 {
     size_t width = padded(count), to_stride = points * CHUNK;
     for (size_t p = 0; p < points; p++) {
-        const float *from = tiles + p * point_stride, *panel = packed + p * C * width;
-        float *to = products + p * CHUNK;
-        size_t i = 0;
-        for (; i + 2 * LANES <= width; i += 2 * LANES)
-            product_tiles(from, tile_count, row_stride, panel + i * C, C, to + i, to_stride, 2);
-        if (i < width)
-            product_tiles(from, tile_count, row_stride, panel + i * C, C, to + i, to_stride, 1);
+        // The panel that follows in memory is the next one, here or in the next call.
+        const float *panels = packed + p * C * width, *next = panels + C * (width < 2 * LANES ? width : 2 * LANES);
+        product_point(tiles + p * point_stride, tile_count, row_stride, panels, C, width, products + p * CHUNK,
+                      to_stride, next, 2 * LANES * C, CHUNK * 2 * LANES);
     }
+}
+
+// ---- weights of the input gradient, from those of the convolution
+
+// Row r and row r + D of every pair exchange their elements at a distance of D: all distances together transpose.
+#define AT_LOW(D, j) ((j) & (D) ? LANES + (j) - (D) : (j))
+#define AT_HIGH(D, j) ((j) & (D) ? LANES + (j) : (j) + (D))
+#define FOUR(OF, D, j) OF(D, j), OF(D, j + 1), OF(D, j + 2), OF(D, j + 3)
+#if LANES == 16
+#define EACH(OF, D) FOUR(OF, D, 0), FOUR(OF, D, 4), FOUR(OF, D, 8), FOUR(OF, D, 12)
+#elif LANES == 8
+#define EACH(OF, D) FOUR(OF, D, 0), FOUR(OF, D, 4)
+#else
+#define EACH(OF, D) FOUR(OF, D, 0)
+#endif
+#define EXCHANGE(D)                                                                                                    \
+    for (size_t r = 0; r < LANES; r++)                                                                                 \
+        if (!(r & (D))) {                                                                                              \
+            vector low = v[r], high = v[r + (D)];                                                                      \
+            v[r] = __builtin_shufflevector(low, high, EACH(AT_LOW, D));                                                \
+            v[r + (D)] = __builtin_shufflevector(low, high, EACH(AT_HIGH, D));                                         \
+        }
+
+// [rows] x [columns] of at most LANES each, a row of [from] becomes a column of [to]; the columns are filled with
+// zeros.
+INLINE void turn_tile(const float *from, size_t from_row, size_t rows, float scale, float *to, size_t to_row,
+                      size_t columns)
+{
+    vector v[LANES] = {{0}};
+    for (size_t r = 0; r < rows; r++)
+        v[r] = scale * load(from + r * from_row, 0);
+#if LANES >= 16
+    EXCHANGE(8)
+#endif
+#if LANES >= 8
+    EXCHANGE(4)
+#endif
+    EXCHANGE(2)
+    EXCHANGE(1)
+    for (size_t r = 0; r < columns; r++)
+        store(to + r * to_row, v[r], 0);
+}
+
+// Which row of the convolution's is row i of its gradient's, and by what factor.
+struct turned {
+    size_t row;
+    float factor;
+};
+static const struct turned TURNED_4[4] = {{3, 1}, {1, 1}, {2, 1}, {0, 1}};
+static const struct turned TURNED_6[6] = {{5, 1}, {3, -2}, {4, -2}, {1, -0.5f}, {2, -0.5f}, {0, 1}};
+
+// The convolution's weights, and the inputs whose gradient is computed.
+struct lent {
+    const float *packed;
+    size_t inputs, outputs; // channels
+    size_t first, count;
+};
+
+// Weights of the convolution for LANES outputs from [output] on at one point: input i, of the gradient's, at
+// from[i*row].
+struct lent_rows {
+    const float *from;
+    size_t row;
+};
+
+INLINE struct lent_rows lent_rows(const struct lent *lent, const size_t E, size_t point, size_t output)
+{
+    size_t chunk = output / CHUNK * CHUNK, panel = output % CHUNK / (2 * LANES) * (2 * LANES);
+    size_t width = padded(lent->outputs - chunk < CHUNK ? lent->outputs - chunk : CHUNK);
+    size_t row = width - panel < 2 * LANES ? LANES : 2 * LANES;
+    const float *from = lent->packed + chunk * E * E * lent->inputs + (point * width + panel) * lent->inputs;
+    return (struct lent_rows){from + lent->first * row + (output - chunk - panel), row};
+}
+
+INLINE void turn(const struct lent *lent, const size_t E, size_t point, float factor, float *to)
+{
+    size_t width = padded(lent->count);
+    for (size_t output = 0; output < lent->outputs; output += LANES) {
+        const struct lent_rows rows = lent_rows(lent, E, point, output);
+        for (size_t input = 0; input < width; input += LANES) {
+            size_t panel = input / (2 * LANES) * (2 * LANES), to_row = width - panel < 2 * LANES ? LANES : 2 * LANES;
+            const float *from = rows.from + input * rows.row;
+            float *tile = to + panel * lent->outputs + output * to_row + (input - panel);
+            size_t inputs = lent->count - input, outputs = lent->outputs - output;
+            if (inputs >= LANES && outputs >= LANES)
+                turn_tile(from, rows.row, LANES, factor, tile, to_row, LANES);
+            else
+                turn_tile(from, rows.row, inputs < LANES ? inputs : LANES, factor, tile, to_row,
+                          outputs < LANES ? outputs : LANES);
+        }
+    }
+}
+
+INLINE void lent_products(const struct lent *lent, const size_t E, const float *tiles, size_t tile_count,
+                          size_t row_stride, size_t point_stride, float *turned, float *products)
+{
+    const struct turned *rows = E == 6 ? TURNED_6 : TURNED_4;
+    for (size_t p = 0; p < E * E; p++) {
+        const struct turned *i = rows + p / E, *j = rows + p % E;
+        turn(lent, E, i->row * E + j->row, i->factor * j->factor, turned);
+        // Fetched meanwhile: the next point, or the first one of the next chunk, which follows in each panel.
+        size_t q = (p + 1) % (E * E), ahead = p + 1 < E * E ? 0 : CHUNK * 2 * LANES;
+        const float *next = lent_rows(lent, E, rows[q / E].row * E + rows[q % E].row, 0).from + ahead;
+        product_point(tiles + p * point_stride, tile_count, row_stride, turned, lent->outputs, padded(lent->count),
+                      products + p * CHUNK, E * E * CHUNK, next, 2 * LANES * lent->inputs,
+                      CHUNK * E * E * lent->inputs);
+    }
+}
+
+static void borrowed_product(size_t m, const float *tiles, size_t tile_count, size_t row_stride, size_t point_stride,
+                             const float *packed, size_t inputs, size_t outputs, size_t first, size_t count,
+                             float *turned, float *products)
+{
+    const struct lent lent = {packed, inputs, outputs, first, count};
+    if (m == 4)
+        lent_products(&lent, 6, tiles, tile_count, row_stride, point_stride, turned, products);
+    else
+        lent_products(&lent, 4, tiles, tile_count, row_stride, point_stride, turned, products);
 }
 
 // ---- tiles of outputs: A' products A
@@ -306,5 +465,6 @@ const struct lorac_winograd_loops JOIN(lorac_winograd_, LORAC_SIMD_VARIANT) = {
     .weight = weight,
     .input = input,
     .product = product,
+    .borrowed_product = borrowed_product,
     .output = output,
 };

@@ -39,6 +39,15 @@ struct lorac_winograd_loops {
     void (*product)(size_t points, const float *tiles, size_t tile_count, size_t row_stride, size_t point_stride,
                     const float *packed, size_t C, size_t count, float *products);
 
+    // The same products for the input gradient, with weights that were packed for the convolution alone: packed is all
+    // of them, [inputs] and [outputs] the convolution's channels; tiles have its outputs, products a chunk of its
+    // inputs, [count] from [first] on. The weights of a point are transposed and turned around to [turned], outputs *
+    // CHUNK floats, just before they are used. To the bit what `weight` with [flip] would give, barring numbers below
+    // 1e-37.
+    void (*borrowed_product)(size_t m, const float *tiles, size_t tile_count, size_t row_stride, size_t point_stride,
+                             const float *packed, size_t inputs, size_t outputs, size_t first, size_t count,
+                             float *turned, float *products);
+
     // One tile of outputs, [count] of a chunk: pixels [rows, columns] of m x m, y with the strides given.
     //     y = clamp(A' products A + bias + (accumulate: y), low, high); a NaN stays one
     void (*output)(size_t m, const float *products, const float *bias, size_t count, float *y, size_t row_stride,

@@ -1,6 +1,7 @@
 // Every algorithm of a convolution and of its input gradient, on every shape that it supports, against plain loops in
 // double: with bias, limits and accumulating, for all instruction sets, with 1, 2 and 3 threads (the same bits), with
-// nothing written outside of the output and the workspace; NaN and infinity; and which one is chosen.
+// nothing written outside of the output and the workspace; gradients that borrow the convolution's weights; NaN and
+// infinity; and which one is chosen.
 #include "check.h"
 #include "count_allocations.h"
 #include "proto/rng.h"
@@ -86,18 +87,85 @@ static const struct conv_row rows[] = {
 
 // What a row does not say: kernels, strides and dilations that differ by axis.
 static const struct lorac_conv_shape uneven[] = {
-    {.N = 2, .H = 9, .W = 12, .C = 20, .M = 40, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .dilation_h = 1,
-     .dilation_w = 3, .pad_top = 1, .pad_left = 3, .pad_bottom = 2, .G = 1},
-    {.N = 2, .H = 9, .W = 9, .C = 17, .M = 33, .kh = 2, .kw = 3, .stride_h = 1, .stride_w = 2, .dilation_h = 4,
-     .dilation_w = 1, .G = 1},
-    {.N = 2, .H = 13, .W = 12, .C = 20, .M = 24, .kh = 4, .kw = 3, .stride_h = 3, .stride_w = 2, .dilation_h = 2,
-     .dilation_w = 3, .pad_left = 2, .pad_bottom = 1, .pad_right = 2, .G = 1},
-    {.N = 1, .H = 12, .W = 14, .C = 16, .M = 40, .kh = 3, .kw = 3, .stride_h = 8, .stride_w = 7, .dilation_h = 1,
-     .dilation_w = 1, .G = 1},
-    {.N = 1, .H = 3, .W = 30, .C = 18, .M = 35, .kh = 1, .kw = 7, .stride_h = 1, .stride_w = 2, .dilation_h = 1,
-     .dilation_w = 1, .G = 1},
-    {.N = 2, .H = 3, .W = 5, .C = 64, .M = 32, .kh = 1, .kw = 1, .stride_h = 2, .stride_w = 1, .dilation_h = 1,
-     .dilation_w = 1, .pad_bottom = 2, .G = 1},
+    {.N = 2,
+     .H = 9,
+     .W = 12,
+     .C = 20,
+     .M = 40,
+     .kh = 3,
+     .kw = 3,
+     .stride_h = 2,
+     .stride_w = 2,
+     .dilation_h = 1,
+     .dilation_w = 3,
+     .pad_top = 1,
+     .pad_left = 3,
+     .pad_bottom = 2,
+     .G = 1},
+    {.N = 2,
+     .H = 9,
+     .W = 9,
+     .C = 17,
+     .M = 33,
+     .kh = 2,
+     .kw = 3,
+     .stride_h = 1,
+     .stride_w = 2,
+     .dilation_h = 4,
+     .dilation_w = 1,
+     .G = 1},
+    {.N = 2,
+     .H = 13,
+     .W = 12,
+     .C = 20,
+     .M = 24,
+     .kh = 4,
+     .kw = 3,
+     .stride_h = 3,
+     .stride_w = 2,
+     .dilation_h = 2,
+     .dilation_w = 3,
+     .pad_left = 2,
+     .pad_bottom = 1,
+     .pad_right = 2,
+     .G = 1},
+    {.N = 1,
+     .H = 12,
+     .W = 14,
+     .C = 16,
+     .M = 40,
+     .kh = 3,
+     .kw = 3,
+     .stride_h = 8,
+     .stride_w = 7,
+     .dilation_h = 1,
+     .dilation_w = 1,
+     .G = 1},
+    {.N = 1,
+     .H = 3,
+     .W = 30,
+     .C = 18,
+     .M = 35,
+     .kh = 1,
+     .kw = 7,
+     .stride_h = 1,
+     .stride_w = 2,
+     .dilation_h = 1,
+     .dilation_w = 1,
+     .G = 1},
+    {.N = 2,
+     .H = 3,
+     .W = 5,
+     .C = 64,
+     .M = 32,
+     .kh = 1,
+     .kw = 1,
+     .stride_h = 2,
+     .stride_w = 1,
+     .dilation_h = 1,
+     .dilation_w = 1,
+     .pad_bottom = 2,
+     .G = 1},
 };
 
 static void set_output_size(struct lorac_conv_shape *s)
@@ -232,8 +300,34 @@ static double expected(const struct problem *p, const struct lorac_conv_finish *
 
 // ---- running
 
+struct states {
+    void *state, *lender; // lender: NULL where nothing is borrowed
+};
+
+static struct states create(const struct problem *p, const struct lorac_conv_algorithm *algorithm, bool borrowing,
+                            const struct lorac_conv_finish *finish, float *out, const struct lorac_kernel_env *env)
+{
+    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
+    float *packing = need(lorac_conv_weight_count(&p->shape) * sizeof(float));
+    struct states states = {NULL, NULL};
+    struct lorac_error error = {0};
+    if (borrowing) {
+        CHECK_OK(
+            algorithm->lender->create(&p->shape, p->weight, &plain, packing, NULL, NULL, env, &states.lender, &error),
+            error);
+        CHECK_OK(algorithm->create_borrowing(&p->shape, states.lender, finish, p->in, out, env, &states.state, &error),
+                 error);
+    } else {
+        CHECK_OK(algorithm->create(&p->shape, p->weight, finish, packing, p->in, out, env, &states.state, &error),
+                 error);
+    }
+    REQUIRE(states.state != NULL);
+    free(packing);
+    return states;
+}
+
 // The result is the caller's, between guards; "" or what went wrong in *wrong.
-static float *run(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+static float *run(const struct problem *p, const struct lorac_conv_algorithm *algorithm, bool borrowing,
                   const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t threads,
                   const char **wrong)
 {
@@ -244,23 +338,20 @@ static float *run(const struct problem *p, const struct lorac_conv_algorithm *al
     size_t bytes = (algorithm->workspace_bytes ? algorithm->workspace_bytes(s) : 0) +
                    (algorithm->thread_workspace_bytes ? threads * algorithm->thread_workspace_bytes(s) : 0);
     float *workspace = guarded(bytes / sizeof(float)), *out = guarded(p->out_count);
-    float *packing = need(lorac_conv_weight_count(s) * sizeof(float));
     env.workspace = workspace;
-    void *state = NULL;
-    struct lorac_error error = {0};
-    CHECK_OK(algorithm->create(s, p->weight, finish, packing, p->in, out, &env, &state, &error), error);
-    REQUIRE(state != NULL);
-    free(packing);
+    const struct states states = create(p, algorithm, borrowing, finish, out, &env);
     memcpy(out, p->before, p->out_count * sizeof(float));
-    algorithm->run(state, &env); // a first one leaves the workspace dirty
+    algorithm->run(states.state, &env); // a first one leaves the workspace dirty
     memcpy(out, p->before, p->out_count * sizeof(float));
     size_t allocated = allocation_count;
-    algorithm->run(state, &env);
+    algorithm->run(states.state, &env);
     *wrong = allocation_count != allocated                     ? "it allocated"
              : !guards_stand(out, p->out_count)                ? "it wrote outside of the output"
              : !guards_stand(workspace, bytes / sizeof(float)) ? "it wrote outside of the workspace"
                                                                : "";
-    algorithm->destroy(state);
+    algorithm->destroy(states.state);
+    if (borrowing)
+        algorithm->lender->destroy(states.lender);
     lorac_parallel_free(env.pool);
     free(workspace - GUARD_FLOATS);
     return out;
@@ -313,7 +404,7 @@ static void check_finish(const struct problem *p, const struct lorac_conv_algori
     float *first = NULL;
     for (size_t threads = 1; threads <= most_threads; threads++) {
         const char *wrong;
-        float *out = run(p, algorithm, finish, simd, threads, &wrong);
+        float *out = run(p, algorithm, false, finish, simd, threads, &wrong);
         CHECKF(!*wrong, "%s: %s", text_of(p, algorithm, simd), wrong);
         if (!first) {
             compare(p, algorithm, finish, simd, out);
@@ -325,6 +416,23 @@ static void check_finish(const struct problem *p, const struct lorac_conv_algori
         free_result(out);
     }
     free_result(first);
+}
+
+// The bits of weights of its own.
+static void check_borrowing(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                            const struct lorac_simd *simd, size_t most_threads)
+{
+    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
+    const char *wrong;
+    float *own = run(p, algorithm, false, &plain, simd, 1, &wrong);
+    for (size_t threads = 1; threads <= most_threads; threads++) {
+        float *out = run(p, algorithm, true, &plain, simd, threads, &wrong);
+        CHECKF(!*wrong, "%s, borrowing: %s", text_of(p, algorithm, simd), wrong);
+        CHECKF(memcmp(own, out, p->out_count * sizeof(float)) == 0, "%s: other bits with borrowed weights, %zu threads",
+               text_of(p, algorithm, simd), threads);
+        free_result(out);
+    }
+    free_result(own);
 }
 
 // Its loops are ours, compiled for several instruction sets.
@@ -346,6 +454,8 @@ static void check_algorithm(const struct problem *p, const struct lorac_conv_alg
         check_finish(p, algorithm, &plain, variants[i], i == 0 ? THREADS : 1); // the cut is the same for all
         if (!p->gradient || algorithm->accumulates)
             check_finish(p, algorithm, &full, variants[i], 1);
+        if (algorithm->lender)
+            check_borrowing(p, algorithm, variants[i], i == 0 ? THREADS : 1);
     }
 }
 
@@ -380,7 +490,7 @@ static void check_not_hidden(const struct lorac_conv_shape *shape, float bad, bo
                 struct lorac_conv_finish finish = lorac_conv_finish_bias(NULL);
                 finish.low = limits ? 0 : -INFINITY;
                 const char *wrong;
-                float *out = run(&p, list[i], &finish, variants[v], 1, &wrong);
+                float *out = run(&p, list[i], false, &finish, variants[v], 1, &wrong);
                 size_t hidden = 0, bad_count = 0;
                 for (size_t k = 0; k < p.out_count; k++) {
                     bool bad_sum = isnan(p.sum[k]) || !isfinite(expected(&p, &finish, k)); // fmax(NAN, 0) is 0
