@@ -16,7 +16,7 @@
 // Threads: a net may be used by one thread at a time; different nets are independent. Inside, work is spread over
 // options.threads threads. Nothing prints or exits; every failure is a status and one sentence in [error].
 // Determinism: the same file, options and calls on the same machine give the same bits, with any number of threads.
-// Other processors or library versions may round differently.
+// Other processors or library versions may round differently. options.tune chooses by measured times: see there.
 #ifndef LORAC_H
 #define LORAC_H
 
@@ -106,6 +106,14 @@ enum lorac_form_policy {
                                   // not trained themselves
 };
 
+// How one convolution is run: a row of what lorac_prepare measured, to be kept and handed in again.
+struct lorac_choice {
+    const char *key;      // of which convolution, and on which machine: lorac_convolution.key
+    const char *forward;  // the algorithm; NULL, or one that is not known or not allowed here: by the rule
+    const char *gradient; // of the gradient of its input; the same
+    const char *form;     // "definition" or "branch"; the same
+};
+
 struct lorac_prepare_options {
     size_t batch;         // 32; images of a training step, and images that are run at once
     size_t threads;       // 0: all processors that this process may use
@@ -119,6 +127,9 @@ struct lorac_prepare_options {
     // over such micro-batches, so that it takes less memory for activations and gives the same up to rounding. Not for
     // a model whose BatchNorm is trained: its statistics are of the whole batch.
     size_t micro_batch;
+    const struct lorac_choice *choices;              // [choice_count], borrowed for the call; rows whose key no
+    size_t choice_count;                             // convolution has are passed over; 0: all by the rule
+    bool tune; // false; true: what [choices] has no row for is measured now, which takes seconds
 };
 LORAC_API struct lorac_prepare_options lorac_prepare_options_default(void);
 
@@ -132,6 +143,34 @@ LORAC_API enum lorac_status lorac_prepare(struct lorac_net *net, const struct lo
 // Bytes that the prepared net holds for activations, gradients, parameters, optimiser and packed weights (predicted for
 // the last), beside the model itself. 0 before lorac_prepare.
 LORAC_API size_t lorac_memory_bytes(const struct lorac_net *net);
+
+// ---- how convolutions are run
+//
+// Each convolution and its input gradient can be computed by several algorithms ("winograd4", "gemm", "direct", ...),
+// and an adapter in two forms. Without options.choices and options.tune a fixed rule chooses by sizes alone, so that the
+// bits of the results depend on nothing else. With tune, each way that is allowed is run on memory of the real sizes and
+// the fastest is taken: another machine, another number of threads, or the same machine another day may choose
+// otherwise, and round otherwise. The same choices, handed in again, give the same bits.
+
+enum { LORAC_KEY_BYTES = 400 };
+enum lorac_chosen {
+    LORAC_CHOSEN_BY_RULE,
+    LORAC_CHOSEN_GIVEN,    // by options.choices
+    LORAC_CHOSEN_MEASURED, // by this lorac_prepare
+};
+struct lorac_convolution {
+    const char *name;                      // of the node
+    const char *forward, *gradient, *form; // as in struct lorac_choice; NULL: no gradient, no adapter
+    enum lorac_chosen chosen;
+    // The version of the kernels, the processor, its instruction set, threads, and what decides about the
+    // convolution's speed; "": too long for one, so that it is chosen by the rule.
+    char key[LORAC_KEY_BYTES];
+};
+// How many the prepared model has; 0 before lorac_prepare.
+LORAC_API size_t lorac_convolution_count(const struct lorac_net *net);
+// The [i]-th, in the order in which they are run; texts live until the next lorac_prepare. Errors: ARGUMENT.
+LORAC_API enum lorac_status lorac_get_convolution(const struct lorac_net *net, size_t i, struct lorac_convolution *out,
+                                                  struct lorac_error *error);
 
 // ---- images
 

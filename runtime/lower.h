@@ -15,6 +15,7 @@ struct lorac_lower_options {
     bool training;        // mark trainables, differentiate, plan the backward pass
     bool exact;           // no algorithm whose error is not that of a plain sum (Winograd)
     enum lorac_form_policy form_policy; // how adapted convolutions are trained
+    const struct lorac_choices *choices; // borrowed for the program's life; what was measured, NULL: nothing
 };
 
 // Makes the program: lowered, and with options.training differentiated; buffers have lifetimes, not yet offsets.

@@ -162,6 +162,7 @@ enum lorac_status lorac_lowering_constant(struct lorac_lowering *lowering, const
 
 void *lorac_lowering_config(struct lorac_lowering *lowering, struct lorac_step *step, size_t bytes)
 {
+    step->config_bytes = bytes;
     return step->config = lorac_arena_alloc(lowering->program->arena, bytes);
 }
 

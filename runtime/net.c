@@ -5,6 +5,7 @@
 #include "proto/model_inline.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
+#include "tune.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,8 @@ static void unprepare(struct lorac_net *net)
     lorac_train_state_free(net->train);
     lorac_session_free(net->session);
     lorac_program_free(net->program);
+    lorac_choices_free(net->choices);
+    net->choices = NULL;
     net->train = NULL;
     net->session = NULL;
     net->program = NULL;
@@ -205,6 +208,9 @@ static enum lorac_status check_options(const struct lorac_net *net, const struct
     if ((int)options->form_policy < LORAC_FORM_POLICY_AUTO || options->form_policy > LORAC_FORM_POLICY_BRANCH)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "form_policy is %d; it must be %d to %d",
                                (int)options->form_policy, (int)LORAC_FORM_POLICY_AUTO, (int)LORAC_FORM_POLICY_BRANCH);
+    if (options->choice_count > 0 && !options->choices)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "choices is NULL, and choice_count is %zu",
+                               options->choice_count);
     if (!options->training)
         return LORAC_OK;
     if (!net->meta.injected)
@@ -247,6 +253,41 @@ static enum lorac_status make_normalize(const struct lorac_net *net, const struc
     return lorac_normalize_init(normalize, &input, channels, error);
 }
 
+static enum lorac_status lower(struct lorac_net *net, const struct lorac_prepare_options *options,
+                               const struct lorac_choices *choices, struct lorac_program **out,
+                               struct lorac_error *error)
+{
+    const struct lorac_lower_options lower = {.batch = resolve_micro_batch(options),
+                                              .height = options->height,
+                                              .width = options->width,
+                                              .training = options->training,
+                                              .exact = options->exact,
+                                              .form_policy = options->form_policy,
+                                              .choices = choices};
+    int64_t begin = lorac_timing_begin(net->timing);
+    LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, out, error));
+    lorac_timing_end(net->timing, LORAC_SPAN_LOWER, NULL, begin);
+    (*out)->timing = net->timing;
+    return LORAC_OK;
+}
+
+// Measures what the choices lack and lowers the program again by them; on failure the net is open but not prepared.
+static enum lorac_status tune(struct lorac_net *net, struct lorac_error *error)
+{
+    size_t measured = 0;
+    int64_t begin = lorac_timing_begin(net->timing);
+    enum lorac_status status = lorac_tune(net->program, net->options.threads, net->choices, &measured, error);
+    lorac_timing_end(net->timing, LORAC_SPAN_TUNE, NULL, begin);
+    if (status == LORAC_OK && measured > 0) {
+        lorac_program_free(net->program);
+        net->program = NULL;
+        status = lower(net, &net->options, net->choices, &net->program, error);
+    }
+    if (status != LORAC_OK)
+        unprepare(net);
+    return status;
+}
+
 // The memory and the kernels for a program; on failure the net is open but not prepared.
 static enum lorac_status start_session(struct lorac_net *net, struct lorac_error *error)
 {
@@ -268,38 +309,38 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
     LORAC_TRY(check_options(net, options, error));
     if (net->session)
         LORAC_TRY(lorac_session_store(net->session, error));
-    const struct lorac_lower_options lower = {.batch = resolve_micro_batch(options),
-                                              .height = options->height,
-                                              .width = options->width,
-                                              .training = options->training,
-                                              .exact = options->exact,
-                                              .form_policy = options->form_policy};
     struct lorac_program *program = NULL;
-    int64_t begin = lorac_timing_begin(net->timing);
-    LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, &program, error));
-    lorac_timing_end(net->timing, LORAC_SPAN_LOWER, NULL, begin);
-    program->timing = net->timing;
-    size_t classes = 0;
+    struct lorac_choices *choices = NULL;
+    size_t classes = 0, threads = resolve_threads(options->threads);
     bool can_normalize = false;
     struct lorac_normalize normalize;
-    enum lorac_status status = count_classes(program, &classes, error);
+    LORAC_TRY(lorac_choices_create(options->choices, options->choice_count, threads, &choices, error));
+    enum lorac_status status = lower(net, options, choices, &program, error);
+    if (status == LORAC_OK)
+        status = count_classes(program, &classes, error);
     if (status == LORAC_OK)
         status = make_normalize(net, options->normalization, program->values[program->input].c, &normalize,
                                 &can_normalize, error);
     if (status != LORAC_OK) {
         lorac_program_free(program);
+        lorac_choices_free(choices);
         return status;
     }
     unprepare(net);
     net->program = program;
+    net->choices = choices;
     net->classes = classes;
     net->can_normalize = can_normalize;
     if (can_normalize)
         net->normalize = normalize;
     net->options = *options;
-    net->options.normalization = NULL; // borrowed for the call only
-    net->options.threads = resolve_threads(options->threads);
+    net->options.normalization = NULL; // borrowed for the call only, as are the choices
+    net->options.choices = NULL;
+    net->options.choice_count = 0;
+    net->options.threads = threads;
     net->options.micro_batch = program->batch;
+    if (options->tune)
+        LORAC_TRY(tune(net, error));
     return start_session(net, error);
 }
 

@@ -17,6 +17,7 @@ struct lorac_net {
                                           // batch is the micro-batch
     struct lorac_normalize normalize;
     bool can_normalize;            // normalize is set: uint8 images may be used
+    struct lorac_choices *choices; // owned; NULL before prepare
     struct lorac_program *program; // NULL before prepare
     struct lorac_session *session;
     struct lorac_train_state *train; // NULL where not training

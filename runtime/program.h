@@ -14,6 +14,7 @@
 #include "proto/arena.h"
 #include "proto/model.h"
 #include "runtime/lorac.h"
+#include "choice.h"
 #include "timing.h"
 
 #include <stdbool.h>
@@ -71,6 +72,7 @@ struct lorac_step {
     size_t param_count;
     uint32_t params[LORAC_STEP_MAX_PARAMS]; // param ids; LORAC_NO_ID where an optional one is absent
     void *config;                           // the kernel's own struct, in the program's arena, filled by its `lower`
+    size_t config_bytes;                    // of it
 
     // What the kernel declares in `lower` (after which needs_* are known) or in `memory`:
     bool keeps_inputs;           // backward reads x
@@ -146,6 +148,7 @@ struct lorac_program {
     bool planned;             // buffers have offsets
     size_t planned_bytes;     // of the one block that holds them all
 
+    const struct lorac_choices *choices; // borrowed; what was measured, NULL: nothing
     const struct lorac_timing *timing; // borrowed; who is told where a session's time goes, NULL: nobody
 };
 

@@ -8,9 +8,10 @@
 
 struct lorac_step;
 
-// Spans do not overlap. The first four are of the start, the others of each step.
+// Spans do not overlap. The first five are of the start, the others of each step.
 enum lorac_span_kind {
     LORAC_SPAN_LOWER,    // ONNX nodes to program, with differentiation
+    LORAC_SPAN_TUNE,     // ways to run convolutions are measured
     LORAC_SPAN_PLAN,     // offsets of all buffers
     LORAC_SPAN_ALLOCATE, // threads, the planned block, the workspace
     LORAC_SPAN_PACK,     // of a layer: its weights are read and packed

@@ -4,6 +4,7 @@
 #define LORAC_TOOLS_BENCH_H
 
 #include "groups.h"
+#include "tune.h"
 #include "runtime/net.h"
 
 #include <jansson.h>
@@ -77,7 +78,9 @@ struct lorac_bench_limits {
 struct lorac_bench_setup {
     const char *path;
     const char *output_name; // NULL: the model's own
+    const struct lorac_call *call; // for notes
     const struct lorac_run_settings *run;
+    const struct lorac_tune_settings *tune;
     struct lorac_prepare_options prepare; // training is set here
     bool inference;                       // else a model that has something to train is trained
 };

@@ -40,8 +40,9 @@ static json_t *memory_json(const struct lorac_bench_memory *memory)
 
 static json_t *start_json(const struct lorac_bench *bench)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "open", lorac_json_number(bench->open_seconds), "lower",
-                     lorac_json_number(bench->seconds[LORAC_SPAN_LOWER]), "plan",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "open", lorac_json_number(bench->open_seconds), "lower",
+                     lorac_json_number(bench->seconds[LORAC_SPAN_LOWER]), "tune",
+                     lorac_json_number(bench->seconds[LORAC_SPAN_TUNE]), "plan",
                      lorac_json_number(bench->seconds[LORAC_SPAN_PLAN]), "allocate",
                      lorac_json_number(bench->seconds[LORAC_SPAN_ALLOCATE]), "pack",
                      lorac_json_number(bench->seconds[LORAC_SPAN_PACK]), "ready",

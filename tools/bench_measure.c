@@ -109,7 +109,7 @@ enum lorac_status lorac_bench_open(struct lorac_bench *bench, const struct lorac
     prepare.training = bench->training = net->meta.injected && net->meta.trainable_count > 0 && !setup->inference;
     bench->batch = prepare.batch;
     net->timing = &bench->timing;
-    LORAC_TRY(lorac_run_prepare(net, setup->path, &prepare, error));
+    LORAC_TRY(lorac_tune_prepare(setup->call, setup->tune, net, setup->path, &prepare, error));
     int64_t ready = lorac_timing_now();
     bench->open_seconds = seconds_between(begin, opened);
     bench->prepare_seconds = seconds_between(opened, ready);

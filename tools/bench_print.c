@@ -60,6 +60,8 @@ static void add_start(struct lorac_table *table, const struct lorac_bench *bench
     add_milliseconds(table, "start", bench->open_seconds + bench->prepare_seconds);
     add_milliseconds(table, "start: open", bench->open_seconds);
     add_milliseconds(table, "start: lower", bench->seconds[LORAC_SPAN_LOWER]);
+    if (bench->seconds[LORAC_SPAN_TUNE] > 0)
+        add_milliseconds(table, "start: tune", bench->seconds[LORAC_SPAN_TUNE]);
     add_milliseconds(table, "start: plan", bench->seconds[LORAC_SPAN_PLAN]);
     add_milliseconds(table, "start: allocate", bench->seconds[LORAC_SPAN_ALLOCATE]);
     add_milliseconds(table, "start: pack", bench->seconds[LORAC_SPAN_PACK]);

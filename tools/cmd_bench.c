@@ -5,6 +5,7 @@
 struct bench_settings {
     struct lorac_run_settings run;
     struct lorac_memory_settings memory;
+    struct lorac_tune_settings tune;
     struct lorac_general_settings general;
     int64_t batch, steps, warm_up;
     double seconds;
@@ -51,6 +52,7 @@ static const struct lorac_option_group groups[] = {
     {"Memory", lorac_memory_options, FIELD(memory)},
     {"Results", result_options, 0},
     {"Running", lorac_run_options, FIELD(run)},
+    {"Tuning", lorac_tune_options, FIELD(tune)},
     {"General", lorac_general_options, FIELD(general)},
     {0},
 };
@@ -64,7 +66,9 @@ static struct lorac_bench_setup setup_of(const struct lorac_call *call)
     const struct bench_settings *settings = call->options.settings;
     struct lorac_bench_setup setup = {.path = call->operands[0],
                                       .output_name = settings->output_name,
+                                      .call = call,
                                       .run = &settings->run,
+                                      .tune = &settings->tune,
                                       .prepare = lorac_prepare_options_default(),
                                       .inference = settings->inference};
     size_t count;
@@ -93,6 +97,8 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     if (settings->inference && training)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is for training: leave --inference out", training);
     LORAC_TRY(lorac_memory_check(&settings->memory, settings->batch, error));
+    const char *others[] = {inputs[0], settings->trace ? settings->trace : "", NULL};
+    LORAC_TRY(lorac_tune_check(&settings->tune, others, error));
     return settings->trace ? lorac_output_check("--trace", settings->trace, inputs, error) : LORAC_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "groups.h"
 #include "report.h"
 #include "signals.h"
+#include "tune.h"
 #include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
@@ -14,6 +15,7 @@ struct eval_settings {
     struct lorac_data_settings data;
     struct lorac_pixel_settings pixels;
     struct lorac_run_settings run;
+    struct lorac_tune_settings tune;
     struct lorac_general_settings general;
     int64_t batch;
     bool per_class, json;
@@ -41,6 +43,7 @@ static const struct lorac_option_group groups[] = {
     {"Data", lorac_labelled_data_options, FIELD(data)},
     {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
     {"Running", lorac_run_options, FIELD(run)},
+    {"Tuning", lorac_tune_options, FIELD(tune)},
     {"General", lorac_general_options, FIELD(general)},
     {0},
 };
@@ -67,6 +70,8 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--per-class needs --labels FILE");
     const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels ? settings->data.labels : "",
                             NULL};
+    const char *others[] = {inputs[0], inputs[1], inputs[2], settings->outputs ? settings->outputs : "", NULL};
+    LORAC_TRY(lorac_tune_check(&settings->tune, others, error));
     return settings->outputs ? lorac_output_check("--outputs", settings->outputs, inputs, error) : LORAC_OK;
 }
 
@@ -118,7 +123,7 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     lorac_run_apply(&settings->run, settings->batch, &options);
-    LORAC_TRY(lorac_run_prepare(net, call->operands[0], &options, error));
+    LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
     if (!evaluation->dataset.pixels)
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     evaluation->classes = net->classes;

@@ -3,6 +3,7 @@
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
+#include "tune.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
@@ -17,6 +18,7 @@ struct train_settings {
     struct lorac_pixel_settings pixels;
     struct lorac_run_settings run;
     struct lorac_memory_settings memory;
+    struct lorac_tune_settings tune;
     struct lorac_write_settings write;
     struct lorac_general_settings general;
     uint64_t epochs, steps, warmup_steps;
@@ -41,7 +43,8 @@ static const struct lorac_option output_options[] = {
     {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
      .fallback_text = "the model's record, else its first", .help = "Which of several outputs is trained."},
     {.name = "log", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(log),
-     .help = "JSON lines, one per step: step, epoch, loss, lr, gradient_norm, images_per_second."},
+     .help = "JSON lines, one per step: step, epoch, loss, lr, gradient_norm, images_per_second; the first also "
+             "convolutions: how each is run."},
     {0},
 };
 static const struct lorac_option loop_options[] = {
@@ -99,6 +102,7 @@ static const struct lorac_option_group groups[] = {
     {"Memory", lorac_memory_options, FIELD(memory)},
     {"Optimiser", optimizer_options, 0},
     {"Running", lorac_run_options, FIELD(run)},
+    {"Tuning", lorac_tune_options, FIELD(tune)},
     {"General", lorac_general_options, FIELD(general)},
     {0},
 };
@@ -165,6 +169,9 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
     const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels, NULL};
     LORAC_TRY(lorac_output_check("-o", settings->output, inputs, error));
+    const char *others[] = {inputs[0],        inputs[1], inputs[2], settings->output,
+                            settings->log ? settings->log : "", NULL};
+    LORAC_TRY(lorac_tune_check(&settings->tune, others, error));
     if (!settings->log)
         return LORAC_OK;
     if (strcmp(settings->log, settings->output) == 0 || lorac_file_same(settings->log, settings->output))
@@ -195,6 +202,7 @@ static void print_start(const struct lorac_call *call, const struct lorac_net *n
                         const struct lorac_dataset *dataset)
 {
     char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT], batch[LORAC_BATCH_TEXT];
+    char choices[LORAC_CHOICES_TEXT];
     size_t definitions, branches;
     lorac_program_count_forms(net->program, &definitions, &branches);
     lorac_report_note(call,
@@ -205,6 +213,7 @@ static void print_start(const struct lorac_call *call, const struct lorac_net *n
                       net->options.threads,
                       net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
                       definitions, branches, lorac_bytes_text(lorac_memory_bytes(net), memory));
+    lorac_report_note(call, "%s", lorac_choices_text(net, choices));
 }
 
 // Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
@@ -271,7 +280,7 @@ static enum lorac_exit train_prepared(const struct lorac_call *call, const struc
     struct lorac_error error = {0}, log_error = {0};
     struct lorac_progress progress;
     struct lorac_loop_options loop;
-    if (lorac_progress_init(&progress, call, settings->log, &error) != LORAC_OK)
+    if (lorac_progress_init(&progress, call, net, settings->log, &error) != LORAC_OK)
         return lorac_report_failure(call, &error);
     fill_loop(settings, dataset, normalize, &progress, &loop);
     lorac_interrupt_catch();
@@ -333,7 +342,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
         LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));
-    LORAC_TRY(lorac_run_prepare(net, call->operands[0], &options, error));
+    LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
     if (!dataset->pixels)
         LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));
     if (lorac_fill_check(net, dataset, error) != LORAC_OK) // to name the file

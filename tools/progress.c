@@ -1,6 +1,7 @@
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
+#include "tune.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,10 +19,10 @@ static bool is_terminal(void)
 }
 
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
-                                      const char *log_path, struct lorac_error *error)
+                                      const struct lorac_net *net, const char *log_path, struct lorac_error *error)
 {
     *progress = (struct lorac_progress){
-        .call = call, .log_path = log_path, .terminal = is_terminal(), .started = lorac_seconds()};
+        .call = call, .net = net, .log_path = log_path, .terminal = is_terminal(), .started = lorac_seconds()};
     if (log_path && !(progress->log = fopen(log_path, "w")))
         return lorac_error_set(error, LORAC_ERROR_IO, "--log '%s': cannot write it: %s", log_path, strerror(errno));
     return LORAC_OK;
@@ -55,6 +56,12 @@ static void write_log(struct lorac_progress *progress, const struct lorac_loop_p
         "{s:I, s:I, s:o, s:o, s:o, s:o}", "step", (json_int_t)step->step, "epoch", (json_int_t)step->epoch + 1, "loss",
         lorac_json_number(step->result.loss), "lr", lorac_json_number(step->lr), "gradient_norm",
         lorac_json_number(step->result.gradient_norm), "images_per_second", lorac_json_number(step->images_per_second));
+    if (line && !progress->log_begun &&
+        json_object_set_new(line, "convolutions", lorac_choices_json(progress->net)) != 0) {
+        json_decref(line);
+        line = NULL;
+    }
+    progress->log_begun = true;
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(line);
     // Flushed line by line, so that the file can be followed and survives whatever comes.

@@ -10,8 +10,10 @@
 
 struct lorac_progress {
     const struct lorac_call *call;
+    const struct lorac_net *net; // borrowed; the log's first line says how it is run
     FILE *log; // NULL: none
     const char *log_path;
+    bool log_begun;                  // it has a line
     bool log_failed;                 // a line could not be written: the log ends there
     bool terminal;                   // stderr is one
     bool line_open;                  // the cursor stands behind a progress line
@@ -19,9 +21,9 @@ struct lorac_progress {
     struct lorac_loop_progress last; // of the last step; step 0 before the first
 };
 
-// Opens the log ([log_path] NULL: none), emptied. Errors: IO.
+// Opens the log ([log_path] NULL: none), emptied. [net] is prepared. Errors: IO.
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
-                                      const char *log_path, struct lorac_error *error);
+                                      const struct lorac_net *net, const char *log_path, struct lorac_error *error);
 
 // The loop's callback; [context] is a struct lorac_progress. True once lorac_interrupted() is.
 bool lorac_progress_step(void *context, const struct lorac_loop_progress *step);

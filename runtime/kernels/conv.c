@@ -8,6 +8,7 @@
 //
 // A 1-D convolution, of a row [N, C, W] with a weight [M, C/g, kw], is one of an image of height 1.
 #include "conv_branch.h"
+#include "conv_choice.h"
 
 #include "conv_norm.h"
 #include "elementwise.h"
@@ -170,12 +171,46 @@ struct choice {
     const struct lorac_conv_algorithm *forward, *gradient;
 };
 
+static struct lorac_conv_demand demand_of(const struct lorac_program *program, bool changing)
+{
+    return (struct lorac_conv_demand){.exact = program->exact, .changing = changing};
+}
+
+static bool describe(const struct lorac_program *program, const struct lorac_step *step, char *text)
+{
+    const struct conv *conv = step->config;
+    struct lorac_conv_case described = {.shape = &conv->shape,
+                                        .gradient = program->values[step->inputs[0]].needs_gradient,
+                                        .R = conv->adapted ? conv->adapter.R : 0,
+                                        .exact = program->exact,
+                                        .form_policy = program->form_policy};
+    for (size_t i = 0; i < 4; i++)
+        described.trains[i] = param_trainable(program, step, i);
+    return lorac_conv_case_text(&described, text);
+}
+
+// What was measured; NULL: nothing.
+static const struct lorac_choice_row *measured(const struct lorac_program *program, const struct lorac_step *step)
+{
+    char text[LORAC_CHOICE_STEP];
+    return program->choices && describe(program, step, text) ? lorac_choices_find(program->choices, text) : NULL;
+}
+
 static struct choice choose(const struct lorac_program *program, const struct lorac_step *step, bool changing)
 {
     const struct lorac_conv_shape *shape = &((const struct conv *)step->config)->shape;
-    const struct lorac_conv_demand demand = {.exact = program->exact, .changing = changing};
-    struct choice choice = {.forward = lorac_conv_forward_algorithm(shape, &demand)};
-    if (program->values[step->inputs[0]].needs_gradient)
+    const struct lorac_conv_demand demand = demand_of(program, changing);
+    const struct lorac_choice_row *row = measured(program, step);
+    struct choice choice = {0};
+    if (row)
+        choice.forward = lorac_conv_algorithm_named(false, row->forward, shape, &demand);
+    if (!choice.forward)
+        choice.forward = lorac_conv_forward_algorithm(shape, &demand);
+    if (!program->values[step->inputs[0]].needs_gradient)
+        return choice;
+    if (row)
+        choice.gradient = lorac_conv_algorithm_named(true, row->gradient, shape, &demand);
+    if (!choice.gradient)
         choice.gradient = lorac_conv_gradient_algorithm(shape, &demand);
     return choice;
 }
@@ -186,16 +221,25 @@ static double relative_time(const struct lorac_conv_algorithm *algorithm)
 }
 
 // Only where the adapter is all that is trained here; in use the adapter costs nothing once it is in the weight.
+static bool can_be_branch(const struct lorac_program *program, const struct lorac_step *step, const struct conv *conv,
+                          struct lorac_conv_branch *branch)
+{
+    return conv->adapted && step->has_trainable && program->form_policy != LORAC_FORM_POLICY_DEFINITION &&
+           !param_trainable(program, step, 0) && !param_trainable(program, step, 1) &&
+           lorac_conv_branch_init(branch, &conv->shape, &conv->adapter);
+}
+
 static bool choose_branch(const struct lorac_program *program, const struct lorac_step *step, struct conv *conv,
                           struct choice definition, struct choice frozen)
 {
-    if (!conv->adapted || !step->has_trainable || program->form_policy == LORAC_FORM_POLICY_DEFINITION ||
-        param_trainable(program, step, 0) || param_trainable(program, step, 1) ||
-        !lorac_conv_branch_init(&conv->branch, &conv->shape, &conv->adapter))
+    if (!can_be_branch(program, step, conv, &conv->branch))
         return false;
     conv->branch.trains_a = param_trainable(program, step, 2);
     conv->branch.trains_b = param_trainable(program, step, 3);
     conv->branch.wants_dx = frozen.gradient != NULL;
+    const struct lorac_choice_row *row = measured(program, step);
+    if (program->form_policy == LORAC_FORM_POLICY_AUTO && row && row->form[0])
+        return strcmp(row->form, "branch") == 0;
     return program->form_policy == LORAC_FORM_POLICY_BRANCH ||
            lorac_conv_branch_is_cheaper(&conv->branch,
                                         relative_time(definition.forward) + relative_time(definition.gradient),
@@ -276,6 +320,25 @@ static const char *algorithm(const struct lorac_step *step, bool backward)
     const struct conv *conv = step->config;
     const struct lorac_conv_algorithm *used = backward ? conv->gradient : conv->forward;
     return used ? used->name : NULL;
+}
+
+static const char *candidate(const struct lorac_program *program, const struct lorac_step *step, bool branch,
+                             bool backward, size_t i)
+{
+    const struct conv *conv = step->config;
+    struct lorac_conv_branch unused;
+    bool possible = can_be_branch(program, step, conv, &unused);
+    if (branch ? !possible : possible && program->form_policy == LORAC_FORM_POLICY_BRANCH)
+        return NULL;
+    if (backward && !program->values[step->inputs[0]].needs_gradient)
+        return NULL;
+    const struct lorac_conv_demand demand = demand_of(program, !branch && needs_weight_gradient(program, step));
+    size_t count;
+    const struct lorac_conv_algorithm *const *list = lorac_conv_algorithms(backward, &count);
+    for (size_t k = 0; k < count; k++)
+        if (lorac_conv_algorithm_fits(list[k], &conv->shape, &demand) && i-- == 0)
+            return list[k]->name;
+    return NULL;
 }
 
 // ---- life
@@ -480,5 +543,7 @@ const struct lorac_kernel lorac_kernel_conv = {
     .packed_bytes = packed_bytes,
     .algorithm = algorithm,
     .form = form,
+    .describe = describe,
+    .candidate = candidate,
     .multiply_adds = multiply_adds,
 };

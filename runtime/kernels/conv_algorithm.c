@@ -1,6 +1,8 @@
 // Which algorithm a convolution gets (conv_algorithm.h).
 #include "conv_algorithm.h"
 
+#include <string.h>
+
 // Fastest first. The last of each list supports every shape and demand, accumulating excepted.
 static const struct lorac_conv_algorithm *const FORWARD[] = {&lorac_conv_winograd4, &lorac_conv_winograd2,
                                                              &lorac_conv_gemm, &lorac_conv_direct};
@@ -10,14 +12,25 @@ static const struct lorac_conv_algorithm *const GRADIENT[] = {
 
 enum { FORWARD_COUNT = sizeof FORWARD / sizeof *FORWARD, GRADIENT_COUNT = sizeof GRADIENT / sizeof *GRADIENT };
 
-static bool fits(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
-                 const struct lorac_conv_demand *demand)
+static bool is_last(const struct lorac_conv_algorithm *algorithm)
 {
-    if (!algorithm->supports(shape) || (algorithm->pays && !algorithm->pays(shape)))
-        return false;
-    if ((algorithm->approximate && demand->exact) || (algorithm->frozen_only && demand->changing))
+    return algorithm == FORWARD[FORWARD_COUNT - 1] || algorithm == GRADIENT[GRADIENT_COUNT - 1];
+}
+
+bool lorac_conv_algorithm_fits(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
+                               const struct lorac_conv_demand *demand)
+{
+    if (is_last(algorithm))
+        return true;
+    if (!algorithm->supports(shape) || (algorithm->approximate && demand->exact) ||
+        (algorithm->frozen_only && demand->changing))
         return false;
     return demand->packed_limit == 0 || algorithm->packed_bytes(shape) <= demand->packed_limit;
+}
+
+static bool pays(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape)
+{
+    return !algorithm->pays || algorithm->pays(shape);
 }
 
 static const struct lorac_conv_algorithm *choose(const struct lorac_conv_algorithm *const *list, size_t count,
@@ -25,7 +38,7 @@ static const struct lorac_conv_algorithm *choose(const struct lorac_conv_algorit
                                                  const struct lorac_conv_demand *demand)
 {
     for (size_t i = 0; i + 1 < count; i++)
-        if (fits(list[i], shape, demand))
+        if (lorac_conv_algorithm_fits(list[i], shape, demand) && pays(list[i], shape))
             return list[i];
     return list[count - 1];
 }
@@ -46,6 +59,18 @@ bool lorac_conv_borrows(const struct lorac_conv_shape *shape, const struct lorac
                         const struct lorac_conv_algorithm *gradient)
 {
     return gradient && gradient->lender == forward && gradient->borrows(shape);
+}
+
+const struct lorac_conv_algorithm *lorac_conv_algorithm_named(bool gradient, const char *name,
+                                                              const struct lorac_conv_shape *shape,
+                                                              const struct lorac_conv_demand *demand)
+{
+    size_t count;
+    const struct lorac_conv_algorithm *const *list = lorac_conv_algorithms(gradient, &count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i]->name, name) == 0)
+            return lorac_conv_algorithm_fits(list[i], shape, demand) ? list[i] : NULL;
+    return NULL;
 }
 
 const struct lorac_conv_algorithm *const *lorac_conv_algorithms(bool gradient, size_t *count)

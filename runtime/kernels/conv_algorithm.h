@@ -52,6 +52,13 @@ const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lo
 // Whether the gradient borrows the weights of this convolution; false where [gradient] is NULL.
 bool lorac_conv_borrows(const struct lorac_conv_shape *shape, const struct lorac_conv_algorithm *forward,
                         const struct lorac_conv_algorithm *gradient);
+// Whether it may be chosen at all, be it fast or slow.
+bool lorac_conv_algorithm_fits(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
+                               const struct lorac_conv_demand *demand);
+// The one called [name]; NULL where there is none, or where it does not fit.
+const struct lorac_conv_algorithm *lorac_conv_algorithm_named(bool gradient, const char *name,
+                                                              const struct lorac_conv_shape *shape,
+                                                              const struct lorac_conv_demand *demand);
 // Both lists, for tests and benchmarks.
 const struct lorac_conv_algorithm *const *lorac_conv_algorithms(bool gradient, size_t *count);
 

@@ -12,6 +12,10 @@
 #include "runtime/lower.h"
 #include "runtime/program.h"
 
+// Of how kernels are run: raised whenever one of several ways to run a step becomes faster or slower, comes or goes, so
+// that what was measured before is measured again (choice.h).
+enum { LORAC_KERNELS_VERSION = 1 };
+
 struct pthreadpool; // the struct behind pthreadpool_t
 struct lorac_simd;
 
@@ -62,6 +66,14 @@ struct lorac_kernel {
     // "definition" or "branch": how an adapter in the step is run (lorac_form_policy), known once `memory` was called;
     // NULL where it has none, or no step of this kernel ever has.
     const char *(*form)(const struct lorac_step *step);
+    // What decides how fast each way is, in [text] of LORAC_CHOICE_STEP bytes: the step's name in program->choices,
+    // which `memory` consults. False where it does not fit. NULL: there is one way.
+    bool (*describe)(const struct lorac_program *program, const struct lorac_step *step, char *text);
+    // The i-th algorithm for the step, or for the gradient of its input, that may be used in the form "branch" or
+    // another one; NULL past the last, and where the form is not possible or no gradient is needed. There where
+    // `describe` is.
+    const char *(*candidate)(const struct lorac_program *program, const struct lorac_step *step, bool branch,
+                             bool backward, size_t i);
     // Multiply-adds of forward for the whole batch, as the operator is defined, whatever the algorithm does; NULL: not
     // counted.
     size_t (*multiply_adds)(const struct lorac_program *program, const struct lorac_step *step);

@@ -26,4 +26,8 @@ size_t lorac_parallel_threads(struct pthreadpool *pool);
 // The processors that this process may use, at least 1 (processors.c).
 size_t lorac_parallel_processors(void);
 
+// What the first processor calls itself, in [text] of [bytes], cut where it is longer: "AMD EPYC"; "unknown" where the
+// system does not say.
+void lorac_parallel_processor_name(char *text, size_t bytes);
+
 #endif

@@ -73,6 +73,22 @@ done:
     return status;
 }
 
+static enum lorac_status tune(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
+{
+    static const struct lorac_choice given[] = {{.key = "kernels of another machine", .forward = "direct"}};
+    struct lorac_net *net = NULL;
+    struct lorac_prepare_options options = training(1);
+    options.choices = given;
+    options.choice_count = 1;
+    options.tune = true;
+    enum lorac_status status;
+    LORAC_TRY_GOTO(status, lorac_open_memory(bytes, byte_count, &net, error), done);
+    LORAC_TRY_GOTO(status, lorac_prepare(net, &options, error), done);
+done:
+    lorac_close(net);
+    return status;
+}
+
 static enum lorac_status inject_and_merge(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
 {
     struct lorac_model *model = NULL;
@@ -124,6 +140,7 @@ int main(void)
         {"train and save", &INJECTED, train_and_save},
         {"train with BatchNorm", &BN, train_and_save},
         {"train with it folded", &FOLDED, train_and_save},
+        {"tune", &INJECTED, tune},
         {"inject and merge", &PLAIN, inject_and_merge},
     };
     make_images();

@@ -415,9 +415,10 @@ def trained(files, tmp_path_factory):
 
 
 def test_train_says_what_it_does(trained):
-    start, *epochs = (trained / "stderr").read_text().splitlines()
+    start, choices, *epochs = (trained / "stderr").read_text().splitlines()
     assert re.search(r"\d+ trainable parameters, 48 images .*batch 16, 1 thread, .*memory for training \S+ [kM]B",
                      start)
+    assert re.search(r"convolutions: \d+ \w+(, \d+ \w+)*; input gradients: .*; adapters by form: ", choices)
     assert len(epochs) == 3
     for i, line in enumerate(epochs):
         assert re.match(rf"lorac-onnx train: epoch {i + 1}/3  step {3 * i + 3}/9  loss [\d.]+  accuracy [\d.]+ %  "
@@ -443,7 +444,12 @@ def test_log_has_a_line_per_step(trained):
     lines = [json.loads(line) for line in (trained / "log").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 10))
     assert [line["epoch"] for line in lines] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert set(lines[0]) == {"step", "epoch", "loss", "lr", "gradient_norm", "images_per_second"}
+    members = {"step", "epoch", "loss", "lr", "gradient_norm", "images_per_second"}
+    assert set(lines[0]) == members | {"convolutions"}
+    assert all(set(line) == members for line in lines[1:])
+    rows = lines[0]["convolutions"]
+    assert len(rows) == 9 and {row["chosen"] for row in rows} == {"rule"}
+    assert all(set(row) == {"name", "forward", "gradient", "form", "chosen"} for row in rows)
     assert lines[0]["lr"] == pytest.approx(0.05) and lines[-1]["lr"] < 0.01
     assert all(line["loss"] > 0 and line["gradient_norm"] > 0 for line in lines)
 
