@@ -125,7 +125,7 @@ static enum lorac_status fill(struct trial *trial, struct lorac_error *error)
         struct lorac_param *param = lorac_step_param(program, step, i);
         if (!param || param->data)
             continue;
-        param->data = floats(param->count, 0.01f);
+        param->data = param->own = floats(param->count, 0.01f);
         if (!param->data || (param->trainable && !(param->gradient = floats(param->count, 0))))
             return no_memory(error);
     }
@@ -155,8 +155,10 @@ static enum lorac_status begin(struct trial *trial, const struct lorac_program *
         return no_memory(error);
     memcpy(trial->program.steps, program->steps, program->step_count * sizeof *program->steps);
     memcpy(trial->program.params, program->params, program->param_count * sizeof *program->params);
-    for (size_t i = 0; i < program->param_count; i++)
-        trial->program.params[i].data = trial->program.params[i].gradient = NULL;
+    for (size_t i = 0; i < program->param_count; i++) {
+        struct lorac_param *param = &trial->program.params[i];
+        param->data = param->own = param->gradient = NULL;
+    }
     step_of(trial)->config = trial->config;
     step_of(trial)->state = NULL;
     return fill(trial, error);
@@ -165,7 +167,7 @@ static enum lorac_status begin(struct trial *trial, const struct lorac_program *
 static void end(struct trial *trial)
 {
     for (size_t i = 0; trial->program.params && i < trial->program.param_count; i++) {
-        free(trial->program.params[i].data);
+        free(trial->program.params[i].own);
         free(trial->program.params[i].gradient);
     }
     for (size_t i = 0; i < MAX_INPUTS; i++) {
