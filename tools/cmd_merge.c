@@ -1,5 +1,6 @@
 // merge: puts the adapters into the weights and checks, before anything is written, that the plain model computes the
-// same.
+// same. With --adapter the adapters come from files.
+#include "adapter_list.h"
 #include "compare.h"
 #include "passes/merge.h"
 #include "proto/model_inline.h"
@@ -8,6 +9,7 @@
 
 struct merge_settings {
     const char *output;
+    struct lorac_texts adapters;
     bool check;
     struct lorac_compare_settings compare;
     struct lorac_data_settings data;
@@ -22,6 +24,10 @@ struct merge_settings {
 static const struct lorac_option merge_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
      .offset = FIELD(output), .help = "Where the merged model goes; not the input."},
+    {.name = "adapter", .type = LORAC_OPTION_TEXTS, .value = "FILE[=W]", .offset = FIELD(adapters),
+     .fallback_text = "those of the model",
+     .help = "Adapters that extract wrote, for a base model; several, each with its weight W (1 where it is left out), "
+             "add up."},
     {.name = "no-check", .type = LORAC_OPTION_NO_FLAG, .offset = FIELD(check),
      .help = "Write without running both models first."},
     {0},
@@ -41,6 +47,7 @@ static const struct lorac_option_group groups[] = {
 
 // The merged model: alone, or in the net that has run it, which leaves it as it is.
 struct merged {
+    struct lorac_adapter_list adapters;
     struct lorac_model *model; // owned by the net where there is one
     struct lorac_net *net;
     struct lorac_pass_report report; // its notes are the model's
@@ -48,6 +55,7 @@ struct merged {
 
 static void clear_merged(struct merged *merged)
 {
+    lorac_adapter_list_clear(&merged->adapters);
     if (merged->net)
         lorac_close(merged->net);
     else
@@ -55,7 +63,7 @@ static void clear_merged(struct merged *merged)
 }
 
 static enum lorac_status check_settings(const struct lorac_call *call, const struct merge_settings *settings,
-                                        struct lorac_error *error)
+                                        struct lorac_adapter_list *adapters, struct lorac_error *error)
 {
     static const char *const check_flags[] = {"data", "tolerance", "random", "batch"};
     LORAC_TRY(lorac_pixels_check(call, error));
@@ -64,8 +72,12 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
         if (lorac_options_given(&call->options, check_flags[i]))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--no-check contradicts --%s: give one of them",
                                    check_flags[i]);
-    const char *inputs[] = {call->operands[0], settings->data.data ? settings->data.data : "", NULL};
-    return lorac_output_check("-o", settings->output, inputs, error);
+    LORAC_TRY(lorac_adapter_list_read(&settings->adapters, adapters, error));
+    const char *inputs[LORAC_TEXTS_MAX + 3] = {call->operands[0], settings->data.data ? settings->data.data : ""};
+    for (size_t i = 0; i < adapters->count; i++)
+        inputs[2 + i] = adapters->items[i].path;
+    LORAC_TRY(lorac_output_check("-o", settings->output, inputs, error));
+    return lorac_adapter_list_open(adapters, error);
 }
 
 static enum lorac_status check_injected(const struct lorac_meta *meta, const char *path, struct lorac_error *error)
@@ -75,12 +87,25 @@ static enum lorac_status check_injected(const struct lorac_meta *meta, const cha
     return LORAC_OK;
 }
 
-static enum lorac_status run_trained(const struct lorac_call *call, struct lorac_comparison *comparison,
-                                     struct lorac_error *error)
+// The model that is merged: as the file has it, or with the adapters of --adapter.
+static enum lorac_status load_trained(const struct lorac_call *call, const struct lorac_adapter_list *adapters,
+                                      struct lorac_model **out, struct lorac_error *error)
+{
+    const char *path = call->operands[0];
+    return adapters->count > 0 ? lorac_adapter_list_apply(adapters, path, out, error)
+                               : lorac_model_load(path, out, error);
+}
+
+static enum lorac_status run_trained(const struct lorac_call *call, const struct lorac_adapter_list *adapters,
+                                     struct lorac_comparison *comparison, struct lorac_error *error)
 {
     const struct merge_settings *settings = call->options.settings;
+    struct lorac_model *model = NULL;
     struct lorac_net *net = NULL;
-    enum lorac_status status = lorac_open(call->operands[0], &net, error);
+    LORAC_TRY(load_trained(call, adapters, &model, error));
+    enum lorac_status status = lorac_net_open_model(model, &net, error);
+    if (status != LORAC_OK)
+        lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (status == LORAC_OK)
         status = lorac_output_check_model("-o", settings->output, net->model, error);
     if (status == LORAC_OK)
@@ -99,7 +124,7 @@ static enum lorac_status merge(const struct lorac_call *call, struct merged *mer
     const struct merge_settings *settings = call->options.settings;
     const char *path = call->operands[0];
     struct lorac_meta meta;
-    LORAC_TRY(lorac_model_load(path, &merged->model, error));
+    LORAC_TRY(load_trained(call, &merged->adapters, &merged->model, error));
     LORAC_TRY(lorac_output_check_model("-o", settings->output, merged->model, error));
     LORAC_TRY(lorac_model_save_check(merged->model, settings->output, lorac_write_place(&settings->write), error));
     LORAC_TRY(lorac_model_inline(merged->model, NULL, error)); // as running it would
@@ -122,9 +147,9 @@ static enum lorac_status merge_checked(const struct lorac_call *call, struct lor
                                        struct merged *merged, struct lorac_error *error)
 {
     const struct merge_settings *settings = call->options.settings;
-    LORAC_TRY(check_settings(call, settings, error));
+    LORAC_TRY(check_settings(call, settings, &merged->adapters, error));
     if (settings->check)
-        LORAC_TRY(run_trained(call, comparison, error));
+        LORAC_TRY(run_trained(call, &merged->adapters, comparison, error));
     LORAC_TRY(merge(call, merged, error));
     if (settings->check)
         LORAC_TRY(run_merged(merged, comparison, error));
@@ -135,7 +160,10 @@ static enum lorac_status merge_checked(const struct lorac_call *call, struct lor
     lorac_signals_release();
     LORAC_TRY(written);
     lorac_write_note_unused(call, settings->output, &saved);
-    printf("merged %zu adapter%s\n", merged->report.changed, merged->report.changed == 1 ? "" : "s");
+    printf("merged %zu adapter%s", merged->report.changed, merged->report.changed == 1 ? "" : "s");
+    if (merged->adapters.count > 0)
+        printf(" of %zu file%s", merged->adapters.count, merged->adapters.count == 1 ? "" : "s");
+    printf("\n");
     for (size_t i = 0; i < merged->report.note_count; i++)
         printf("%s\n", merged->report.notes[i]);
     printf("wrote %s\n", settings->output);
@@ -168,12 +196,14 @@ extern const struct lorac_command lorac_command_merge;
 const struct lorac_command lorac_command_merge = {
     .name = "merge",
     .summary = "put trained adapters into the weights: a plain model",
-    .synopsis = "MODEL.onnx -o OUT.onnx [--data FILE] [options]",
+    .synopsis = "MODEL.onnx -o OUT.onnx [--adapter FILE[=W] ...] [--data FILE] [options]",
     .description =
         "Computes W = W0 + (alpha/rank) * view(B*A) for each adapter and removes the adapters. Then runs both\n"
-        "models on random images (and on --data) and writes only where their outputs agree.\n",
+        "models on random images (and on --data) and writes only where their outputs agree. With --adapter the\n"
+        "model is a base model, plain or injected, and W = W0 + the sum of w*(W_file - W0).\n",
     .examples = "  lorac-onnx merge trained.onnx -o plain.onnx\n"
-                "  lorac-onnx merge trained.onnx -o plain.onnx --data test_x.npy --range 0:500\n",
+                "  lorac-onnx merge trained.onnx -o plain.onnx --data test_x.npy --range 0:500\n"
+                "  lorac-onnx merge base.onnx -o both.onnx --adapter fog.safetensors=0.7 --adapter snow.safetensors=0.3\n",
     .operand_count = 1,
     .operand_help = "give the trained model: lorac-onnx merge MODEL.onnx -o OUT.onnx",
     .groups = groups,

@@ -213,6 +213,15 @@ static enum lorac_status set_size(const struct lorac_option *option, struct lora
     return LORAC_OK;
 }
 
+static enum lorac_status add_text(const struct lorac_option *option, struct lorac_texts *out, const char *text,
+                                  struct lorac_error *error)
+{
+    if (out->count == LORAC_TEXTS_MAX)
+        return refuse(option, text, "is one too many: at most 16 can be given", error);
+    out->values[out->count++] = text;
+    return LORAC_OK;
+}
+
 static enum lorac_status set_choice(const struct lorac_option *option, int *out, const char *text,
                                     struct lorac_error *error)
 {
@@ -257,6 +266,8 @@ enum lorac_status lorac_option_set_value(const struct lorac_option *option, void
         return set_range(option, field, text, error);
     case LORAC_OPTION_SIZE:
         return set_size(option, field, text, error);
+    case LORAC_OPTION_TEXTS:
+        return add_text(option, field, text, error);
     }
     assert(!"an option type that is not handled");
     return LORAC_OK;
@@ -444,7 +455,7 @@ enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, ch
             return refuse_with_help(option, " needs a value", error);
         LORAC_TRY(lorac_option_set_value(option, (char *)set->settings + group->offset, optarg, error));
         // Which of two values counts would be a guess; a flag says the same twice.
-        if (takes_value(option) && set->given >> row & 1)
+        if (takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given >> row & 1)
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is given twice: give it once", option->name);
         set->given |= UINT64_C(1) << row;
     }

@@ -26,12 +26,18 @@ enum lorac_option_type {
     LORAC_OPTION_DOUBLES, // struct lorac_doubles: "0.485,0.456,0.406"
     LORAC_OPTION_RANGE,   // struct lorac_range: "A:B", from A (counted from 0) to before B
     LORAC_OPTION_SIZE,    // struct lorac_size: "HxW"
+    LORAC_OPTION_TEXTS,   // struct lorac_texts: one more text each time the option is given; borrowed from argv
 };
 
 enum { LORAC_DOUBLES_MAX = 16 };
 struct lorac_doubles {
     size_t count;
     double values[LORAC_DOUBLES_MAX];
+};
+enum { LORAC_TEXTS_MAX = 16 };
+struct lorac_texts {
+    size_t count;
+    const char *values[LORAC_TEXTS_MAX];
 };
 struct lorac_range {
     bool given;
@@ -87,7 +93,7 @@ enum { LORAC_OPTIONS_MAX = 64 };
 
 // Fills the settings from defaults and from argv[1 .. argc-1]. argv is reordered: *operands is the index of the first
 // operand, the rest are operands too. Required options are checked unless the flag [help_name] was given; an option
-// with a value may be given only once.
+// with a value, but TEXTS, may be given only once.
 // Errors: ARGUMENT, one line that names the option, the value and the rule. Not reentrant (getopt is not).
 enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, char **argv, const char *help_name,
                                       int *operands, struct lorac_error *error);

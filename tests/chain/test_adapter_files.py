@@ -232,3 +232,112 @@ def test_changed_content(folder, trained, tmp_path, change_tensors, change_texts
     nothing = lambda _: None  # noqa: E731
     change(trained / "adapter.safetensors", tmp_path / "a", change_tensors or nothing, change_texts or nothing)
     assert message in refuse(tmp_path, 1, "apply", folder / "plain.onnx", tmp_path / "a")
+
+
+# ---- several adapters at once
+
+# Of each term's size: every factor of B is rounded once to float32 before the product, and W once after it.
+SUM_RELATIVE = 2**-23
+
+
+@pytest.fixture(scope="module")
+def adapters(folder, trained):
+    """Adapter files of one base, injected and trained in ways as different as can be."""
+    ways = {
+        "second": ("--rank", "2", "--alpha", "3", "--rank-setting", "plain", "--form", "branch", "--seed", "5"),
+        "frozen": ("--freeze-a", "--seed", "9", "--layers", "layer[23]", "--train-first"),
+        "moved": ("--bn", "train", "--no-train-last"),
+        "moved2": ("--bn", "train", "--seed", "2"),
+        "whole": ("--train-all",),
+    }
+    paths = {name: train(folder, folder / "plain.onnx", folder / name, *options) for name, options in ways.items()}
+    return {"first": trained, **paths}
+
+
+def values(path):
+    return {name: onnx.numpy_helper.to_array(tensor).astype(np.float64)
+            for name, tensor in initializers(onnx.load(path)).items()}
+
+
+def changes(target):
+    """{name: W - W0} of a folder that train() filled, and how large the terms are of which that is the sum."""
+    model = onnx.load(target / "trained.onnx")
+    arrays, base = values(target / "trained.onnx"), values(target.parent / "plain.onnx")
+    result = {}
+    for entry in json.loads(metadata(model)["lorac.adapters"]):
+        a, b = arrays[entry["A"]], arrays[entry["B"]]
+        scale, shape = entry["alpha"] / entry["rank"], base[entry["weight"]].shape
+        result[entry["weight"]] = (scale * (b @ a).reshape(shape), scale * (abs(b) @ abs(a)).reshape(shape))
+    for name in arrays.keys() & base.keys() - result.keys():
+        difference = arrays[name] - base[name]
+        if difference.any():
+            result[name] = difference, abs(arrays[name]) + abs(base[name])
+    return result
+
+
+@pytest.mark.parametrize("weights", [
+    {"first": 0.7, "second": 0.3},
+    {"first": 1, "second": 1, "frozen": -0.5},
+    {"moved": 0.25, "second": 2},
+    {"first": 0.5},
+    {"whole": 0.5},
+], ids=str)
+def test_sum(folder, adapters, tmp_path, weights):
+    """W = W0 + sum of w_i * (W_i - W0), element by element, and the same bytes from the injected base."""
+    options = [word for name, weight in weights.items()
+               for word in ("--adapter", f"{adapters[name] / 'adapter.safetensors'}={weight}")]
+    said = good("merge", folder / "plain.onnx", *options, "-o", tmp_path / "sum.onnx", "--threads", "1").stdout
+    assert f"of {len(weights)} file" in said
+    good("merge", adapters["first"] / "injected.onnx", *options, "-o", tmp_path / "again.onnx", "--no-check")
+    assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "sum.onnx").read_bytes()
+
+    base, merged = values(folder / "plain.onnx"), values(tmp_path / "sum.onnx")
+    assert base.keys() == merged.keys()
+    expected, sizes = {**base}, {name: abs(array) for name, array in base.items()}
+    for name, weight in weights.items():
+        for tensor, (change_, size) in changes(adapters[name]).items():
+            expected[tensor] = expected[tensor] + weight * change_
+            sizes[tensor] = sizes[tensor] + abs(weight) * size
+    for name in base:
+        assert (abs(merged[name] - expected[name]) <= SUM_RELATIVE * sizes[name]).all(), name
+    assert any((merged[name] != base[name]).any() for name in base)
+    assert not any(key.startswith("lorac.") for key in metadata(onnx.load(tmp_path / "sum.onnx")))
+
+
+def test_one_adapter(folder, adapters, tmp_path):
+    """One file of weight 1 is the trained model, merged, to the byte; half and half of one file too, nearly."""
+    file = adapters["moved"] / "adapter.safetensors"
+    good("merge", adapters["moved"] / "trained.onnx", "-o", tmp_path / "merged.onnx", "--no-check")
+    for options in (("--adapter", file), ("--adapter", f"{file}=2/2")):
+        good("merge", folder / "plain.onnx", *options, "-o", tmp_path / "out.onnx", "--no-check")
+        assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "merged.onnx").read_bytes()
+    file = adapters["first"] / "adapter.safetensors"
+    good("merge", folder / "plain.onnx", "--adapter", f"{file}=1/2", "--adapter", f"{file}=.5", "-o",
+         tmp_path / "halves.onnx", "--no-check")
+    good("merge", adapters["first"] / "trained.onnx", "-o", tmp_path / "merged.onnx", "--no-check")
+    merged, halves = values(tmp_path / "merged.onnx"), values(tmp_path / "halves.onnx")
+    for name in merged:
+        assert np.allclose(halves[name], merged[name], rtol=0, atol=SUM_RELATIVE * abs(merged[name]).max())
+
+
+def test_sum_refused(folder, adapters, tmp_path):
+    plain = folder / "plain.onnx"
+    files = {name: adapters[name] / "adapter.safetensors" for name in adapters}
+    for code, base, options, message in (
+            (1, plain, (f"{files['moved']}=.5", f"{files['moved2']}=.5"), "both have BatchNorm statistics"),
+            (1, plain, (files["first"], files["whole"]), "and another trains its weight whole"),
+            (1, plain, (f"{files['moved']}=-1000",), "weights from 0 to 1 keep it above 0"),
+            (1, plain, (f"{files['first']}=1e200",), "FLOAT cannot hold: choose smaller weights"),
+            (1, folder / "other.onnx", (f"{files['first']}=.5",), "belongs to the base model with hash"),
+            (1, adapters["second"] / "trained.onnx", (files["first"],), "belongs to the base model with hash"),
+            (2, plain, (f"{files['first']}=x",), "must be a number"),
+            (2, plain, (f"{files['first']}=",), "must be a number"),
+            (2, plain, (f"{files['first']}=nan",), "must be a number"),
+            (2, plain, ("=1",), "must begin with the name of a file"),
+            (2, plain, (files["first"],) * 17, "at most 16"),
+            (1, plain, (tmp_path / "none",), "cannot open")):
+        adapters_ = [word for option in options for word in ("--adapter", option)]
+        said = refuse(tmp_path, code, "merge", base, *adapters_)
+        assert message in said, said
+    result = run("merge", plain, "--adapter", f"{files['first']}=.5", "-o", files["first"])
+    assert result.returncode == 2

@@ -123,7 +123,7 @@ static void test_registry(void)
         CHECK(lorac_pass_find(all[i]->name) == all[i]);
         CHECK(all[i]->summary && *all[i]->summary && all[i]->run && all[i]->applies);
     }
-    CHECK(count == 6 && lorac_pass_find("inject") && lorac_pass_find("merge") && !lorac_pass_find("nothing"));
+    CHECK(count == 7 && lorac_pass_find("inject") && lorac_pass_find("merge") && !lorac_pass_find("nothing"));
 }
 
 int main(void)

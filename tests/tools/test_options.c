@@ -15,6 +15,7 @@ struct settings {
     struct lorac_doubles list;
     struct lorac_range range;
     struct lorac_size size;
+    struct lorac_texts words;
 };
 
 static const char *const choices[] = {"rgb", "bgr", NULL};
@@ -51,6 +52,8 @@ static const struct lorac_option second_options[] = {
      .offset = FIELD(list)},
     {.name = "range", .type = LORAC_OPTION_RANGE, .value = "A:B", .help = "A range.", .offset = FIELD(range)},
     {.name = "size", .type = LORAC_OPTION_SIZE, .value = "HxW", .help = "A size.", .offset = FIELD(size)},
+    {.name = "word", .letter = 'w', .type = LORAC_OPTION_TEXTS, .value = "W", .help = "A word.",
+     .offset = FIELD(words)},
     {.name = "help", .letter = 'h', .type = LORAC_OPTION_FLAG, .help = "Help.", .offset = FIELD(flag)},
     {0},
 };
@@ -94,6 +97,9 @@ static const struct {
     {"-o x -o y", "--path is given twice"},
     {"-o x --path=x", "--path is given twice"},
     {"-o x --cou 3 -n 3", "--count is given twice"},
+    {"-o x --word", "--word needs a value (a word)"},
+    {"-o x -w1 -w2 -w3 -w4 -w5 -w6 -w7 -w8 -w9 -w10 -w11 -w12 -w13 -w14 -w15 -w16 -w17",
+     "--word 17: is one too many: at most 16 can be given"},
     {"-o x --rate 1", "--rate 1: must be below 1"},
     {"-o x --rate -0.1", "--rate -0.1: must be at least 0"},
     {"-o x --rate nan", "--rate nan: must be a number"},
@@ -166,13 +172,16 @@ static void test_values(void)
     struct lorac_error error = {0};
     int operands;
     char good[] = "a -f --no-on -n7 --seed 18446744073709551615 b --rate=.5 --text '' --path p --choice bgr "
-                  "--listed bgr --list 1/4,2 --range 3:9 --size 24x32 -- --c";
+                  "--listed bgr --list 1/4,2 --range 3:9 --size 24x32 --word=x -w '' -- --c";
     REQUIRE(CHECK_OK(parse(good, &s, &set, &operands, &error), error));
     CHECK(s.flag && !s.on && s.count == 7 && s.seed == UINT64_MAX && s.rate == 0.5);
     CHECK_STRING(s.text, "");
     CHECK_STRING(s.path, "p");
     CHECK(s.choice == 1 && s.listed == 1 && s.list.count == 2 && s.list.values[0] == 0.25 && s.list.values[1] == 2);
     CHECK(s.range.given && s.range.begin == 3 && s.range.end == 9 && s.size.height == 24 && s.size.width == 32);
+    REQUIRE(s.words.count == 2);
+    CHECK_STRING(s.words.values[0], "x");
+    CHECK_STRING(s.words.values[1], "");
     CHECKF(operands == 3, "operands: %d", operands);
     CHECK(lorac_options_given(&set, "count") && lorac_options_given(&set, "no-on") && !lorac_options_given(&set, "on"));
 }
