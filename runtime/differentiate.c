@@ -1,5 +1,6 @@
 #include "differentiate.h"
 
+#include "alias.h"
 #include "kernels/kernel.h"
 
 #include <string.h>
@@ -231,5 +232,5 @@ enum lorac_status lorac_differentiate(struct lorac_program *program, struct lora
     if (program->training)
         LORAC_TRY(make_backward(program, error));
     set_lifetimes(program);
-    return LORAC_OK;
+    return lorac_alias_in_place(program, error);
 }

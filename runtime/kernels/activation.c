@@ -84,6 +84,8 @@ const struct lorac_kernel lorac_kernel_relu = {
     .forward = lorac_xnn_step_forward,
     .backward = backward,
     .destroy = lorac_xnn_step_destroy,
+    .in_place_inputs = 1,
+    .gradient_in_place = true,
 };
 
 const struct lorac_kernel lorac_kernel_clip = {
@@ -93,4 +95,6 @@ const struct lorac_kernel lorac_kernel_clip = {
     .forward = lorac_xnn_step_forward,
     .backward = backward,
     .destroy = lorac_xnn_step_destroy,
+    .in_place_inputs = 1,
+    .gradient_in_place = true,
 };

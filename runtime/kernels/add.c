@@ -190,6 +190,7 @@ const struct lorac_kernel lorac_kernel_add = {
     .forward = forward_sum,
     .destroy = destroy_sum,
     .passes_gradient = true,
+    .in_place_inputs = 2,
 };
 
 const struct lorac_kernel lorac_kernel_sum = {
@@ -199,4 +200,5 @@ const struct lorac_kernel lorac_kernel_sum = {
     .forward = forward_sum,
     .destroy = destroy_sum,
     .passes_gradient = true,
+    .in_place_inputs = 2, // the others of a Sum are read after y was written
 };

@@ -55,6 +55,11 @@ struct lorac_kernel {
     void (*destroy)(struct lorac_step *step);
     // True where dx[i] would be dy itself (Add): differentiate then shares the buffer and calls no backward for it.
     bool passes_gradient;
+    // How many of the first inputs, of the output's size, forward may write y over: each element of y is written after
+    // those of the same place in them were read for the last time. 0: none.
+    size_t in_place_inputs;
+    // True where backward may write dx[0] over dy in the same way.
+    bool gradient_in_place;
     // At the end of a model: true where the loss is computed on what goes into the step, not on its output (Softmax
     // over the classes). NULL: never.
     bool (*is_left_out)(const struct lorac_step *step);
