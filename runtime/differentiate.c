@@ -2,6 +2,7 @@
 
 #include "alias.h"
 #include "kernels/kernel.h"
+#include "mask.h"
 
 #include <string.h>
 
@@ -228,6 +229,8 @@ static enum lorac_status add_kept_buffers(struct lorac_program *program, struct 
 
 enum lorac_status lorac_differentiate(struct lorac_program *program, struct lorac_error *error)
 {
+    if (program->training)
+        LORAC_TRY(lorac_mask_outputs(program, error));
     LORAC_TRY(add_kept_buffers(program, error));
     if (program->training)
         LORAC_TRY(make_backward(program, error));

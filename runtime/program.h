@@ -84,6 +84,7 @@ struct lorac_step {
     // Set by differentiate: any of the parameters is trainable / backward has to run.
     bool has_trainable;
     bool needs_backward;
+    bool keeps_mask;      // in place of keeps_output: one bit for each element of y, in [kept]
     uint32_t kept_buffer; // buffer id, where kept_bytes > 0
 
     // Bound by the session, fixed for its life. dx[i] is NULL where that input needs no gradient.

@@ -1,11 +1,10 @@
-// Relu and Clip on XNNPACK's clamp.
+// Relu and Clip. What backward reads of y, one bit for each element, is kept in place of it where nothing else keeps y.
 //
 // At the bounds themselves the gradient is zero, as PyTorch's ReLU and ReLU6 have it (torch.clamp passes it there; the
 // two differ only where an activation is the bound exactly and was not clipped).
 #include "kernel_list.h"
 
 #include "elementwise.h"
-#include "xnn_step.h"
 
 #include <math.h>
 
@@ -59,42 +58,41 @@ static enum lorac_status lower_clip(struct lorac_lowering *lowering, const Onnx_
     return lower_clip_to(lowering, node, step, low, high, error);
 }
 
-static enum lorac_status create(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct clip *clip = step->config;
-    struct lorac_xnn *op;
-    LORAC_TRY(lorac_xnn_clamp(lorac_value_count(lorac_step_output(env->program, step)), clip->low, clip->high,
-                              step->x[0], step->y, env->pool, &op, error));
-    step->state = op;
-    return LORAC_OK;
+    lorac_clip(step->y, step->x[0], step->keeps_mask ? (uint8_t *)step->kept : NULL, clip->low, clip->high,
+               lorac_value_count(lorac_step_output(env->program, step)), env);
 }
 
 static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct clip *clip = step->config;
-    if (step->dx[0])
-        lorac_clip_backward(step->dx[0], step->dy, step->y, clip->low, clip->high,
-                            lorac_value_count(lorac_step_output(env->program, step)), env);
+    const size_t count = lorac_value_count(lorac_step_output(env->program, step));
+    if (!step->dx[0])
+        return;
+    if (step->keeps_mask)
+        lorac_mask_backward(step->dx[0], step->dy, (const uint8_t *)step->kept, count, env);
+    else
+        lorac_clip_backward(step->dx[0], step->dy, step->y, clip->low, clip->high, count, env);
 }
 
 const struct lorac_kernel lorac_kernel_relu = {
     .op_type = "Relu",
     .lower = lower_relu,
-    .create = create,
-    .forward = lorac_xnn_step_forward,
+    .forward = forward,
     .backward = backward,
-    .destroy = lorac_xnn_step_destroy,
     .in_place_inputs = 1,
     .gradient_in_place = true,
+    .can_mask = true,
 };
 
 const struct lorac_kernel lorac_kernel_clip = {
     .op_type = "Clip",
     .lower = lower_clip,
-    .create = create,
-    .forward = lorac_xnn_step_forward,
+    .forward = forward,
     .backward = backward,
-    .destroy = lorac_xnn_step_destroy,
     .in_place_inputs = 1,
     .gradient_in_place = true,
+    .can_mask = true,
 };

@@ -5,13 +5,16 @@
 
 #include <stdatomic.h>
 
-// Elements a task: enough to pay for handing it out, few enough to spread a small layer.
-enum { TILE = 16 * 1024 };
+// TILE: elements a task, enough to pay for handing it out, few enough to spread a small layer; whole bytes of a mask.
+// BLOCK: what is clipped is still in the first cache when it is looked at for the mask.
+enum { TILE = 16 * 1024, BLOCK = 2 * 1024 };
 
 struct job {
     const struct lorac_simd *simd;
     float *out;
     const float *a, *b, *scale, *shift;
+    uint8_t *mask;
+    const uint8_t *bits;
     float low, high;
     size_t C;
     atomic_bool bad;
@@ -39,6 +42,37 @@ void lorac_add(float *target, const float *a, const float *b, size_t count, cons
 {
     struct job job = {.simd = env->simd, .out = target, .a = a, .b = b};
     lorac_parallel_ranges(env->pool, add_range, &job, count, TILE);
+}
+
+static void clip_range(void *context, size_t begin, size_t end)
+{
+    const struct job *job = context;
+    for (size_t i = begin; i < end; i += BLOCK) {
+        const size_t count = end - i < BLOCK ? end - i : BLOCK;
+        job->simd->clip(job->out + i, job->a + i, job->low, job->high, count);
+        if (job->mask)
+            job->simd->clip_mask(job->mask + i / 8, job->out + i, job->low, job->high, count);
+    }
+}
+
+void lorac_clip(float *y, const float *x, uint8_t *mask, float low, float high, size_t count,
+                const struct lorac_kernel_env *env)
+{
+    struct job job = {.simd = env->simd, .out = y, .a = x, .mask = mask, .low = low, .high = high};
+    lorac_parallel_ranges(env->pool, clip_range, &job, count, TILE);
+}
+
+static void mask_backward_range(void *context, size_t begin, size_t end)
+{
+    const struct job *job = context;
+    job->simd->mask_backward(job->out + begin, job->a + begin, job->bits + begin / 8, end - begin);
+}
+
+void lorac_mask_backward(float *dx, const float *dy, const uint8_t *mask, size_t count,
+                         const struct lorac_kernel_env *env)
+{
+    struct job job = {.simd = env->simd, .out = dx, .a = dy, .bits = mask};
+    lorac_parallel_ranges(env->pool, mask_backward_range, &job, count, TILE);
 }
 
 static void clip_backward_range(void *context, size_t begin, size_t end)

@@ -8,7 +8,14 @@
 void lorac_add_into(float *target, const float *source, size_t count, const struct lorac_kernel_env *env);
 // target[i] = a[i] + b[i]; target may be a
 void lorac_add(float *target, const float *a, const float *b, size_t count, const struct lorac_kernel_env *env);
-// dx[i] = low < y[i] && y[i] < high ? dy[i] : 0; dx may be dy
+// y[i] = min(max(x[i], low), high); y may be x. [mask]: (count + 7) / 8 bytes, which get a bit for each element, set
+// where it lies between the bounds; NULL: not wanted.
+void lorac_clip(float *y, const float *x, uint8_t *mask, float low, float high, size_t count,
+                const struct lorac_kernel_env *env);
+// dx[i] = the element's bit ? dy[i] : 0; dx may be dy
+void lorac_mask_backward(float *dx, const float *dy, const uint8_t *mask, size_t count,
+                         const struct lorac_kernel_env *env);
+// The same from y: dx[i] = low < y[i] && y[i] < high ? dy[i] : 0; dx may be dy
 void lorac_clip_backward(float *dx, const float *dy, const float *y, float low, float high, size_t count,
                          const struct lorac_kernel_env *env);
 // y[r, c] = x[r, c] * scale[c] + shift[c]; shift NULL: 0

@@ -60,6 +60,9 @@ struct lorac_kernel {
     size_t in_place_inputs;
     // True where backward may write dx[0] over dy in the same way.
     bool gradient_in_place;
+    // True where backward reads no more of y than one bit for each element, and forward keeps these in [kept] where
+    // step->keeps_mask asks for it (mask.h).
+    bool can_mask;
     // At the end of a model: true where the loss is computed on what goes into the step, not on its output (Softmax
     // over the classes). NULL: never.
     bool (*is_left_out)(const struct lorac_step *step);

@@ -47,8 +47,14 @@ struct lorac_simd {
     // target[i] += source[i]; target[i] = a[i] + b[i]
     void (*add_into)(float *target, const float *source, size_t count);
     void (*add)(float *target, const float *a, const float *b, size_t count);
-    // dx[i] = low < y[i] && y[i] < high ? dy[i] : 0
+    // y[i] = min(max(x[i], low), high), low for a NaN as XNNPACK's clamp has it; y may be x
+    void (*clip)(float *y, const float *x, float low, float high, size_t count);
+    // dx[i] = low < y[i] && y[i] < high ? dy[i] : 0; dx may be dy
     void (*clip_backward)(float *dx, const float *dy, const float *y, float low, float high, size_t count);
+    // The same in two halves, with one bit for each element between them: bit i%8 of mask[i/8] is low < y[i] && y[i] <
+    // high, and 0 behind the last element.
+    void (*clip_mask)(uint8_t *mask, const float *y, float low, float high, size_t count);
+    void (*mask_backward)(float *dx, const float *dy, const uint8_t *mask, size_t count);
     // y[r, c] = x[r, c] * scale[c] + shift[c]; shift NULL: 0
     void (*scale_shift)(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t C);
     // sum[c] += over rows of x[r, c], in double

@@ -185,10 +185,83 @@ static void add(float *target, const float *a, const float *b, size_t count)
         target[i] = a[i] + b[i];
 }
 
+static void clip(float *y, const float *x, float low, float high, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        float v = x[i] > low ? x[i] : low; // a NaN is not above
+        y[i] = v < high ? v : high;
+    }
+}
+
 static void clip_backward(float *dx, const float *dy, const float *y, float low, float high, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         dx[i] = ((low < y[i]) & (y[i] < high)) ? dy[i] : 0.0f;
+}
+
+// Eight elements at [y] as bits, and eight of [dy] where the bits are set.
+#if defined(__AVX2__)
+static inline uint8_t inside_bits(const float *y, float low, float high)
+{
+    const __m256 v = _mm256_loadu_ps(y);
+    return (uint8_t)_mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(_mm256_set1_ps(low), v, _CMP_LT_OQ),
+                                                     _mm256_cmp_ps(v, _mm256_set1_ps(high), _CMP_LT_OQ)));
+}
+
+static inline void select_bits(float *dx, const float *dy, uint8_t bits)
+{
+    const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits), each), each);
+    _mm256_storeu_ps(dx, _mm256_and_ps(_mm256_loadu_ps(dy), _mm256_castsi256_ps(set)));
+}
+#else
+typedef float four __attribute__((vector_size(16), aligned(sizeof(float)), may_alias));
+typedef int32_t four_bits __attribute__((vector_size(16), aligned(sizeof(float)), may_alias));
+
+static inline four_bits inside(const float *y, float low, float high)
+{
+    const four v = *(const four *)y;
+    return ((four){0} + low < v) & (v < (four){0} + high);
+}
+
+static inline uint8_t inside_bits(const float *y, float low, float high)
+{
+    const four_bits bits = (inside(y, low, high) & (four_bits){1, 2, 4, 8}) |
+                           (inside(y + 4, low, high) & (four_bits){16, 32, 64, 128});
+    return (uint8_t)(bits[0] | bits[1] | bits[2] | bits[3]);
+}
+
+static inline void select_bits(float *dx, const float *dy, uint8_t bits)
+{
+    const four_bits all = (four_bits){0} + bits;
+    *(four_bits *)dx = *(const four_bits *)dy & ((all & (four_bits){1, 2, 4, 8}) != 0);
+    *(four_bits *)(dx + 4) = *(const four_bits *)(dy + 4) & ((all & (four_bits){16, 32, 64, 128}) != 0);
+}
+#endif
+
+static void clip_mask(uint8_t *mask, const float *y, float low, float high, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        mask[i / 8] = inside_bits(y + i, low, high);
+    if (i == count)
+        return;
+    float rest[8] = {low, low, low, low, low, low, low, low}; // not inside
+    memcpy(rest, y + i, (count - i) * sizeof(float));
+    mask[i / 8] = inside_bits(rest, low, high);
+}
+
+static void mask_backward(float *dx, const float *dy, const uint8_t *mask, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        select_bits(dx + i, dy + i, mask[i / 8]);
+    if (i == count)
+        return;
+    float rest[8] = {0};
+    memcpy(rest, dy + i, (count - i) * sizeof(float));
+    select_bits(rest, rest, mask[i / 8]);
+    memcpy(dx + i, rest, (count - i) * sizeof(float));
 }
 
 static void scale_shift(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t C)
@@ -271,7 +344,10 @@ const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .gather = gather,
     .add_into = add_into,
     .add = add,
+    .clip = clip,
     .clip_backward = clip_backward,
+    .clip_mask = clip_mask,
+    .mask_backward = mask_backward,
     .scale_shift = scale_shift,
     .column_sum = column_sum,
     .column_square_sum = column_square_sum,

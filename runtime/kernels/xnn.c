@@ -107,17 +107,6 @@ enum lorac_status lorac_xnn_fully_connected(size_t rows, size_t inputs, size_t o
     return finish(status, op, "fully connected layer", out, error);
 }
 
-enum lorac_status lorac_xnn_clamp(size_t count, float low, float high, const float *x, float *y,
-                                  struct pthreadpool *pool, struct lorac_xnn **out, struct lorac_error *error)
-{
-    xnn_operator_t op = NULL;
-    // One channel and [count] rows without gaps: XNNPACK then splits plain memory over its threads.
-    enum xnn_status status = xnn_create_clamp_nc_f32(1, 1, 1, low, high, 0, &op);
-    if (status == xnn_status_success)
-        status = xnn_setup_clamp_nc_f32(op, count, x, y, pool);
-    return finish(status, op, "clamp", out, error);
-}
-
 enum lorac_status lorac_xnn_add(size_t count, const float *a, const float *b, float *y, struct pthreadpool *pool,
                                 struct lorac_xnn **out, struct lorac_error *error)
 {

@@ -36,10 +36,6 @@ enum lorac_status lorac_xnn_fully_connected(size_t rows, size_t inputs, size_t o
                                             struct pthreadpool *pool, struct lorac_xnn **out,
                                             struct lorac_error *error);
 
-// y = min(max(x, low), high), [count] elements; y may be x.
-enum lorac_status lorac_xnn_clamp(size_t count, float low, float high, const float *x, float *y,
-                                  struct pthreadpool *pool, struct lorac_xnn **out, struct lorac_error *error);
-
 // y = a + b, [count] elements; y may be a or b.
 enum lorac_status lorac_xnn_add(size_t count, const float *a, const float *b, float *y, struct pthreadpool *pool,
                                 struct lorac_xnn **out, struct lorac_error *error);

@@ -6,8 +6,12 @@
 
 enum { CHANNELS = 4, SIDE = 8, TRAIN = 1 };
 
-// What one activation of CHANNELS channels takes in the plan, and one row of as many class scores.
-enum { IMAGE = CHANNELS * SIDE * SIDE * (int)sizeof(float) + LORAC_EXTRA_BYTES, ROW = 2 * LORAC_BUFFER_ALIGNMENT };
+// What one activation of CHANNELS channels takes in the plan, its mask, and one row of as many class scores.
+enum {
+    IMAGE = CHANNELS * SIDE * SIDE * (int)sizeof(float) + LORAC_EXTRA_BYTES,
+    MASK = 2 * LORAC_BUFFER_ALIGNMENT,
+    ROW = 2 * LORAC_BUFFER_ALIGNMENT
+};
 
 // [joined]: "c=a" where value c lies in the memory of a, an input of its step; "c'" where the gradient of the input of
 // the step that makes c is written over that of c. In the order in which they run. [bytes]: of the plan; 0: not looked
@@ -44,21 +48,23 @@ static const struct row rows[] = {
     {"a Softmax reads the class scores, which stay",
      "p=GlobalAveragePool(x); q=Flatten(p); r=Gemm(q, g[4,4]); s=Relu(r); y=Softmax(s) axis=1", 0, "s=r ", 0},
 
-    // Training: Relu keeps its output, a trained convolution what it reads. The gradient of an Add's inputs is that of
+    // Training: a trained convolution keeps what it reads, Relu a mask. The gradient of an Add's inputs is that of
     // its output.
     {"a frozen convolution behind a trained one",
-     "a=Conv(x, u" TRAINED "b=Relu(a); c=Conv(b, v" W "z=Relu(c)" TAIL, TRAIN, "b=a z=c z' b' ", 0},
+     "a=Conv(x, u" TRAINED "b=Relu(a); c=Conv(b, v" W "z=Relu(c)" TAIL, TRAIN, "b=a z=c z' b' ",
+     3 * IMAGE + 2 * MASK},
     {"a trained convolution reads what would be written over",
      "a=Conv(x, u" TRAINED "b=Conv(a, v" TRAINED "c=Add(a, b); z=Relu(c)" TAIL, TRAIN, "c=b z=c z' ", 0},
     {"Relu after a value that is kept", "a=Conv(x, u" TRAINED "b=Conv(a, v" TRAINED "c=Relu(a); z=Add(b, c)" TAIL,
      TRAIN, "z=b ", 0},
-    {"Relu after Relu: the first one's output is kept",
-     "a=Conv(x, u" TRAINED "b=Relu(a); z=Clip(b, lo<0.>, hi<6.>)" TAIL, TRAIN, "b=a z' b' ", 0},
+    {"Clip after Relu", "a=Conv(x, u" TRAINED "b=Relu(a); z=Clip(b, lo<0.>, hi<6.>)" TAIL, TRAIN, "b=a z=b z' b' ", 0},
+    {"Relu's output is kept",
+     "a=Conv(x, u" TRAINED "b=Relu(a); c=Conv(b, v" TRAINED "z=Add(c, b)" TAIL, TRAIN, "b=a z=c b' ", 0},
     {"a gradient that a shortcut reads later",
-     "a=Conv(x, u" TRAINED "b=Relu(a); c=Conv(b, v" W "d=Relu(c); z=Add(d, b)" TAIL, TRAIN, "b=a d=c b' ", 0},
+     "a=Conv(x, u" TRAINED "b=Relu(a); c=Conv(b, v" W "d=Relu(c); z=Add(d, b)" TAIL, TRAIN, "b=a d=c z=d b' ", 0},
     {"the gradient of the class scores",
      "a=Conv(x, u" TRAINED "p=GlobalAveragePool(a); q=Flatten(p); r=Gemm(q, g[4,4]); y=Relu(r)", TRAIN, "y=r y' ", 0},
-    {"two gradients of one value", "a=Conv(x, u" TRAINED "b=Relu(a); c=Relu(a); z=Add(b, c)" TAIL, TRAIN, "c=a b' ", 0},
+    {"two gradients of one value", "a=Conv(x, u" TRAINED "b=Relu(a); c=Relu(a); z=Add(b, c)" TAIL, TRAIN, "c=a z=b b' ", 0},
 };
 
 static void append(char *text, size_t size, const char *format, const char *first, const char *second)
