@@ -1,6 +1,7 @@
 #include "differentiate.h"
 
 #include "alias.h"
+#include "fuse.h"
 #include "kernels/kernel.h"
 #include "mask.h"
 
@@ -235,5 +236,6 @@ enum lorac_status lorac_differentiate(struct lorac_program *program, struct lora
     if (program->training)
         LORAC_TRY(make_backward(program, error));
     set_lifetimes(program);
-    return lorac_alias_in_place(program, error);
+    LORAC_TRY(lorac_alias_in_place(program, error));
+    return lorac_fuse_clamps(program, error);
 }

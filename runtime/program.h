@@ -85,6 +85,7 @@ struct lorac_step {
     bool has_trainable;
     bool needs_backward;
     bool keeps_mask;      // in place of keeps_output: one bit for each element of y, in [kept]
+    bool is_fused;        // y was made by the step before, in x's place: nothing is left to compute of it (fuse.h)
     uint32_t kept_buffer; // buffer id, where kept_bytes > 0
 
     // Bound by the session, fixed for its life. dx[i] is NULL where that input needs no gradient.

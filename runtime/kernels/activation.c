@@ -61,8 +61,12 @@ static enum lorac_status lower_clip(struct lorac_lowering *lowering, const Onnx_
 static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct clip *clip = step->config;
-    lorac_clip(step->y, step->x[0], step->keeps_mask ? (uint8_t *)step->kept : NULL, clip->low, clip->high,
-               lorac_value_count(lorac_step_output(env->program, step)), env);
+    const size_t count = lorac_value_count(lorac_step_output(env->program, step));
+    uint8_t *mask = step->keeps_mask ? (uint8_t *)step->kept : NULL;
+    if (!step->is_fused)
+        lorac_clip(step->y, step->x[0], mask, clip->low, clip->high, count, env);
+    else if (mask)
+        lorac_clip_mask(mask, step->y, clip->low, clip->high, count, env);
 }
 
 static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
@@ -77,6 +81,14 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
         lorac_clip_backward(step->dx[0], step->dy, step->y, clip->low, clip->high, count, env);
 }
 
+static bool is_clamp(const struct lorac_step *step, float *low, float *high)
+{
+    const struct clip *clip = step->config;
+    *low = clip->low;
+    *high = clip->high;
+    return true;
+}
+
 const struct lorac_kernel lorac_kernel_relu = {
     .op_type = "Relu",
     .lower = lower_relu,
@@ -85,6 +97,7 @@ const struct lorac_kernel lorac_kernel_relu = {
     .in_place_inputs = 1,
     .gradient_in_place = true,
     .can_mask = true,
+    .is_clamp = is_clamp,
 };
 
 const struct lorac_kernel lorac_kernel_clip = {
@@ -95,4 +108,5 @@ const struct lorac_kernel lorac_kernel_clip = {
     .in_place_inputs = 1,
     .gradient_in_place = true,
     .can_mask = true,
+    .is_clamp = is_clamp,
 };

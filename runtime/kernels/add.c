@@ -12,10 +12,15 @@
 #include "xnn.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 // ---- activations
+
+struct sum {
+    float low, high; // what the whole sum is clamped to, as in conv.c
+};
 
 struct sum_state {
     size_t count;
@@ -50,6 +55,10 @@ static enum lorac_status lower_sum(struct lorac_lowering *lowering, const Onnx__
     uint32_t *inputs = lorac_arena_alloc_array(lorac_lowering_program(lowering)->arena, node->n_input, sizeof(*inputs));
     if (!inputs)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    struct sum *sum = lorac_lowering_config(lowering, step, sizeof(*sum));
+    if (!sum)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    *sum = (struct sum){-INFINITY, INFINITY};
     struct lorac_view view = lorac_lowering_view(lowering, node, 0);
     for (size_t i = 0; i < node->n_input; i++) // one that is a Transpose of the first is brought to its order
         LORAC_TRY(lorac_lowering_input_as(lowering, node, i, &view, &inputs[i], error));
@@ -77,9 +86,13 @@ static enum lorac_status create_sum(struct lorac_step *step, const struct lorac_
     step->state = state;
     state->count = ops;
     size_t count = lorac_value_count(lorac_step_output(env->program, step));
-    for (size_t i = 0; i < ops; i++)
-        LORAC_TRY(lorac_xnn_add(count, i == 0 ? step->x[0] : step->y, step->x[i + 1], step->y, env->pool,
-                                &state->ops[i], error));
+    const struct sum *sum = step->config;
+    for (size_t i = 0; i < ops; i++) {
+        const bool is_last = i + 1 == ops;
+        LORAC_TRY(lorac_xnn_add(count, is_last ? sum->low : -INFINITY, is_last ? sum->high : INFINITY,
+                                i == 0 ? step->x[0] : step->y, step->x[i + 1], step->y, env->pool, &state->ops[i],
+                                error));
+    }
     return LORAC_OK;
 }
 
@@ -88,6 +101,12 @@ static void forward_sum(struct lorac_step *step, const struct lorac_kernel_env *
     struct sum_state *state = step->state;
     for (size_t i = 0; i < state->count; i++)
         lorac_xnn_run(state->ops[i], env->pool);
+}
+
+static bool take_clamp(struct lorac_step *step, float low, float high)
+{
+    *(struct sum *)step->config = (struct sum){low, high};
+    return true;
 }
 
 // ---- a constant row that is trained
@@ -191,6 +210,7 @@ const struct lorac_kernel lorac_kernel_add = {
     .destroy = destroy_sum,
     .passes_gradient = true,
     .in_place_inputs = 2,
+    .take_clamp = take_clamp,
 };
 
 const struct lorac_kernel lorac_kernel_sum = {
@@ -200,5 +220,6 @@ const struct lorac_kernel lorac_kernel_sum = {
     .forward = forward_sum,
     .destroy = destroy_sum,
     .passes_gradient = true,
+    .take_clamp = take_clamp,
     .in_place_inputs = 2, // the others of a Sum are read after y was written
 };

@@ -24,6 +24,7 @@ struct conv {
     struct lorac_conv_shape shape;
     bool adapted;
     struct lorac_conv_adapter adapter;
+    float low, high; // what y is clamped to: -INFINITY and INFINITY unless a step behind it left it to us
     const struct lorac_conv_algorithm *forward, *gradient; // gradient: NULL where no input gradient is needed
     bool is_branch;                                        // the form
     struct lorac_conv_branch branch;                       // where it is
@@ -96,6 +97,8 @@ static enum lorac_status lower(struct lorac_lowering *lowering, const Onnx__Node
     struct conv *conv = lorac_lowering_config(lowering, step, sizeof(*conv));
     if (!conv)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering '%s'", step->name);
+    conv->low = -INFINITY;
+    conv->high = INFINITY;
     step->param_count = OWN_PARAMS;
     const struct lorac_adapter *adapter = lorac_lowering_adapter(lowering, node);
     if (adapter)
@@ -369,7 +372,7 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
     const float *bias = param ? param->data : NULL;
     if (state->norm)
         bias = lorac_conv_norm_bias(state->norm, bias);
-    const struct lorac_conv_finish with_bias = lorac_conv_finish_bias(bias);
+    const struct lorac_conv_finish finish = {.bias = bias, .low = conv->low, .high = conv->high};
     const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
     // The old ones go first: both at once would double the memory of packed weights for a moment.
     if (conv->gradient)
@@ -377,7 +380,7 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
     state->gradient = NULL;
     conv->forward->destroy(state->forward);
     state->forward = NULL;
-    LORAC_TRY(conv->forward->create(&conv->shape, weight, &with_bias, packing, step->x[0], step->y, env,
+    LORAC_TRY(conv->forward->create(&conv->shape, weight, &finish, packing, step->x[0], step->y, env,
                                     &state->forward, error));
     if (!conv->gradient)
         return LORAC_OK;
@@ -530,6 +533,17 @@ static const char *form(const struct lorac_step *step)
     return !conv->adapted ? NULL : conv->is_branch ? "branch" : "definition";
 }
 
+// A branch adds to what the convolution made of W0: its sum can be clamped only behind it.
+static bool take_clamp(struct lorac_step *step, float low, float high)
+{
+    struct conv *conv = step->config;
+    if (conv->is_branch)
+        return false;
+    conv->low = low;
+    conv->high = high;
+    return true;
+}
+
 const struct lorac_kernel lorac_kernel_conv = {
     .op_type = "Conv",
     .lower = lower,
@@ -546,4 +560,5 @@ const struct lorac_kernel lorac_kernel_conv = {
     .describe = describe,
     .candidate = candidate,
     .multiply_adds = multiply_adds,
+    .take_clamp = take_clamp,
 };

@@ -62,6 +62,19 @@ void lorac_clip(float *y, const float *x, uint8_t *mask, float low, float high, 
     lorac_parallel_ranges(env->pool, clip_range, &job, count, TILE);
 }
 
+static void clip_mask_range(void *context, size_t begin, size_t end)
+{
+    const struct job *job = context;
+    job->simd->clip_mask(job->mask + begin / 8, job->a + begin, job->low, job->high, end - begin);
+}
+
+void lorac_clip_mask(uint8_t *mask, const float *y, float low, float high, size_t count,
+                     const struct lorac_kernel_env *env)
+{
+    struct job job = {.simd = env->simd, .a = y, .mask = mask, .low = low, .high = high};
+    lorac_parallel_ranges(env->pool, clip_mask_range, &job, count, TILE);
+}
+
 static void mask_backward_range(void *context, size_t begin, size_t end)
 {
     const struct job *job = context;

@@ -12,6 +12,9 @@ void lorac_add(float *target, const float *a, const float *b, size_t count, cons
 // where it lies between the bounds; NULL: not wanted.
 void lorac_clip(float *y, const float *x, uint8_t *mask, float low, float high, size_t count,
                 const struct lorac_kernel_env *env);
+// The mask alone, of what is clipped already.
+void lorac_clip_mask(uint8_t *mask, const float *y, float low, float high, size_t count,
+                     const struct lorac_kernel_env *env);
 // dx[i] = the element's bit ? dy[i] : 0; dx may be dy
 void lorac_mask_backward(float *dx, const float *dy, const uint8_t *mask, size_t count,
                          const struct lorac_kernel_env *env);

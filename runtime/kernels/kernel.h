@@ -63,6 +63,11 @@ struct lorac_kernel {
     // True where backward reads no more of y than one bit for each element, and forward keeps these in [kept] where
     // step->keeps_mask asks for it (mask.h).
     bool can_mask;
+    // Whether the step is y = min(max(x, low), high), and no more; sets *low and *high then. NULL: never.
+    bool (*is_clamp)(const struct lorac_step *step, float *low, float *high);
+    // Whether forward can also clamp y so, which it will do from then on; asked once at most, after `memory` and before
+    // `create`. NULL: never.
+    bool (*take_clamp)(struct lorac_step *step, float low, float high);
     // At the end of a model: true where the loss is computed on what goes into the step, not on its output (Softmax
     // over the classes). NULL: never.
     bool (*is_left_out)(const struct lorac_step *step);

@@ -107,11 +107,11 @@ enum lorac_status lorac_xnn_fully_connected(size_t rows, size_t inputs, size_t o
     return finish(status, op, "fully connected layer", out, error);
 }
 
-enum lorac_status lorac_xnn_add(size_t count, const float *a, const float *b, float *y, struct pthreadpool *pool,
-                                struct lorac_xnn **out, struct lorac_error *error)
+enum lorac_status lorac_xnn_add(size_t count, float low, float high, const float *a, const float *b, float *y,
+                                struct pthreadpool *pool, struct lorac_xnn **out, struct lorac_error *error)
 {
     xnn_operator_t op = NULL;
-    enum xnn_status status = xnn_create_add_nd_f32(-INFINITY, INFINITY, 0, &op);
+    enum xnn_status status = xnn_create_add_nd_f32(low, high, 0, &op);
     if (status == xnn_status_success)
         status = xnn_setup_add_nd_f32(op, 1, &count, 1, &count, a, b, y, pool);
     return finish(status, op, "addition", out, error);

@@ -36,9 +36,9 @@ enum lorac_status lorac_xnn_fully_connected(size_t rows, size_t inputs, size_t o
                                             struct pthreadpool *pool, struct lorac_xnn **out,
                                             struct lorac_error *error);
 
-// y = a + b, [count] elements; y may be a or b.
-enum lorac_status lorac_xnn_add(size_t count, const float *a, const float *b, float *y, struct pthreadpool *pool,
-                                struct lorac_xnn **out, struct lorac_error *error);
+// y = min(max(a + b, low), high), [count] elements; y may be a or b.
+enum lorac_status lorac_xnn_add(size_t count, float low, float high, const float *a, const float *b, float *y,
+                                struct pthreadpool *pool, struct lorac_xnn **out, struct lorac_error *error);
 
 // Pooling. Only where lorac_xnn_can_pool says so.
 bool lorac_xnn_can_max_pool(const struct lorac_conv_shape *shape);
