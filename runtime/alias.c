@@ -51,6 +51,20 @@ static void rename_buffers(struct lorac_backward_op *op, size_t input_count, con
         op->source2 = names[op->source2];
 }
 
+// What the op makes anew, and what it could be written over; made is NULL where nothing can.
+struct place {
+    uint32_t *made, read;
+};
+
+static struct place written_place(struct lorac_backward_op *op, const struct lorac_step *step)
+{
+    if (op->kind == LORAC_BACKWARD_SUM)
+        return (struct place){&op->target, op->source};
+    if (op->kind == LORAC_BACKWARD_STEP && step->kernel->gradient_in_place)
+        return (struct place){&op->dx[0], op->dy};
+    return (struct place){NULL, LORAC_NO_ID};
+}
+
 // [names]: what each buffer goes on as; a gradient is named before anything reads it.
 static void join_gradients(struct lorac_program *program, uint32_t *names)
 {
@@ -60,10 +74,11 @@ static void join_gradients(struct lorac_program *program, uint32_t *names)
         struct lorac_backward_op *op = &program->backward[j];
         const struct lorac_step *step = &program->steps[op->step];
         rename_buffers(op, step->input_count, names);
-        if (op->kind == LORAC_BACKWARD_STEP && step->kernel->gradient_in_place && op->dx[0] != LORAC_NO_ID &&
-            join(program, op->dy, op->dx[0], (uint32_t)program->step_count + 1 + j)) {
-            names[op->dx[0]] = op->dy;
-            op->dx[0] = op->dy;
+        const struct place place = written_place(op, step);
+        if (place.made && *place.made != LORAC_NO_ID &&
+            join(program, place.read, *place.made, (uint32_t)program->step_count + 1 + j)) {
+            names[*place.made] = place.read;
+            *place.made = place.read;
         }
     }
 }

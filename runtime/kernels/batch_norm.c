@@ -312,4 +312,6 @@ const struct lorac_kernel lorac_kernel_batch_norm = {
     .commit = commit,
     .can_commit = can_commit,
     .destroy = destroy,
+    .in_place_inputs = 1,
+    .gradient_in_place = true,
 };

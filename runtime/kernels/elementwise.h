@@ -21,7 +21,7 @@ void lorac_mask_backward(float *dx, const float *dy, const uint8_t *mask, size_t
 // The same from y: dx[i] = low < y[i] && y[i] < high ? dy[i] : 0; dx may be dy
 void lorac_clip_backward(float *dx, const float *dy, const float *y, float low, float high, size_t count,
                          const struct lorac_kernel_env *env);
-// y[r, c] = x[r, c] * scale[c] + shift[c]; shift NULL: 0
+// y[r, c] = x[r, c] * scale[c] + shift[c]; shift NULL: 0; y may be x
 void lorac_scale_shift(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t C,
                        const struct lorac_kernel_env *env);
 bool lorac_all_finite(const float *x, size_t count, const struct lorac_kernel_env *env);

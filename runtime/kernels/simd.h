@@ -55,7 +55,7 @@ struct lorac_simd {
     // high, and 0 behind the last element.
     void (*clip_mask)(uint8_t *mask, const float *y, float low, float high, size_t count);
     void (*mask_backward)(float *dx, const float *dy, const uint8_t *mask, size_t count);
-    // y[r, c] = x[r, c] * scale[c] + shift[c]; shift NULL: 0
+    // y[r, c] = x[r, c] * scale[c] + shift[c]; shift NULL: 0; y may be x
     void (*scale_shift)(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t C);
     // sum[c] += over rows of x[r, c], in double
     void (*column_sum)(double *sum, const float *x, size_t rows, size_t C);
@@ -63,7 +63,7 @@ struct lorac_simd {
     void (*column_square_sum)(double *sum, const float *x, const float *mean, size_t rows, size_t C);
     // sum[c] += a[r, c] * (x[r, c] - mean[c]), in double
     void (*column_product_sum)(double *sum, const float *a, const float *x, const float *mean, size_t rows, size_t C);
-    // BatchNorm in training, to its input: dx = gain[c] * (dy - dy_mean[c] - (x - mean[c]) * slope[c])
+    // BatchNorm in training, to its input: dx = gain[c] * (dy - dy_mean[c] - (x - mean[c]) * slope[c]); dx may be dy
     void (*batch_norm_backward)(float *dx, const float *dy, const float *x, const float *mean, const float *gain,
                                 const float *dy_mean, const float *slope, size_t rows, size_t C);
     bool (*all_finite)(const float *x, size_t count);

@@ -298,7 +298,7 @@ static void column_product_sum(double *restrict sum, const float *restrict a, co
             sum[c] += (double)a[r * C + c] * ((double)x[r * C + c] - (double)mean[c]);
 }
 
-static void batch_norm_backward(float *restrict dx, const float *restrict dy, const float *restrict x,
+static void batch_norm_backward(float *dx, const float *dy, const float *restrict x,
                                 const float *restrict mean, const float *restrict gain, const float *restrict dy_mean,
                                 const float *restrict slope, size_t rows, size_t C)
 {

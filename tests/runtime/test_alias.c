@@ -4,7 +4,7 @@
 #include "runtime/kernels/kernel.h"
 #include "runtime/session.h"
 
-enum { CHANNELS = 4, SIDE = 8, TRAIN = 1 };
+enum { CHANNELS = 4, SIDE = 8, TRAIN = 1, BN_TRAIN = 2 };
 
 // What one activation of CHANNELS channels takes in the plan, its mask, and one row of as many class scores.
 enum {
@@ -14,7 +14,7 @@ enum {
 };
 
 // [joined]: "c=a" where value c lies in the memory of a, an input of its step; "c'" where the gradient of the input of
-// the step that makes c is written over that of c. In the order in which they run. [bytes]: of the plan; 0: not looked
+// the step that makes c is written over that of c; "+" where a sum of gradients is written over the first. In the order in which they run. [bytes]: of the plan; 0: not looked
 // at.
 struct row {
     const char *what, *text;
@@ -43,6 +43,9 @@ static const struct row rows[] = {
     {"a Sum that reads its first input again", "a=Conv(x, u" W "b=Conv(a, v" W "z=Sum(a, b, a)" TAIL, 0, "z=b ",
      2 * IMAGE},
     {"a Sum that reads both again", "a=Conv(x, u" W "b=Conv(a, v" W "z=Sum(a, b, a, b)" TAIL, 0, "", 3 * IMAGE},
+    {"BatchNormalization that no convolution takes over",
+     "a=MaxPool(x) kernel_shape=[1,1]; b=BatchNormalization(a, s[4]+, t[4], m[4], q[4]+); z=Relu(b)" TAIL, 0,
+     "b=a z=b ", 2 * IMAGE},
     {"a broadcast sum", "a=Conv(x, u" W "b=GlobalAveragePool(a); z=Add(a, b)" TAIL, 0, "", 2 * IMAGE + ROW},
     {"the class scores", "p=GlobalAveragePool(x); q=Flatten(p); r=Gemm(q, g[4,4]); y=Relu(r)", 0, "y=r ", IMAGE + ROW},
     {"a Softmax reads the class scores, which stay",
@@ -64,6 +67,11 @@ static const struct row rows[] = {
      "a=Conv(x, u" TRAINED "b=Relu(a); c=Conv(b, v" W "d=Relu(c); z=Add(d, b)" TAIL, TRAIN, "b=a d=c z=d b' ", 0},
     {"the gradient of the class scores",
      "a=Conv(x, u" TRAINED "p=GlobalAveragePool(a); q=Flatten(p); r=Gemm(q, g[4,4]); y=Relu(r)", TRAIN, "y=r y' ", 0},
+    {"a sum of two gradients that others have too",
+     "a=Conv(x, u" TRAINED "b=Relu(a); c=Add(b, x); d=Conv(c, v" W "z=Add(d, b)" TAIL, TRAIN, "b=a z=d + b' ", 0},
+    {"BatchNormalization with statistics of the batch keeps what it reads",
+     "a=Conv(x, u" TRAINED "b=BatchNormalization(a, s[4]+, t[4], m[4], q[4]+); z=Relu(b)" TAIL, TRAIN | BN_TRAIN,
+     "z=b z' b' ", 0},
     {"two gradients of one value", "a=Conv(x, u" TRAINED "b=Relu(a); c=Relu(a); z=Add(b, c)" TAIL, TRAIN, "c=a z=b b' ", 0},
 };
 
@@ -87,6 +95,8 @@ static void describe(const struct lorac_program *program, char *text, size_t siz
     }
     for (size_t j = 0; j < program->backward_count; j++) {
         const struct lorac_backward_op *op = &program->backward[j];
+        if (op->kind == LORAC_BACKWARD_SUM && op->target == op->source)
+            append(text, size, "%s %s", "+", "");
         if (op->kind == LORAC_BACKWARD_STEP && op->dx[0] == op->dy)
             append(text, size, "%s' %s", program->values[program->steps[op->step].output].name, "");
     }
@@ -117,7 +127,10 @@ static void check_bytes(const struct row *row, const struct lorac_program *progr
 
 static void run(const struct row *row)
 {
-    const struct graph_spec spec = {.text = row->text, .dims = {1, CHANNELS, SIDE, SIDE}, .seed = 3};
+    const struct graph_spec spec = {.text = row->text,
+                                    .dims = {1, CHANNELS, SIDE, SIDE},
+                                    .seed = 3,
+                                    .bn = row->flags & BN_TRAIN ? LORAC_BN_TRAIN : LORAC_BN_FROZEN};
     struct graph graph = graph_build(&spec);
     const struct lorac_lower_options options = {.batch = 1, .training = row->flags & TRAIN};
     struct lorac_program *program = NULL;
