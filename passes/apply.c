@@ -41,6 +41,7 @@ static enum lorac_status inject_again(struct lorac_model *model, const struct lo
     options.record = record;
     options.bn = record->bn;
     options.seed = record->seed;
+    options.as_inputs = record->graph_input_count > 0;
     options.tool = record->tool;
     options.input = record->input;
     options.output = record->output;

@@ -149,7 +149,7 @@ static enum lorac_status run(struct lorac_model *model, const void *options_, st
     if (options->output)
         LORAC_TRY(lorac_meta_output(model, &meta, options->output, &meta.output, error));
     LORAC_TRY(add_adapters(model, options, &plan, &meta, error));
-    LORAC_TRY(lorac_inject_take_base(model, &plan, &meta, &done, error));
+    LORAC_TRY(lorac_inject_take_base(model, &plan, options->as_inputs, &meta, &done, error));
     LORAC_TRY(lorac_meta_write(model, &meta, error));
     done.changed = options->train_all ? meta.trainable_count : meta.adapter_count;
     done.skipped = plan.row_count - meta.adapter_count;

@@ -21,13 +21,14 @@ struct lorac_inject_options {
     bool train_first;              // false: the first convolution's weight becomes trainable
     bool train_last;               // true: the last layer's weight and bias become trainable
     bool train_all;                // false; true: no adapters, weights and biases of every Conv and of the last layer
+    bool as_inputs;                // false; true: what training changes becomes optional inputs of the graph
     enum lorac_bn_mode bn;         // frozen; train is refused where the model has no BatchNormalization,
                                    // or one whose statistics are no constants
     struct lorac_input_meta input; // recorded where given
     const char *output;            // the graph output that is trained, recorded as lorac.output; NULL: what the model's
                                    // lorac.output says, else the first
     const struct lorac_meta *record; // NULL; else what it names is adapted and trained as it says, whatever the members
-                                     // from rank to train_all say but seed
+                                     // from rank to as_inputs say but seed
     const char *tool;              // recorded as lorac.tool; NULL: "lorac-onnx"
 };
 

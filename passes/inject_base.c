@@ -143,14 +143,26 @@ static enum lorac_status plan_moved(struct lorac_model *model, struct lorac_inje
     return LORAC_OK;
 }
 
+// Only an initialiser can be an input of the graph.
+static void copy_constants(struct lorac_model *model, struct lorac_base_tensor *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!list[i].copy_reason && !lorac_model_initializer(model, list[i].weight.value))
+            list[i].copy_reason = "a Constant cannot be an input of the graph";
+}
+
 enum lorac_status lorac_inject_plan_base(struct lorac_model *model, const struct lorac_inject_options *options,
                                          const struct lorac_last_layer *last, struct lorac_inject_plan *plan,
                                          struct lorac_error *error)
 {
     LORAC_TRY(plan_trained(model, options, last, plan, error));
-    if (options->record)
-        LORAC_TRY(keep_recorded(model, options->record, plan, error));
-    return options->bn == LORAC_BN_TRAIN ? plan_moved(model, plan, error) : LORAC_OK;
+    if (options->bn == LORAC_BN_TRAIN)
+        LORAC_TRY(plan_moved(model, plan, error));
+    if (options->as_inputs) {
+        copy_constants(model, plan->trained, plan->trained_count);
+        copy_constants(model, plan->moved, plan->moved_count);
+    }
+    return options->record ? keep_recorded(model, options->record, plan, error) : LORAC_OK;
 }
 
 // ---- doing
@@ -172,19 +184,40 @@ static enum lorac_status take(struct lorac_model *model, const struct lorac_base
                            tensor->copy_reason);
 }
 
+static enum lorac_status declare(struct lorac_model *model, const char *name, struct lorac_meta *meta,
+                                 struct lorac_error *error)
+{
+    bool declared;
+    LORAC_TRY(lorac_model_declare_input(model, name, &declared, error));
+    if (declared)
+        meta->graph_inputs[meta->graph_input_count++] = name;
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_inject_take_base(struct lorac_model *model, const struct lorac_inject_plan *plan,
-                                         struct lorac_meta *meta, struct lorac_pass_report *report,
+                                         bool as_inputs, struct lorac_meta *meta, struct lorac_pass_report *report,
                                          struct lorac_error *error)
 {
     const char *name;
+    size_t inputs = meta->trainable_count + plan->trained_count + plan->moved_count; // at most
+    meta->graph_inputs = lorac_arena_alloc_array(model->arena, inputs, sizeof *meta->graph_inputs);
+    if (!meta->graph_inputs)
+        return out_of_memory(error);
+    for (size_t i = 0; as_inputs && i < meta->trainable_count; i++)
+        LORAC_TRY(declare(model, meta->trainable[i], meta, error));
     meta->copies = lorac_arena_alloc_array(model->arena, plan->trained_count + plan->moved_count, sizeof *meta->copies);
     if (!meta->copies)
         return out_of_memory(error);
     for (size_t i = 0; i < plan->trained_count; i++) {
         LORAC_TRY(take(model, &plan->trained[i], meta, report, &name, error));
         meta->trainable[meta->trainable_count++] = name;
+        if (as_inputs)
+            LORAC_TRY(declare(model, name, meta, error));
     }
-    for (size_t i = 0; i < plan->moved_count; i++)
+    for (size_t i = 0; i < plan->moved_count; i++) {
         LORAC_TRY(take(model, &plan->moved[i], meta, report, &name, error));
+        if (as_inputs)
+            LORAC_TRY(declare(model, name, meta, error));
+    }
     return LORAC_OK;
 }

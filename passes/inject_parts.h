@@ -28,9 +28,10 @@ enum lorac_status lorac_inject_plan_base(struct lorac_model *model, const struct
                                          struct lorac_error *error);
 
 // Makes the copies of the plan, records them in *meta and notes them; the names that are trained, copies in place of
-// what they are copied from, are appended to meta->trainable, which has room for them.
+// what they are copied from, are appended to meta->trainable, which has room for them. With [as_inputs] all that
+// training changes, adapters too, is declared as an input of the graph.
 enum lorac_status lorac_inject_take_base(struct lorac_model *model, const struct lorac_inject_plan *plan,
-                                         struct lorac_meta *meta, struct lorac_pass_report *report,
+                                         bool as_inputs, struct lorac_meta *meta, struct lorac_pass_report *report,
                                          struct lorac_error *error);
 
 // Inserts the node <conv>/<suffix> before [before] (NULL: at the end); its output is the node's name with "_output"

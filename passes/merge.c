@@ -293,6 +293,7 @@ static enum lorac_status run(struct lorac_model *model, const void *options, str
     lorac_name_table_free(&merging.weights);
     LORAC_TRY(status);
     LORAC_TRY(merge_all(&merging, &done, error));
+    LORAC_TRY(lorac_model_undeclare_inputs(model, meta.graph_inputs, meta.graph_input_count, error));
     lorac_meta_erase(model);
     *report = done;
     return LORAC_OK;

@@ -1,6 +1,7 @@
 #include "adapter_file.h"
 
 #include "model_edit.h"
+#include "onnx_adapter.h"
 #include "tensor.h"
 
 #include <fcntl.h>
@@ -254,8 +255,26 @@ static enum lorac_status gather_texts(struct lorac_model *model, struct lorac_sa
     return LORAC_OK;
 }
 
-enum lorac_status lorac_adapter_file_pack(struct lorac_model *model, uint8_t **bytes, size_t *byte_count,
-                                          size_t *tensor_count, struct lorac_error *error)
+// ONNX Runtime gives each tensor to the input of its name.
+static enum lorac_status check_inputs(const struct lorac_model *model, const struct lorac_safetensors *content,
+                                      struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = 0; i < content->tensor_count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < graph->n_input && !found; k++)
+            found = strcmp(graph->input[k]->name, content->tensors[i].name) == 0;
+        if (!found)
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                   "'%s' is no input of the graph, which an onnx_adapter needs: inject with "
+                                   "--adapters-as-inputs",
+                                   content->tensors[i].name);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_adapter_file_pack(struct lorac_model *model, enum lorac_adapter_format format, uint8_t **bytes,
+                                          size_t *byte_count, size_t *tensor_count, struct lorac_error *error)
 {
     struct lorac_safetensors content = {0};
     struct lorac_meta meta;
@@ -263,8 +282,13 @@ enum lorac_status lorac_adapter_file_pack(struct lorac_model *model, uint8_t **b
     if (!meta.injected)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the model has no adapters: there is nothing to extract");
     LORAC_TRY(gather_tensors(model, &meta, &content, error));
-    LORAC_TRY(gather_texts(model, &content, error));
-    LORAC_TRY(lorac_safetensors_pack(&content, bytes, byte_count, error));
+    if (format == LORAC_ADAPTER_ONNX) {
+        LORAC_TRY(check_inputs(model, &content, error));
+        LORAC_TRY(lorac_onnx_adapter_pack(content.tensors, content.tensor_count, bytes, byte_count, error));
+    } else {
+        LORAC_TRY(gather_texts(model, &content, error));
+        LORAC_TRY(lorac_safetensors_pack(&content, bytes, byte_count, error));
+    }
     *tensor_count = content.tensor_count;
     return LORAC_OK;
 }

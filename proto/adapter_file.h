@@ -49,9 +49,14 @@ enum lorac_status lorac_safetensor_to_double(const struct lorac_safetensor *tens
                                              struct lorac_error *error);
 
 // The bytes of the file for a trained model, malloc'ed. *tensor_count is how many tensors are in it. Errors: MISMATCH
-// (not injected), those of lorac_safetensors_pack.
-enum lorac_status lorac_adapter_file_pack(struct lorac_model *model, uint8_t **bytes, size_t *byte_count,
-                                          size_t *tensor_count, struct lorac_error *error);
+// (not injected; for ONNX Runtime: a tensor is no input of the graph), those of lorac_safetensors_pack and
+// lorac_onnx_adapter_pack.
+enum lorac_adapter_format {
+    LORAC_ADAPTER_SAFETENSORS,
+    LORAC_ADAPTER_ONNX, // ONNX Runtime's: the tensors without the record (onnx_adapter.h)
+};
+enum lorac_status lorac_adapter_file_pack(struct lorac_model *model, enum lorac_adapter_format format, uint8_t **bytes,
+                                          size_t *byte_count, size_t *tensor_count, struct lorac_error *error);
 
 // Gives [model] every lorac.* text of the file. Errors: MEMORY.
 enum lorac_status lorac_adapter_file_copy_texts(const struct lorac_adapter_file *file, struct lorac_model *model,

@@ -18,6 +18,7 @@
 #define KEY_OUTPUT    "lorac.output"
 #define KEY_TOOL      "lorac.tool"
 #define KEY_COPIES    "lorac.copies"
+#define KEY_INPUTS    "lorac.graph_inputs"
 
 // Indexed by enum lorac_bn_mode.
 extern const char *const lorac_bn_names[2];

@@ -332,6 +332,10 @@ static enum lorac_status parse_injected(const struct lorac_meta_source *source, 
     text = source->find(source->holder, KEY_COPIES);
     if (text)
         LORAC_TRY(lorac_copies_parse(source->arena, text, meta, error));
+    text = source->find(source->holder, KEY_INPUTS);
+    if (text)
+        LORAC_TRY(lorac_json_read_names(source->arena, KEY_INPUTS, text, &meta->graph_input_count,
+                                        &meta->graph_inputs, error));
     meta->injected = true;
     return LORAC_OK;
 }
@@ -388,7 +392,7 @@ static enum lorac_status refuse_repeated_keys(const struct lorac_model *model, s
 {
     const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE, KEY_BN,
                                 KEY_SEED,   KEY_TOOL, KEY_INPUT,    KEY_CLASSES,   KEY_OUTPUT,
-                                KEY_COPIES};
+                                KEY_COPIES, KEY_INPUTS};
     const Onnx__ModelProto *proto = model->proto;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         size_t count = 0;
@@ -450,6 +454,11 @@ const char *lorac_meta_difference(const struct lorac_meta *a, const struct lorac
     for (size_t i = 0; i < a->copy_count; i++)
         if (strcmp(a->copies[i].copy, b->copies[i].copy) != 0 || strcmp(a->copies[i].of, b->copies[i].of) != 0)
             return KEY_COPIES;
+    if (a->graph_input_count != b->graph_input_count)
+        return KEY_INPUTS;
+    for (size_t i = 0; i < a->graph_input_count; i++)
+        if (strcmp(a->graph_inputs[i], b->graph_inputs[i]) != 0)
+            return KEY_INPUTS;
     if (a->bn != b->bn)
         return KEY_BN;
     return freezes && a->seed != b->seed ? KEY_SEED : NULL;

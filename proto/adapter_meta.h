@@ -71,6 +71,9 @@ struct lorac_meta {
     const char **trainable; // initialiser (or Constant output) names, adapters' A and B included
     size_t copy_count;      // 0: no lorac.copies
     struct lorac_meta_copy *copies;
+    size_t graph_input_count; // 0: no lorac.graph_inputs
+    const char **graph_inputs; // initialisers that inject declared as inputs of the graph, so that a runtime may override
+                               // them
     enum lorac_bn_mode bn;
     uint64_t seed; // stored as a decimal string: JSON numbers end at 2^53
     struct lorac_input_meta input;
@@ -97,7 +100,7 @@ enum lorac_status lorac_meta_parse(const struct lorac_meta_source *source, struc
                                    struct lorac_error *error);
 
 // The key of the first entry that says something else in [a] and [b], both injected, of those that make the graph:
-// adapters, trained tensors, copies, BatchNormalization, and, where an A is frozen, the seed. NULL where they agree.
+// adapters, trained tensors, copies, graph inputs, BatchNormalization, and, where an A is frozen, the seed. NULL where they agree.
 const char *lorac_meta_difference(const struct lorac_meta *a, const struct lorac_meta *b);
 
 // Writes every entry of [meta], which must say injected (lorac.input only where given, lorac.classes only where

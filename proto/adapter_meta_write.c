@@ -139,6 +139,10 @@ enum lorac_status lorac_meta_write(struct lorac_model *model, const struct lorac
     if (meta->output)
         LORAC_TRY(lorac_model_set_metadata(model, KEY_OUTPUT, meta->output, error));
     LORAC_TRY(lorac_copies_write(model, meta, error));
+    if (meta->graph_input_count > 0)
+        LORAC_TRY(write_names(model, KEY_INPUTS, meta->graph_input_count, meta->graph_inputs, error));
+    else
+        lorac_model_erase_metadata(model, KEY_INPUTS);
     return lorac_model_set_metadata(model, KEY_TOOL, meta->tool, error);
 }
 
@@ -154,7 +158,7 @@ enum lorac_status lorac_meta_set_classes(struct lorac_model *model, size_t count
 void lorac_meta_erase(struct lorac_model *model)
 {
     const char *const keys[] = {KEY_FORMAT, KEY_HASH, KEY_ADAPTERS, KEY_TRAINABLE,
-                                KEY_BN,     KEY_SEED, KEY_TOOL,     KEY_COPIES};
+                                KEY_BN,     KEY_SEED, KEY_TOOL,     KEY_COPIES, KEY_INPUTS};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         lorac_model_erase_metadata(model, keys[i]);
 }

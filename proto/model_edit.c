@@ -236,6 +236,19 @@ static enum lorac_status check_new_tensor(struct lorac_model *model, const char 
     return LORAC_OK;
 }
 
+static enum lorac_status add_input(struct lorac_model *model, const Onnx__TensorProto *tensor,
+                                   struct lorac_error *error)
+{
+    Onnx__GraphProto *graph = model->proto->graph;
+    Onnx__ValueInfoProto *input = make_input(model->arena, tensor);
+    Onnx__ValueInfoProto **inputs = list_with_room(model, LORAC_LIST_INPUT, graph->input, graph->n_input);
+    if (!input || !inputs)
+        return out_of_memory(error);
+    inputs[graph->n_input++] = input;
+    graph->input = inputs;
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_model_add_initializer(struct lorac_model *model, const char *name, int32_t data_type,
                                               const int64_t *dims, size_t dim_count, const void *bytes,
                                               size_t byte_count, struct lorac_error *error)
@@ -251,16 +264,55 @@ enum lorac_status lorac_model_add_initializer(struct lorac_model *model, const c
     if (!tensor || !tensors)
         return out_of_memory(error);
     graph->initializer = tensors;
-    if (declare) {
-        Onnx__ValueInfoProto *input = make_input(model->arena, tensor);
-        Onnx__ValueInfoProto **inputs = list_with_room(model, LORAC_LIST_INPUT, graph->input, graph->n_input);
-        if (!input || !inputs)
-            return out_of_memory(error);
-        inputs[graph->n_input++] = input;
-        graph->input = inputs;
-    }
+    if (declare)
+        LORAC_TRY(add_input(model, tensor, error));
     tensors[graph->n_initializer++] = tensor;
     lorac_index_add_initializer(model, tensor);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_model_declare_input(struct lorac_model *model, const char *name, bool *declared,
+                                            struct lorac_error *error)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    const Onnx__TensorProto *tensor = lorac_model_initializer(model, name);
+    if (!tensor)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "cannot declare '%s' as an input: it is no initialiser",
+                               name);
+    LORAC_TRY(lorac_index_expect(model, 1, 0, error));
+    *declared = true;
+    for (size_t i = 0; i < graph->n_input; i++)
+        if (strcmp(graph->input[i]->name, name) == 0)
+            *declared = false;
+    return *declared ? add_input(model, tensor, error) : LORAC_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum lorac_status lorac_model_undeclare_inputs(struct lorac_model *model, const char *const *names, size_t count,
+                                               struct lorac_error *error)
+{
+    Onnx__GraphProto *graph = model->proto->graph;
+    size_t kept = 0;
+    if (count == 0)
+        return LORAC_OK;
+    const char **sorted = lorac_arena_alloc_array(model->arena, count, sizeof *sorted);
+    if (!sorted)
+        return out_of_memory(error);
+    memcpy(sorted, names, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_names);
+    for (size_t i = 0; i < graph->n_input; i++) {
+        const char *name = graph->input[i]->name;
+        bool goes = bsearch(&name, sorted, count, sizeof *sorted, compare_names) &&
+                    lorac_model_initializer(model, name);
+        if (!goes)
+            graph->input[kept++] = graph->input[i];
+    }
+    graph->n_input = kept;
+    lorac_index_mark_stale(model);
     return LORAC_OK;
 }
 

@@ -31,6 +31,14 @@ enum lorac_status lorac_model_add_initializer(struct lorac_model *model, const c
                                               const int64_t *dims, size_t dim_count, const void *bytes,
                                               size_t byte_count, struct lorac_error *error);
 
+// Declares the initialiser [name] as an input of the graph, at the end of the list, so that who runs the model may give
+// another value; *declared says whether it was not one before. / Takes the declarations of those names away that are
+// initialisers. Errors: ARGUMENT (no initialiser), MEMORY.
+enum lorac_status lorac_model_declare_input(struct lorac_model *model, const char *name, bool *declared,
+                                            struct lorac_error *error);
+enum lorac_status lorac_model_undeclare_inputs(struct lorac_model *model, const char *const *names, size_t count,
+                                               struct lorac_error *error);
+
 // Removes the node / the initialiser named [name] with its graph-input declaration. Removing what is not there is
 // a no-op.
 void lorac_model_erase_node(struct lorac_model *model, const Onnx__NodeProto *node);

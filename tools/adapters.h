@@ -12,7 +12,7 @@ struct lorac_adapter_settings {
     int form;    // enum lorac_adapter_form
     int bn;      // enum lorac_bn_mode
     const char *layers, *exclude, *branch_layers;
-    bool freeze_a, train_first, train_last, train_all;
+    bool freeze_a, train_first, train_last, train_all, as_inputs;
     const char *output; // --output-name of the command, no option of this table: a graph output's name, or NULL
 };
 extern const struct lorac_option lorac_adapter_options[];

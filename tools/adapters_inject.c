@@ -36,6 +36,8 @@ const struct lorac_option lorac_adapter_options[] = {
      .help = "Leave the last layer as it is."},
     {.name = "train-all", .type = LORAC_OPTION_FLAG, .offset = FIELD(train_all),
      .help = "No adapters: train all weights and biases of the convolutions and of the last layer."},
+    {.name = "adapters-as-inputs", .type = LORAC_OPTION_FLAG, .offset = FIELD(as_inputs),
+     .help = "Declare what is trained as optional inputs of the graph too, for ONNX Runtime's adapter files."},
     {.name = "bn", .type = LORAC_OPTION_ENUM, .choices = bn_modes, .offset = FIELD(bn), .fallback = "frozen",
      .help = "BatchNorm: keep its statistics, or use each batch's and move the running ones."},
     {0},
@@ -87,6 +89,7 @@ void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct l
     options->train_first = settings->train_first;
     options->train_last = settings->train_last;
     options->train_all = settings->train_all;
+    options->as_inputs = settings->as_inputs;
     options->output = settings->output;
 }
 

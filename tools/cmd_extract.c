@@ -8,14 +8,21 @@
 
 struct extract_settings {
     const char *output;
+    int format; // enum lorac_adapter_format
     struct lorac_general_settings general;
 };
+
+// In the order of enum lorac_adapter_format.
+static const char *const formats[] = {"safetensors", "onnx_adapter", NULL};
 
 #define FIELD(member) offsetof(struct extract_settings, member)
 // clang-format off
 static const struct lorac_option extract_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "FILE", .required = true,
      .offset = FIELD(output), .help = "Where the adapters go; not the input."},
+    {.name = "format", .type = LORAC_OPTION_ENUM, .choices = formats, .offset = FIELD(format), .fallback = "safetensors",
+     .help = "What apply and merge read, or ONNX Runtime's own adapter file, for models injected with "
+             "--adapters-as-inputs."},
     {0},
 };
 // clang-format on
@@ -33,7 +40,8 @@ static enum lorac_status extract(const struct lorac_call *call, struct lorac_mod
     uint8_t *bytes = NULL;
     size_t byte_count, tensor_count;
     LORAC_TRY(lorac_output_check_model("-o", settings->output, model, error));
-    enum lorac_status status = lorac_adapter_file_pack(model, &bytes, &byte_count, &tensor_count, error);
+    enum lorac_adapter_format format = (enum lorac_adapter_format)settings->format;
+    enum lorac_status status = lorac_adapter_file_pack(model, format, &bytes, &byte_count, &tensor_count, error);
     if (status != LORAC_OK) {
         lorac_error_prefix(error, "'%s': ", call->operands[0]);
         return status;
@@ -70,7 +78,8 @@ const struct lorac_command lorac_command_extract = {
     .description =
         "Writes only what training changed, a few hundred kilobytes: the adapters, the layers trained whole and,\n"
         "with --bn train, BatchNorm's statistics. apply and merge take the file back.\n",
-    .examples = "  lorac-onnx extract trained.onnx -o adapter.safetensors\n",
+    .examples = "  lorac-onnx extract trained.onnx -o adapter.safetensors\n"
+                "  lorac-onnx extract trained.onnx -o fog.onnx_adapter --format onnx_adapter\n",
     .operand_count = 1,
     .operand_help = "give the trained model: lorac-onnx extract MODEL.onnx -o FILE",
     .groups = groups,

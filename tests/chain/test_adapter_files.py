@@ -11,11 +11,13 @@ import sys
 import numpy as np
 import onnx
 import onnx.numpy_helper
+import onnxruntime
 import pytest
 import safetensors
 import safetensors.numpy
 
-from support import SOURCE, good, initializers, metadata, onnxruntime_outputs, random_images, relative_error, run
+from support import (SOURCE, good, initializers, is_valid, metadata, onnxruntime_outputs, random_images,
+                     relative_error, run, session_of)
 
 # Of the largest output: onnxruntime adds in another order than the check of merge, and W is rounded once either way.
 BY_HAND_RELATIVE = 1e-5
@@ -341,3 +343,100 @@ def test_sum_refused(folder, adapters, tmp_path):
         assert message in said, said
     result = run("merge", plain, "--adapter", f"{files['first']}=.5", "-o", files["first"])
     assert result.returncode == 2
+
+
+# ---- ONNX Runtime's adapter file
+
+
+@pytest.mark.parametrize("options", [
+    (),
+    ("--form", "branch", "--freeze-a", "--train-first"),
+    ("--bn", "train"),
+    ("--train-all", "--bn", "train"),
+], ids=" ".join)
+def test_onnx_adapter(folder, tmp_path, options):
+    """onnxruntime's loader reads the file, and the injected model with it has the merged model's outputs."""
+    train(folder, folder / "plain.onnx", tmp_path, "--adapters-as-inputs", *options)
+    injected, file = tmp_path / "injected.onnx", tmp_path / "a.onnx_adapter"
+    good("extract", tmp_path / "trained.onnx", "-o", file, "--format", "onnx_adapter")
+    assert is_valid(injected) and is_valid(tmp_path / "trained.onnx")
+
+    tensors = safetensors.numpy.load_file(tmp_path / "adapter.safetensors")
+    model = onnx.load(injected)
+    assert {value.name for value in model.graph.input[1:]} == tensors.keys()
+    read = onnxruntime.AdapterFormat.read_adapter(str(file))
+    assert (read.get_format_version(), read.get_adapter_version(), read.get_model_version()) == (1, 0, 0)
+    parameters = {name: value.numpy() for name, value in read.get_parameters().items()}
+    assert parameters.keys() == tensors.keys()
+    for name, array in parameters.items():
+        assert array.dtype == tensors[name].dtype and np.array_equal(array, tensors[name])
+
+    images = random_images(8, (3, 32, 32))
+    plain, merged = (onnxruntime_outputs(path, images) for path in (folder / "plain.onnx", merge(tmp_path)))
+    session = session_of(injected)
+    name = session.get_inputs()[0].name
+    assert [value.name for value in session.get_inputs()] == [name]
+    assert relative_error(session.run(None, {name: images})[0], plain) <= BY_HAND_RELATIVE
+    adapter = onnxruntime.LoraAdapter()
+    adapter.Load(str(file))
+    run_options = onnxruntime.RunOptions()
+    run_options.add_active_adapter(adapter)
+    outputs = session.run(None, {name: images}, run_options)[0]
+    assert relative_error(outputs, merged) <= BY_HAND_RELATIVE < relative_error(plain, merged) / 100
+
+
+def merge(folder):
+    good("merge", folder / "trained.onnx", "-o", folder / "merged.onnx", "--threads", "1")
+    return folder / "merged.onnx"
+
+
+@pytest.mark.parametrize("options", [(), ("--bn", "train", "--train-all"), ("--form", "branch")], ids=" ".join)
+def test_adapters_as_inputs(folder, tmp_path, options):
+    """Only the declarations differ: merging a fresh injection gives the file back, training the same numbers."""
+    ways = {"with": ("--adapters-as-inputs",), "without": ()}
+    for name, way in ways.items():
+        train(folder, folder / "plain.onnx", tmp_path / name, *options, *way)
+        good("merge", tmp_path / name / "injected.onnx", "-o", tmp_path / "back.onnx", "--no-check")
+        assert (tmp_path / "back.onnx").read_bytes() == (folder / "plain.onnx").read_bytes()
+        merge(tmp_path / name)
+    assert (tmp_path / "with" / "merged.onnx").read_bytes() == (tmp_path / "without" / "merged.onnx").read_bytes()
+    model, other = (onnx.load(tmp_path / name / "trained.onnx") for name in ways)
+    declared = json.loads(metadata(model)["lorac.graph_inputs"])
+    assert [value.name for value in model.graph.input[1:]] == declared
+    del model.graph.input[1:]
+    assert model.graph == other.graph
+    # The files serve the model that was injected in the same way, or the plain one.
+    file = tmp_path / "with" / "adapter.safetensors"
+    for base in (folder / "plain.onnx", tmp_path / "with" / "injected.onnx"):
+        good("apply", base, file, "-o", tmp_path / "out.onnx")
+        assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "with" / "trained.onnx").read_bytes()
+    assert "its 'lorac.graph_inputs' is not" in refuse(tmp_path, 1, "apply", tmp_path / "without" / "injected.onnx",
+                                                        file)
+
+
+def test_constants_and_old_models(tmp_path):
+    """A trained Constant gets a copy, which can be an input; in IR version 3 all initialisers are inputs already."""
+    for name in ("helper-ir-3", "helper-typed-fields"):
+        plain = SOURCE / "tests" / "intake" / "models" / f"{name}.onnx"
+        model = onnx.load(plain)
+        if name != "helper-ir-3":  # its weights become Constants
+            for tensor in model.graph.initializer:
+                model.graph.node.insert(0, onnx.helper.make_node("Constant", [], [tensor.name], value=tensor))
+            del model.graph.initializer[:]
+            plain = tmp_path / "plain.onnx"
+            onnx.save(model, plain)
+        good("inject", plain, "-o", tmp_path / "injected.onnx", "--adapters-as-inputs", "--train-all")
+        injected = onnx.load(tmp_path / "injected.onnx")
+        trainable = json.loads(metadata(injected)["lorac.trainable"])
+        assert trainable and set(trainable) <= {value.name for value in injected.graph.input}
+        assert is_valid(tmp_path / "injected.onnx")
+        good("extract", tmp_path / "injected.onnx", "-o", tmp_path / "a", "--format", "onnx_adapter")
+        read = onnxruntime.AdapterFormat.read_adapter(str(tmp_path / "a"))
+        assert read.get_parameters().keys() == set(trainable)
+        good("merge", tmp_path / "injected.onnx", "-o", tmp_path / "back.onnx", "--no-check")
+        assert onnx.load(tmp_path / "back.onnx") == model
+
+
+def test_onnx_adapter_needs_inputs(trained, tmp_path):
+    assert "inject with --adapters-as-inputs" in refuse(tmp_path, 1, "extract", trained / "trained.onnx", "--format",
+                                                        "onnx_adapter")
