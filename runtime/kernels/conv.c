@@ -240,6 +240,7 @@ static bool choose_branch(const struct lorac_program *program, const struct lora
     conv->branch.trains_a = param_trainable(program, step, 2);
     conv->branch.trains_b = param_trainable(program, step, 3);
     conv->branch.wants_dx = frozen.gradient != NULL;
+    conv->branch.beside = frozen.forward->beside != NULL;
     const struct lorac_choice_row *row = measured(program, step);
     if (program->form_policy == LORAC_FORM_POLICY_AUTO && row && row->form[0])
         return strcmp(row->form, "branch") == 0;
@@ -265,6 +266,8 @@ static size_t memory_of_branch(struct lorac_program *program, struct lorac_step 
     size_t bytes = 2 * lorac_conv_weight_count(&conv->shape) * sizeof(float); // packing W0
     if (conv->normed)
         bytes = largest(bytes, conv->adapter.rows * conv->adapter.R * sizeof(float)); // gain*B
+    if (conv->branch.beside)
+        bytes = largest(bytes, conv->forward->beside->scratch_bytes(&conv->branch));
     return largest(lorac_conv_branch_workspace_bytes(&conv->branch), bytes);
 }
 
@@ -308,6 +311,7 @@ static size_t packed_bytes(const struct lorac_program *program, const struct lor
     bool packs_twice = conv->gradient && !lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient);
     return conv->forward->packed_bytes(&conv->shape) + (packs_twice ? conv->gradient->packed_bytes(&conv->shape) : 0) +
            (conv->is_branch ? lorac_conv_branch_packed_bytes(&conv->branch) : 0) +
+           (conv->is_branch && conv->branch.beside ? conv->forward->beside->packed_bytes(&conv->branch) : 0) +
            (conv->normed ? lorac_conv_norm_bytes(conv->shape.M) : 0);
 }
 
@@ -380,8 +384,8 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
     state->gradient = NULL;
     conv->forward->destroy(state->forward);
     state->forward = NULL;
-    LORAC_TRY(conv->forward->create(&conv->shape, weight, &finish, packing, step->x[0], step->y, env,
-                                    &state->forward, error));
+    LORAC_TRY(conv->forward->create(&conv->shape, weight, &finish, packing, step->x[0], step->y, env, &state->forward,
+                                    error));
     if (!conv->gradient)
         return LORAC_OK;
     if (lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient))
@@ -420,6 +424,18 @@ static void pack_branch_b(struct lorac_step *step, const struct lorac_kernel_env
         b = env->workspace;
     }
     lorac_conv_branch_pack_b(state->branch, b);
+    if (conv->branch.beside)
+        conv->forward->beside->pack_b(state->forward, b);
+}
+
+static void pack_branch_a(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
+    const float *a = lorac_step_param(env->program, step, 2)->data;
+    lorac_conv_branch_pack_a(state->branch, a);
+    if (conv->branch.beside)
+        conv->forward->beside->pack_a(state->forward, a, env->workspace, env);
 }
 
 static enum lorac_status create_norm(const struct lorac_step *step, const struct lorac_kernel_env *env,
@@ -442,22 +458,24 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     step->state = state;
     if (conv->normed)
         LORAC_TRY(create_norm(step, env, error));
-    if (conv->is_branch) {
-        LORAC_TRY(lorac_conv_branch_create(&conv->branch, &state->branch, error));
-        lorac_conv_branch_pack_a(state->branch, lorac_step_param(env->program, step, 2)->data);
-        pack_branch_b(step, env);
-    }
-    return rebuild(step, env, error);
+    LORAC_TRY(rebuild(step, env, error));
+    if (!conv->is_branch)
+        return LORAC_OK;
+    LORAC_TRY(lorac_conv_branch_create(&conv->branch, &state->branch, error));
+    if (conv->branch.beside)
+        LORAC_TRY(conv->forward->beside->attach(state->forward, &conv->branch, step->kept, error));
+    pack_branch_a(step, env);
+    pack_branch_b(step, env);
+    return LORAC_OK;
 }
 
 static enum lorac_status refresh(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
 {
     const struct conv *conv = step->config;
-    struct conv_state *state = step->state;
     if (!conv->is_branch)
         return rebuild(step, env, error);
     if (conv->branch.trains_a)
-        lorac_conv_branch_pack_a(state->branch, lorac_step_param(env->program, step, 2)->data);
+        pack_branch_a(step, env);
     if (conv->branch.trains_b)
         pack_branch_b(step, env);
     return LORAC_OK;
@@ -468,7 +486,7 @@ static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
     const struct conv *conv = step->config;
     const struct conv_state *state = step->state;
     conv->forward->run(state->forward, env);
-    if (conv->is_branch)
+    if (conv->is_branch && !conv->branch.beside)
         lorac_conv_branch_forward(state->branch, step->x[0], step->kept, step->y, env);
 }
 
@@ -503,8 +521,8 @@ static void backward_of_definition(struct lorac_step *step, const struct lorac_k
         weight_backward(step, env);
     float *bias_gradient = gradient_of(lorac_step_param(env->program, step, 1));
     if (bias_gradient)
-        lorac_bias_gradient(step->dy, s->N * s->OH * s->OW, s->M, state->norm ? state->norm->gain : NULL,
-                            bias_gradient, env->workspace, env);
+        lorac_bias_gradient(step->dy, s->N * s->OH * s->OW, s->M, state->norm ? state->norm->gain : NULL, bias_gradient,
+                            env->workspace, env);
 }
 
 static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
@@ -533,11 +551,11 @@ static const char *form(const struct lorac_step *step)
     return !conv->adapted ? NULL : conv->is_branch ? "branch" : "definition";
 }
 
-// A branch adds to what the convolution made of W0: its sum can be clamped only behind it.
+// A branch that runs after the convolution adds to what that made of W0: its sum can be clamped only behind it.
 static bool take_clamp(struct lorac_step *step, float low, float high)
 {
     struct conv *conv = step->config;
-    if (conv->is_branch)
+    if (conv->is_branch && !conv->branch.beside)
         return false;
     conv->low = low;
     conv->high = high;

@@ -7,6 +7,21 @@
 #include "conv_shape.h"
 #include "kernel.h"
 
+struct lorac_conv_branch;
+
+// An algorithm of the convolution that can run the forward pass of its adapter in the branch form (conv_branch.h) with
+// it, from what it has in the cache anyway: run then writes h, too, and adds s * h @ view(B)'.
+struct lorac_conv_beside {
+    size_t (*packed_bytes)(const struct lorac_conv_branch *branch);
+    // [branch] and [h] are kept, to the algorithm's destroy. Errors: MEMORY.
+    enum lorac_status (*attach)(void *state, const struct lorac_conv_branch *branch, float *h,
+                                struct lorac_error *error);
+    // As lorac_conv_branch_pack_a and _b; to be called before the first run. [scratch]: of scratch_bytes.
+    size_t (*scratch_bytes)(const struct lorac_conv_branch *branch);
+    void (*pack_a)(void *state, const float *a, float *scratch, const struct lorac_kernel_env *env);
+    void (*pack_b)(void *state, const float *b);
+};
+
 struct lorac_conv_algorithm {
     const char *name;
     bool approximate; // its error is not that of a plain sum: never where results must be exact
@@ -33,6 +48,7 @@ struct lorac_conv_algorithm {
                                           const struct lorac_conv_finish *finish, const float *in, float *out,
                                           const struct lorac_kernel_env *env, void **state, struct lorac_error *error);
     size_t (*packed_bytes)(const struct lorac_conv_shape *shape);
+    const struct lorac_conv_beside *beside; // NULL: an adapter runs after it
     double relative_time; // measured, beside XNNPACK's direct convolution, where it is chosen; 0: the same
 };
 

@@ -100,9 +100,9 @@ static struct layout make_layout(const struct lorac_conv_branch *branch)
     size_t rows = branch->blocks * branch->taps, kR = branch->blocks * branch->R, next = 0;
     bool back = goes_back(branch);
     struct layout layout;
-    layout.down = take(&next, rows * branch->width * row_floats(branch->R));
+    layout.down = take(&next, branch->beside ? 0 : rows * branch->width * row_floats(branch->R));
     layout.down_t = take(&next, branch->wants_dx ? rows * branch->R * row_floats(branch->width) : 0);
-    layout.up = take(&next, kR * s->M);
+    layout.up = take(&next, branch->beside ? 0 : kR * s->M);
     layout.up_t = take(&next, back ? s->M * row_floats(kR) : 0);
     layout.row_of = take(&next, s->OH * s->kh);
     layout.column_of = take(&next, s->OW * s->kw);
@@ -178,8 +178,8 @@ enum lorac_status lorac_conv_branch_create(const struct lorac_conv_branch *branc
     float *block = state->block;
     int32_t *tables = state->block; // of the same size as floats
     state->branch = branch;
-    state->down = block + layout.down;
-    state->up = block + layout.up;
+    state->down = branch->beside ? NULL : block + layout.down;
+    state->up = branch->beside ? NULL : block + layout.up;
     state->down_row = row_floats(branch->R);
     state->down_t_row = row_floats(branch->width);
     state->up_t_row = row_floats(branch->blocks * branch->R);
@@ -213,13 +213,14 @@ void lorac_conv_branch_pack_a(struct lorac_branch_state *state, const float *a)
     size_t R = branch->R, taps = branch->taps;
     for (size_t b = 0; b < branch->blocks; b++) {
         const struct lorac_branch_block block = lorac_conv_branch_block(branch, b);
-        float *down = state->down + b * taps * branch->width * state->down_row;
+        float *down = state->down ? state->down + b * taps * branch->width * state->down_row : NULL;
         float *down_t = state->down_t ? state->down_t + b * taps * R * state->down_t_row : NULL;
         for (size_t r = 0; r < R; r++)
             for (size_t column = 0; column < branch->columns; column++) {
                 size_t place = block.left + column, c = place / taps, tap = place % taps;
                 float value = a[r * branch->columns + column];
-                down[(tap * block.width + c) * state->down_row + r] = value;
+                if (down)
+                    down[(tap * block.width + c) * state->down_row + r] = value;
                 if (down_t)
                     down_t[((size_t)state->tap_place[tap] * R + r) * state->down_t_row + c] = value;
             }
@@ -229,7 +230,7 @@ void lorac_conv_branch_pack_a(struct lorac_branch_state *state, const float *a)
 void lorac_conv_branch_pack_b(struct lorac_branch_state *state, const float *b)
 {
     size_t M = state->branch->shape.M, kR = state->branch->blocks * state->branch->R;
-    for (size_t m = 0; m < M; m++)
+    for (size_t m = 0; state->up && m < M; m++)
         for (size_t q = 0; q < kR; q++)
             state->up[q * M + m] = b[m * kR + q];
     for (size_t m = 0; state->up_t && m < M; m++)

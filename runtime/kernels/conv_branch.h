@@ -19,6 +19,7 @@ struct lorac_conv_branch {
     size_t width;                  // channels of the widest block
     double s;
     bool trains_a, trains_b, wants_dx;
+    bool beside; // forward runs with the convolution (lorac_conv_beside): here is the way back only
 };
 
 // What one row block of B@A reads and where A lies in it: D_a = [0 .. A .. 0] with [left] columns of zeros before it.
@@ -44,7 +45,7 @@ void lorac_conv_branch_free(struct lorac_branch_state *state); // accepts NULL
 void lorac_conv_branch_pack_a(struct lorac_branch_state *state, const float *a);
 void lorac_conv_branch_pack_b(struct lorac_branch_state *state, const float *b);
 
-// h [N, OH, OW, blocks*R] is written, y [N, OH, OW, M] is added to.
+// Not where [beside]. h [N, OH, OW, blocks*R] is written, y [N, OH, OW, M] is added to.
 void lorac_conv_branch_forward(const struct lorac_branch_state *state, const float *x, float *h, float *y,
                                const struct lorac_kernel_env *env);
 
@@ -52,8 +53,8 @@ struct lorac_branch_backward {
     const float *x; // read where trains_a
     const float *h; // read where trains_b
     const float *dy;
-    float *dx;      // added to, where wants_dx
-    float *da, *db; // added to, where trained
+    float *dx;          // added to, where wants_dx
+    float *da, *db;     // added to, where trained
     const double *gain; // [M]: db is wanted of a B whose rows m were multiplied by gain[m] before packing; NULL: 1
 };
 void lorac_conv_branch_backward(const struct lorac_branch_state *state, const struct lorac_branch_backward *call,
@@ -78,10 +79,10 @@ struct lorac_branch_phase {
 
 struct lorac_branch_state {
     const struct lorac_conv_branch *branch;
-    float *down;   // [blocks, taps*width, down_row]: D_a with the R outputs adjacent
+    float *down;   // [blocks, taps*width, down_row]: D_a with the R outputs adjacent; NULL where [beside]
     float *down_t; // [blocks, taps*R, down_t_row]: with the channels adjacent, taps in the order of the phases; NULL
                    // where dx is not wanted
-    float *up;     // [blocks*R, M]
+    float *up;     // [blocks*R, M]; NULL where [beside]
     float *up_t;   // [M, up_t_row]; NULL where neither dx nor dA is wanted
     size_t down_row, down_t_row, up_t_row;
     int32_t *row_of, *column_of; // [OH, kh], [OW, kw]: the place that a tap reads, -1 outside

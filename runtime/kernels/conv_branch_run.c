@@ -111,7 +111,7 @@ static struct cut make_cut(const struct lorac_conv_branch *branch)
 size_t lorac_conv_branch_workspace_bytes(const struct lorac_conv_branch *branch)
 {
     const struct cut cut = make_cut(branch);
-    size_t forward = FORWARD_PARTS * cut.forward_floats;
+    size_t forward = branch->beside ? 0 : FORWARD_PARTS * cut.forward_floats;
     size_t backward = cut.chunks * (cut.dh_floats + cut.gather_floats + cut.sum_floats);
     return (forward > backward ? forward : backward) * sizeof(float);
 }

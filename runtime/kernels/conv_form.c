@@ -6,7 +6,9 @@
 //     branch        conv + PRODUCT * lanes + TRAFFIC * floats
 //
 // where lanes are the multiply-adds of the branch's products, with the side that fills vectors rounded up to 16, and
-// floats what they read and write of x, y, dy, dx and h. In the forms' own measurements, of a layer's adapter alone:
+// floats what they read and write of x, y, dy, dx and h. Where Winograd runs the adapter's forward pass with the
+// convolution (lorac_conv_beside), h takes 36 products for 16 pixels instead of 9 for one, x and y are in the cache,
+// and h is transformed back. In the forms' own measurements, of a layer's adapter alone, all after the convolution:
 //
 //     layer, batch 32, R = 12      definition   branch   branch, A frozen      (milliseconds, one thread)
 //     16 -> 16, 32 x 32, batch 64         2.5     24.4     19.5
@@ -15,11 +17,18 @@
 //     256 -> 256, 8 x 8                  30.3      4.1      3.2
 //     512 -> 512, 4 x 4                  36.0      2.1      1.5
 //
+// the forward pass of the adapter alone, R = 12, after the convolution and beside it:
+//
+//     64 -> 64, 32 x 32        10.2   2.7
+//     128 -> 128, 16 x 16       4.8   1.1
+//     256 -> 256, 8 x 8         2.1   0.9
+//     512 -> 512, 4 x 4         0.8   0.1
+//
 // and of whole steps, where x and dy are not in the cache, ResNet-18 CIFAR form, batch 32, one thread, with its 64 ->
 // 64 layers by the definition and as branches: 807 and 846 ms, with A frozen 800 and 781.
 #include "conv_branch.h"
 
-static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16;
+static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16, BESIDE_PRODUCTS = 36 / 16.0;
 
 static double padded(size_t floats)
 {
@@ -35,9 +44,11 @@ bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double
     double dx = branch->wants_dx, da = branch->trains_a, db = branch->trains_b;
 
     double windows = (double)branch->blocks * (double)branch->taps * out; // each is read by R outputs
-    double lanes = windows * (double)branch->width * padded(branch->R);
+    double down = branch->beside ? (double)branch->blocks * BESIDE_PRODUCTS * out : windows;
+    double lanes = down * (double)branch->width * padded(branch->R);
     lanes += (dx + da) * windows * R * padded(branch->width);
     lanes += out * (kR * padded(s->M) + (db + (dx > da ? dx : da)) * M * padded(branch->blocks * branch->R));
-    double floats = in * C * (1 + 2 * dx + da) + out * (3 * M + (1 + db) * kR);
+    double floats = in * C * (2 * dx + da) + out * (M + (1 + db) * kR);
+    floats += branch->beside ? 2 * out * kR : in * C + 2 * out * M;
     return branch_conv * F + PRODUCT * lanes + TRAFFIC * floats < definition * F + DENSE * F + weights * (PACK + 3 * R);
 }

@@ -22,12 +22,12 @@
 // F(2x2) is the most exact of the three: its sums have a ninth of the terms.
 // NaN and infinity in an input make all outputs of the tiles that contain it NaN; none is hidden. So do inputs beyond
 // about 1e37, whose transform overflows where the direct form might not.
-#include "conv_algorithm.h"
-
+#include "conv_winograd_adapter.h"
 #include "parallel.h"
 #include "simd.h"
 #include "winograd.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -66,6 +66,7 @@ struct state {
     const struct state *lender; // of the convolution, whose weights the gradient turns around; NULL: it has its own
     float *packed, *bias, *zeros;
     void *memory; // all three
+    struct lorac_winograd_adapter adapter;
 };
 
 // ---- how it is cut
@@ -133,8 +134,15 @@ static size_t thread_floats(const struct plan *p)
 struct job {
     const struct state *state;
     float *shared, *slices; // in the workspace
-    atomic_size_t next;
+    atomic_size_t next, next_down;
 };
+
+// Tiles of a block: the last one may have fewer.
+static size_t tiles_of(const struct plan *p, size_t block)
+{
+    size_t first = block * p->block;
+    return p->tiles - first < p->block ? p->tiles - first : p->block;
+}
 
 static void transform_tile(const struct state *state, size_t tile, float *to)
 {
@@ -160,32 +168,84 @@ static void transform_tiles(const struct state *state, size_t block, size_t begi
         transform_tile(state, first + t, to + t * p->row_stride);
 }
 
-static void finish_tile(const struct state *state, size_t tile, size_t chunk, const float *products)
+// What becomes of a chunk's products.
+struct target {
+    float *out; // [N, OH, OW, channels]
+    size_t channels, first, count;
+    const float *bias;
+    struct lorac_winograd_up up; // up NULL: nothing is added
+    bool accumulate;
+    float low, high;
+};
+
+static void finish_tile(const struct state *state, size_t tile, const float *products, const struct target *to)
 {
     const struct plan *p = &state->plan;
     size_t across = tile % p->tiles_w, down = tile / p->tiles_w % p->tiles_h, n = tile / p->tiles_w / p->tiles_h;
-    size_t row = down * p->m, column = across * p->m, output = chunk * CHUNK;
-    float *y = state->out + ((n * p->OH + row) * p->OW + column) * p->M + output;
-    state->loops->output(p->m, products, state->bias + output, p->M - output < CHUNK ? p->M - output : CHUNK, y,
-                         p->OW * p->M, p->M, p->OH - row < p->m ? p->OH - row : p->m,
-                         p->OW - column < p->m ? p->OW - column : p->m, state->accumulate, state->low, state->high);
+    size_t row = down * p->m, column = across * p->m, pixel = (n * p->OH + row) * p->OW + column;
+    struct lorac_winograd_up up = to->up;
+    if (up.up)
+        up.h += pixel * up.h_column;
+    state->loops->output(p->m, products, to->bias, up.up ? &up : NULL, to->count,
+                         to->out + pixel * to->channels + to->first, p->OW * to->channels, to->channels,
+                         p->OH - row < p->m ? p->OH - row : p->m, p->OW - column < p->m ? p->OW - column : p->m,
+                         to->accumulate, to->low, to->high);
+}
+
+static void finish_tiles(const struct state *state, size_t block, const float *products, const struct target *to)
+{
+    const struct plan *p = &state->plan;
+    for (size_t t = 0; t < tiles_of(p, block); t++)
+        finish_tile(state, block * p->block + t, products + t * p->points * CHUNK, to);
+}
+
+// Chunk [number] of those of all row blocks of the adapter: h.
+static void run_down(const struct state *state, size_t block, size_t number, const float *tiles, float *products)
+{
+    const struct plan *p = &state->plan;
+    const struct lorac_winograd_adapter *adapter = &state->adapter;
+    const struct lorac_conv_branch *branch = adapter->branch;
+    size_t a = number / adapter->chunks, first = number % adapter->chunks * CHUNK;
+    const struct lorac_branch_block rows = lorac_conv_branch_block(branch, a);
+    struct target to = {.out = adapter->h,
+                        .channels = branch->blocks * branch->R,
+                        .first = a * branch->R + first,
+                        .count = branch->R - first < CHUNK ? branch->R - first : CHUNK,
+                        .bias = adapter->zeros,
+                        .low = -INFINITY,
+                        .high = INFINITY};
+    state->loops->product(p->points, tiles + rows.c0, tiles_of(p, block), p->row_stride, p->point_stride,
+                          lorac_winograd_adapter_down(adapter, a, first, rows.width), rows.width, to.count, products);
+    finish_tiles(state, block, products, &to);
+}
+
+static size_t down_count(const struct state *state)
+{
+    return state->adapter.branch ? state->adapter.branch->blocks * state->adapter.chunks : 0;
 }
 
 // [slice]: the thread's, products and a point's weights.
 static void run_chunk(const struct state *state, size_t block, size_t chunk, const float *tiles, float *slice)
 {
     const struct plan *p = &state->plan;
-    size_t first = block * p->block, count = p->tiles - first < p->block ? p->tiles - first : p->block;
-    size_t outputs = p->M - chunk * CHUNK < CHUNK ? p->M - chunk * CHUNK : CHUNK;
+    size_t first = chunk * CHUNK, count = tiles_of(p, block);
+    struct target to = {.out = state->out,
+                        .channels = p->M,
+                        .first = first,
+                        .count = p->M - first < CHUNK ? p->M - first : CHUNK,
+                        .bias = state->bias + first,
+                        .up = lorac_winograd_adapter_up(&state->adapter, first),
+                        .accumulate = state->accumulate,
+                        .low = state->low,
+                        .high = state->high};
     float *products = slice, *turned = slice + p->product_floats;
     if (state->lender)
         state->loops->borrowed_product(p->m, tiles, count, p->row_stride, p->point_stride, state->lender->packed, p->M,
-                                       p->C, chunk * CHUNK, outputs, turned, products);
+                                       p->C, first, to.count, turned, products);
     else
         state->loops->product(p->points, tiles, count, p->row_stride, p->point_stride,
-                              state->packed + chunk * CHUNK * p->points * p->C, p->C, outputs, products);
-    for (size_t t = 0; t < count; t++)
-        finish_tile(state, first + t, chunk, products + t * p->points * CHUNK);
+                              state->packed + first * p->points * p->C, p->C, to.count, products);
+    finish_tiles(state, block, products, &to);
 }
 
 // One thread of those that take whole blocks, until none is left.
@@ -197,6 +257,8 @@ static void run_blocks(void *context, size_t thread)
     size_t block;
     while ((block = atomic_fetch_add(&job->next, 1)) < p->blocks) {
         transform_tiles(job->state, block, 0, p->block, tiles);
+        for (size_t number = 0; number < down_count(job->state); number++)
+            run_down(job->state, block, number, tiles, slice);
         for (size_t chunk = 0; chunk < p->chunks; chunk++)
             run_chunk(job->state, block, chunk, tiles, slice);
     }
@@ -223,6 +285,19 @@ static void run_pairs(void *context, size_t thread)
     }
 }
 
+// The same with pairs of a chunk of the adapter's: all of h is there before the first output.
+static void run_down_pairs(void *context, size_t thread)
+{
+    struct job *job = context;
+    const struct plan *p = &job->state->plan;
+    float *slice = job->slices + thread * thread_floats(p);
+    size_t pair;
+    while ((pair = atomic_fetch_add(&job->next_down, 1)) < down_count(job->state) * p->blocks) {
+        size_t block = pair % p->blocks;
+        run_down(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice);
+    }
+}
+
 static void run(void *opaque, const struct lorac_kernel_env *env)
 {
     const struct state *state = opaque;
@@ -230,8 +305,11 @@ static void run(void *opaque, const struct lorac_kernel_env *env)
     struct job job = {.state = state, .shared = env->workspace};
     job.slices = job.shared + shared_bytes(p) / sizeof(float);
     atomic_init(&job.next, 0);
+    atomic_init(&job.next_down, 0);
     if (p->shared)
         lorac_parallel_for(env->pool, transform_group, &job, divide_up(p->tiles, GROUP));
+    if (p->shared && state->adapter.branch)
+        lorac_parallel_for(env->pool, run_down_pairs, &job, lorac_parallel_threads(env->pool));
     lorac_parallel_for(env->pool, p->shared ? run_pairs : run_blocks, &job, lorac_parallel_threads(env->pool));
 }
 
@@ -242,6 +320,7 @@ static void destroy(void *opaque)
     struct state *state = opaque;
     if (!state)
         return;
+    lorac_winograd_adapter_clear(&state->adapter);
     free(state->memory);
     free(state);
 }
@@ -308,6 +387,42 @@ static enum lorac_status create(const struct plan *plan, struct packing *packing
     *opaque = state;
     return LORAC_OK;
 }
+
+// ---- an adapter beside the convolution
+
+static size_t adapter_bytes_2(const struct lorac_conv_branch *branch)
+{
+    return lorac_winograd_adapter_bytes(branch, 2);
+}
+
+static size_t adapter_bytes_4(const struct lorac_conv_branch *branch)
+{
+    return lorac_winograd_adapter_bytes(branch, 4);
+}
+
+static enum lorac_status attach(void *opaque, const struct lorac_conv_branch *branch, float *h,
+                                struct lorac_error *error)
+{
+    struct state *state = opaque;
+    return lorac_winograd_adapter_init(&state->adapter, branch, state->plan.m, state->loops, h, error);
+}
+
+static void pack_a(void *opaque, const float *a, float *scratch, const struct lorac_kernel_env *env)
+{
+    const struct state *state = opaque;
+    lorac_winograd_adapter_pack_a(&state->adapter, a, scratch, env);
+}
+
+static void pack_b(void *opaque, const float *b)
+{
+    const struct state *state = opaque;
+    lorac_winograd_adapter_pack_b(&state->adapter, b);
+}
+
+static const struct lorac_conv_beside beside_2 = {adapter_bytes_2, attach, lorac_winograd_adapter_scratch_bytes, pack_a,
+                                                  pack_b};
+static const struct lorac_conv_beside beside_4 = {adapter_bytes_4, attach, lorac_winograd_adapter_scratch_bytes, pack_a,
+                                                  pack_b};
 
 // ---- when
 
@@ -422,7 +537,7 @@ static struct packing pack_gradient(const struct lorac_conv_shape *s, const floa
     ALGORITHM(variable, text, gradient, m, .lender = &lorac_conv_##of, .borrows = borrows_##variable,                  \
               .create_borrowing = create_borrowing_##variable)
 
-ALGORITHM(winograd4, "winograd4", forward, 4, .lender = NULL);
-ALGORITHM(winograd2, "winograd2", forward, 2, .lender = NULL);
+ALGORITHM(winograd4, "winograd4", forward, 4, .beside = &beside_4);
+ALGORITHM(winograd2, "winograd2", forward, 2, .beside = &beside_2);
 GRADIENT(gradient_winograd4, "winograd4", winograd4, 4);
 GRADIENT(gradient_winograd2, "winograd2", winograd2, 2);

@@ -419,43 +419,70 @@ INLINE void put(float *y, vector v, size_t part, const struct finish *finish)
     store(y, v, part);
 }
 
-INLINE void output_vector(const size_t E, const float *products, vector bias, size_t part, float *y, size_t row_stride,
-                          size_t column_stride, size_t rows, size_t columns, const struct finish *finish)
+// Two rows of the tile at a time: so many sums keep the multipliers busy.
+INLINE void add_up(const struct lorac_winograd_up *up, const size_t m, size_t i, size_t rows, size_t columns, vector *y)
+{
+    for (size_t row = 0; row < m; row += 2) {
+        const float *pixel[8];
+        vector sum[8];
+        for (size_t k = 0; k < 2 * m; k++) { // outside of the image: any one inside, the sum is not used
+            size_t h = row + k / m < rows ? row + k / m : rows - 1, w = k % m < columns ? k % m : columns - 1;
+            pixel[k] = up->h + h * up->h_row + w * up->h_column;
+            sum[k] = (vector){0};
+        }
+        for (size_t q = 0; q < up->channels; q++) {
+            vector w = load(up->up + q * up->up_row + i, 0);
+            for (size_t k = 0; k < 2 * m; k++)
+                sum[k] += pixel[k][q] * w;
+        }
+        for (size_t k = 0; k < 2 * m; k++)
+            y[row * m + k] += up->scale * sum[k];
+    }
+}
+
+// The tile, transformed back, of the outputs from i on.
+INLINE void output_vector(const size_t E, const float *products, vector bias, const struct lorac_winograd_up *up,
+                          size_t i, size_t rows, size_t columns, vector *y)
 {
     const size_t m = E - 2;
-    vector x[6], half[4 * 6], row[4];
+    vector x[6], half[4 * 6];
     for (size_t j = 0; j < E; j++) {
-        for (size_t i = 0; i < E; i++)
-            x[i] = *(const vector *)(products + (i * E + j) * CHUNK);
+        for (size_t k = 0; k < E; k++)
+            x[k] = *(const vector *)(products + (k * E + j) * CHUNK + i);
         if (E == 6)
             output_6(x, 1, half + j, 6);
         else
             output_4(x, 1, half + j, 4);
     }
-    for (size_t i = 0; i < m; i++) {
+    for (size_t k = 0; k < m; k++) {
         if (E == 6)
-            output_6(half + i * 6, 1, row, 1);
+            output_6(half + k * 6, 1, y + k * m, 1);
         else
-            output_4(half + i * 4, 1, row, 1);
-        for (size_t j = 0; i < rows && j < m; j++)
-            if (j < columns)
-                put(y + i * row_stride + j * column_stride, row[j] + bias, part, finish);
+            output_4(half + k * 4, 1, y + k * m, 1);
+        for (size_t j = 0; j < m; j++)
+            y[k * m + j] += bias;
     }
+    if (up)
+        add_up(up, m, i, rows, columns, y);
 }
 
-static void output(size_t m, const float *products, const float *bias, size_t count, float *y, size_t row_stride,
-                   size_t column_stride, size_t rows, size_t columns, bool accumulate, float low, float high)
+static void output(size_t m, const float *products, const float *bias, const struct lorac_winograd_up *up, size_t count,
+                   float *y, size_t row_stride, size_t column_stride, size_t rows, size_t columns, bool accumulate,
+                   float low, float high)
 {
     struct finish finish = {.accumulate = accumulate, .clamp = low > -INFINITY || high < INFINITY};
     finish.low = (vector){0} + low;
     finish.high = (vector){0} + high;
     for (size_t i = 0; i < count; i += LANES) {
         size_t part = count - i < LANES ? count - i : 0;
-        vector b = load(bias + i, part);
+        vector b = load(bias + i, part), tile[16];
         if (m == 4)
-            output_vector(6, products + i, b, part, y + i, row_stride, column_stride, rows, columns, &finish);
+            output_vector(6, products, b, up, i, rows, columns, tile);
         else
-            output_vector(4, products + i, b, part, y + i, row_stride, column_stride, rows, columns, &finish);
+            output_vector(4, products, b, up, i, rows, columns, tile);
+        for (size_t row = 0; row < rows; row++)
+            for (size_t column = 0; column < columns; column++)
+                put(y + row * row_stride + column * column_stride + i, tile[row * m + column], part, &finish);
     }
 }
 

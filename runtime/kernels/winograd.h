@@ -22,6 +22,14 @@ enum {
     LORAC_WINOGRAD_MAX_POINTS = 36, // (4+2)^2
 };
 
+// s * h @ up, which is added to a tile of outputs: h has [channels] for each pixel, the first one's at h; up [channels,
+// up_row] whole vectors of the chunk's outputs.
+struct lorac_winograd_up {
+    const float *h, *up;
+    size_t h_row, h_column, channels, up_row; // strides in floats
+    float scale;
+};
+
 struct lorac_winograd_loops {
     size_t lanes; // floats of a vector
 
@@ -49,9 +57,11 @@ struct lorac_winograd_loops {
                              float *turned, float *products);
 
     // One tile of outputs, [count] of a chunk: pixels [rows, columns] of m x m, y with the strides given.
-    //     y = clamp(A' products A + bias + (accumulate: y), low, high); a NaN stays one
-    void (*output)(size_t m, const float *products, const float *bias, size_t count, float *y, size_t row_stride,
-                   size_t column_stride, size_t rows, size_t columns, bool accumulate, float low, float high);
+    //     y = clamp(A' products A + bias + s * h @ up + (accumulate: y), low, high); a NaN stays one
+    // up NULL: without it.
+    void (*output)(size_t m, const float *products, const float *bias, const struct lorac_winograd_up *up, size_t count,
+                   float *y, size_t row_stride, size_t column_stride, size_t rows, size_t columns, bool accumulate,
+                   float low, float high);
 };
 
 #endif

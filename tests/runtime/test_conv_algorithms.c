@@ -1,11 +1,11 @@
 // Every algorithm of a convolution and of its input gradient, on every shape that it supports, against plain loops in
 // double: with bias, limits and accumulating, for all instruction sets, with 1, 2 and 3 threads (the same bits), with
-// nothing written outside of the output and the workspace; gradients that borrow the convolution's weights; NaN and
-// infinity; and which one is chosen.
+// nothing written outside of the output and the workspace; gradients that borrow the convolution's weights;
+// adapters that run beside the convolution; NaN and infinity; and which one is chosen.
 #include "check.h"
 #include "count_allocations.h"
 #include "proto/rng.h"
-#include "runtime/kernels/conv_algorithm.h"
+#include "runtime/kernels/conv_branch.h"
 #include "runtime/kernels/parallel.h"
 #include "runtime/kernels/xnn.h"
 #include "simd_variants.h"
@@ -304,14 +304,42 @@ struct states {
     void *state, *lender; // lender: NULL where nothing is borrowed
 };
 
-static struct states create(const struct problem *p, const struct lorac_conv_algorithm *algorithm, bool borrowing,
-                            const struct lorac_conv_finish *finish, float *out, const struct lorac_kernel_env *env)
+struct adapter {
+    struct lorac_conv_branch branch;
+    float *a, *b, *h; // h between guards
+    size_t h_count;
+};
+
+// How an algorithm is run, beside its own way.
+struct way {
+    bool borrowing;
+    const struct adapter *adapter; // beside the convolution; NULL: none
+};
+static const struct way alone = {false, NULL}, borrowing = {true, NULL};
+
+static void attach(const struct adapter *adapter, const struct lorac_conv_algorithm *algorithm, void *state,
+                   const struct lorac_kernel_env *env)
+{
+    struct lorac_error error = {0};
+    float *scratch = need(algorithm->beside->scratch_bytes(&adapter->branch));
+    CHECK_OK(algorithm->beside->attach(state, &adapter->branch, adapter->h, &error), error);
+    memset(adapter->h, 0xFF, adapter->h_count * sizeof(float));
+    algorithm->beside->pack_a(state, adapter->b, scratch, env); // other numbers: nothing of them may be left
+    algorithm->beside->pack_b(state, adapter->a);
+    algorithm->beside->pack_a(state, adapter->a, scratch, env);
+    algorithm->beside->pack_b(state, adapter->b);
+    free(scratch);
+}
+
+static struct states create(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                            const struct way *way, const struct lorac_conv_finish *finish, float *out,
+                            const struct lorac_kernel_env *env)
 {
     const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
     float *packing = need(lorac_conv_weight_count(&p->shape) * sizeof(float));
     struct states states = {NULL, NULL};
     struct lorac_error error = {0};
-    if (borrowing) {
+    if (way->borrowing) {
         CHECK_OK(
             algorithm->lender->create(&p->shape, p->weight, &plain, packing, NULL, NULL, env, &states.lender, &error),
             error);
@@ -322,12 +350,14 @@ static struct states create(const struct problem *p, const struct lorac_conv_alg
                  error);
     }
     REQUIRE(states.state != NULL);
+    if (way->adapter)
+        attach(way->adapter, algorithm, states.state, env);
     free(packing);
     return states;
 }
 
 // The result is the caller's, between guards; "" or what went wrong in *wrong.
-static float *run(const struct problem *p, const struct lorac_conv_algorithm *algorithm, bool borrowing,
+static float *run(const struct problem *p, const struct lorac_conv_algorithm *algorithm, const struct way *way,
                   const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t threads,
                   const char **wrong)
 {
@@ -339,18 +369,19 @@ static float *run(const struct problem *p, const struct lorac_conv_algorithm *al
                    (algorithm->thread_workspace_bytes ? threads * algorithm->thread_workspace_bytes(s) : 0);
     float *workspace = guarded(bytes / sizeof(float)), *out = guarded(p->out_count);
     env.workspace = workspace;
-    const struct states states = create(p, algorithm, borrowing, finish, out, &env);
+    const struct states states = create(p, algorithm, way, finish, out, &env);
     memcpy(out, p->before, p->out_count * sizeof(float));
     algorithm->run(states.state, &env); // a first one leaves the workspace dirty
     memcpy(out, p->before, p->out_count * sizeof(float));
     size_t allocated = allocation_count;
     algorithm->run(states.state, &env);
-    *wrong = allocation_count != allocated                     ? "it allocated"
-             : !guards_stand(out, p->out_count)                ? "it wrote outside of the output"
+    *wrong = allocation_count != allocated                                           ? "it allocated"
+             : !guards_stand(out, p->out_count)                                      ? "it wrote outside of the output"
+             : way->adapter && !guards_stand(way->adapter->h, way->adapter->h_count) ? "it wrote outside of h"
              : !guards_stand(workspace, bytes / sizeof(float)) ? "it wrote outside of the workspace"
                                                                : "";
     algorithm->destroy(states.state);
-    if (borrowing)
+    if (way->borrowing)
         algorithm->lender->destroy(states.lender);
     lorac_parallel_free(env.pool);
     free(workspace - GUARD_FLOATS);
@@ -404,7 +435,7 @@ static void check_finish(const struct problem *p, const struct lorac_conv_algori
     float *first = NULL;
     for (size_t threads = 1; threads <= most_threads; threads++) {
         const char *wrong;
-        float *out = run(p, algorithm, false, finish, simd, threads, &wrong);
+        float *out = run(p, algorithm, &alone, finish, simd, threads, &wrong);
         CHECKF(!*wrong, "%s: %s", text_of(p, algorithm, simd), wrong);
         if (!first) {
             compare(p, algorithm, finish, simd, out);
@@ -424,15 +455,76 @@ static void check_borrowing(const struct problem *p, const struct lorac_conv_alg
 {
     const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
     const char *wrong;
-    float *own = run(p, algorithm, false, &plain, simd, 1, &wrong);
+    float *own = run(p, algorithm, &alone, &plain, simd, 1, &wrong);
     for (size_t threads = 1; threads <= most_threads; threads++) {
-        float *out = run(p, algorithm, true, &plain, simd, threads, &wrong);
+        float *out = run(p, algorithm, &borrowing, &plain, simd, threads, &wrong);
         CHECKF(!*wrong, "%s, borrowing: %s", text_of(p, algorithm, simd), wrong);
         CHECKF(memcmp(own, out, p->out_count * sizeof(float)) == 0, "%s: other bits with borrowed weights, %zu threads",
                text_of(p, algorithm, simd), threads);
         free_result(out);
     }
     free_result(own);
+}
+
+static struct adapter make_adapter(const struct lorac_conv_shape *s, size_t R)
+{
+    const struct lorac_conv_adapter sizes = {.rows = s->M * s->kh, .columns = s->C * s->kw, .R = R, .s = 0.75};
+    struct adapter adapter = {.h_count = s->N * s->OH * s->OW * s->kh * R};
+    REQUIRE(lorac_conv_branch_init(&adapter.branch, s, &sizes));
+    size_t a = R * sizes.columns, b = R * sizes.rows;
+    adapter.branch.beside = true;
+    adapter.a = random_floats(a > b ? a : b, "A"); // each may stand for the other
+    adapter.b = random_floats(a > b ? a : b, "B");
+    adapter.h = guarded(adapter.h_count);
+    return adapter;
+}
+
+// The convolution by W + s * view(B @ A).
+static struct problem adapted_problem(const struct problem *p, const struct adapter *adapter)
+{
+    const struct lorac_conv_branch *branch = &adapter->branch;
+    const struct lorac_conv_adapter sizes = {
+        .rows = p->shape.M * p->shape.kh, .columns = branch->columns, .R = branch->R, .s = branch->s};
+    const struct lorac_kernel_env env = {.simd = lorac_simd_select()};
+    struct problem adapted = *p;
+    adapted.weight = need(lorac_conv_weight_count(&p->shape) * sizeof(float));
+    adapted.sum = need(p->out_count * sizeof(double));
+    lorac_conv_adapter_weight(&sizes, p->weight, adapter->a, adapter->b, adapted.weight, &env);
+    compute(&adapted);
+    return adapted;
+}
+
+// Bounds as for the convolution: the adapter's sums are short, and so are those that add it. Measured to no more
+// either.
+static void check_beside(const struct problem *p, const struct lorac_conv_algorithm *algorithm, size_t R,
+                         const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t most_threads)
+{
+    struct adapter adapter = make_adapter(&p->shape, R);
+    struct problem adapted = adapted_problem(p, &adapter);
+    const struct way way = {false, &adapter};
+    float *first = NULL, *h = need(adapter.h_count * sizeof(float));
+    for (size_t threads = 1; threads <= most_threads; threads++) {
+        const char *wrong;
+        float *out = run(p, algorithm, &way, finish, simd, threads, &wrong);
+        CHECKF(!*wrong, "%s, R %zu: %s", text_of(p, algorithm, simd), R, wrong);
+        if (!first) {
+            compare(&adapted, algorithm, finish, simd, out);
+            memcpy(h, adapter.h, adapter.h_count * sizeof(float));
+            first = out;
+            continue;
+        }
+        CHECKF(memcmp(first, out, p->out_count * sizeof(float)) == 0 &&
+                   memcmp(h, adapter.h, adapter.h_count * sizeof(float)) == 0,
+               "%s, R %zu: other bits with %zu threads", text_of(p, algorithm, simd), R, threads);
+        free_result(out);
+    }
+    free_result(first);
+    free_result(adapter.h);
+    free(h);
+    free(adapter.a);
+    free(adapter.b);
+    free(adapted.weight);
+    free(adapted.sum);
 }
 
 // Its loops are ours, compiled for several instruction sets.
@@ -454,6 +546,9 @@ static void check_algorithm(const struct problem *p, const struct lorac_conv_alg
         check_finish(p, algorithm, &plain, variants[i], i == 0 ? THREADS : 1); // the cut is the same for all
         if (!p->gradient || algorithm->accumulates)
             check_finish(p, algorithm, &full, variants[i], 1);
+        if (algorithm->beside) // R within a vector, and more than a chunk of outputs
+            check_beside(p, algorithm, i == 0 && p->shape.H % 2 == 0 ? 34 : 5, i == 0 ? &plain : &full, variants[i],
+                         i == 0 ? THREADS : 1);
         if (algorithm->lender)
             check_borrowing(p, algorithm, variants[i], i == 0 ? THREADS : 1);
     }
@@ -490,7 +585,7 @@ static void check_not_hidden(const struct lorac_conv_shape *shape, float bad, bo
                 struct lorac_conv_finish finish = lorac_conv_finish_bias(NULL);
                 finish.low = limits ? 0 : -INFINITY;
                 const char *wrong;
-                float *out = run(&p, list[i], false, &finish, variants[v], 1, &wrong);
+                float *out = run(&p, list[i], &alone, &finish, variants[v], 1, &wrong);
                 size_t hidden = 0, bad_count = 0;
                 for (size_t k = 0; k < p.out_count; k++) {
                     bool bad_sum = isnan(p.sum[k]) || !isfinite(expected(&p, &finish, k)); // fmax(NAN, 0) is 0
