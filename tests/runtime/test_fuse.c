@@ -52,11 +52,15 @@ static const struct row rows[] = {
      64, true, "b z ", NULL},
 };
 
-// A branch is added behind the convolution: only the definition can clamp.
-static const struct row branch = {"training: a branch",
-                                  HEAD "b=Relu(a); c=Conv(b, v[4,4,3,3]) pads=[1,1,1,1] lora=kernel:2:4; "
-                                       "z=Relu(c)" TAIL,
-                                  4, true, "b ", "direct"};
+// Adapters as branches: one that runs after the convolution adds to what that wrote; Winograd's runs inside of it.
+static const struct row branches[] = {
+    {"training: a branch", HEAD "b=Relu(a); c=Conv(b, v[4,4,3,3]) pads=[1,1,1,1] lora=kernel:2:4; z=Relu(c)" TAIL, 4,
+     true, "b ", "direct"},
+    {"training: a branch inside of Winograd",
+     "a=Conv(x, u[64,64,1,1]*); b=Relu(a); c=Conv(b, v[64,64,3,3], vb[64]) pads=[1,1,1,1] lora=kernel:2:4; "
+     "z=Clip(c, lo<-0.5>, hi<1.5>)" TAIL,
+     64, true, "b z ", NULL},
+};
 
 struct trial {
     const struct row *row;
@@ -182,6 +186,7 @@ int main(void)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         run(&rows[i], LORAC_FORM_POLICY_DEFINITION);
-    run(&branch, LORAC_FORM_POLICY_BRANCH);
+    for (size_t i = 0; i < sizeof branches / sizeof *branches; i++)
+        run(&branches[i], LORAC_FORM_POLICY_BRANCH);
     return check_report();
 }
