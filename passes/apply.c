@@ -10,6 +10,8 @@
 
 #include "proto/tensor.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,11 +34,40 @@ static enum lorac_status check_hash(const struct lorac_apply_options *options, c
                            options->name, wanted, hash);
 }
 
+// A record of a few bytes may ask for adapters of any size: they must be in the file before any is made.
+static enum lorac_status check_size(const struct lorac_apply_options *options, const struct lorac_inject_plan *plan,
+                                    struct lorac_error *error)
+{
+    const struct lorac_safetensors *content = &options->file->content;
+    size_t total = 0; // of elements in memory
+    for (size_t i = 0; i < content->tensor_count; i++) {
+        size_t count = 1;
+        for (size_t k = 0; k < content->tensors[i].rank; k++)
+            count *= (size_t)content->tensors[i].dims[k];
+        total += count;
+    }
+    if ((uint64_t)plan->trainable_parameters <= total)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                           "'%s': what its record trains has %" PRId64 " numbers, and its tensors have %zu",
+                           options->name, plan->trainable_parameters, total);
+}
+
+// What inject would call a bad argument is in the file.
+static enum lorac_status blame_file(const struct lorac_apply_options *options, struct lorac_error *error)
+{
+    char message[LORAC_ERROR_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", error ? error->message : "");
+    return lorac_error_set(error, LORAC_ERROR_MISMATCH, "the record of '%s': %s", options->name, message);
+}
+
 // Injects a plain model as the record says.
-static enum lorac_status inject_again(struct lorac_model *model, const struct lorac_meta *record,
+static enum lorac_status inject_again(struct lorac_model *model, const struct lorac_apply_options *given,
                                       struct lorac_error *error)
 {
+    const struct lorac_meta *record = &given->file->meta;
     struct lorac_inject_options options = lorac_inject_options_default();
+    struct lorac_inject_plan plan;
     struct lorac_pass_report report;
     options.record = record;
     options.bn = record->bn;
@@ -48,10 +79,16 @@ static enum lorac_status inject_again(struct lorac_model *model, const struct lo
     if (record->output && !lorac_model_is_graph_output(model, record->output))
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "metadata 'lorac.output' is '%s', which is no output of the model", record->output);
-    return lorac_pass_inject.run(model, &options, &report, error);
+    enum lorac_status status = lorac_inject_plan(model, &options, &plan, error);
+    if (status == LORAC_OK)
+        status = check_size(given, &plan, error);
+    if (status == LORAC_OK)
+        status = lorac_pass_inject.run(model, &options, &report, error);
+    return status == LORAC_ERROR_ARGUMENT ? blame_file(given, error) : status;
 }
 
-enum lorac_status lorac_apply_graph(struct lorac_model *model, const struct lorac_apply_options *options,
+// The graph of the file's record, in a base model that may have it.
+static enum lorac_status make_graph(struct lorac_model *model, const struct lorac_apply_options *options,
                                     struct lorac_meta *meta, struct lorac_error *error)
 {
     const struct lorac_meta *record = &options->file->meta;
@@ -62,7 +99,7 @@ enum lorac_status lorac_apply_graph(struct lorac_model *model, const struct lora
         LORAC_TRY(lorac_base_hash(model, NULL, hash, error));
     LORAC_TRY(check_hash(options, plain ? hash : meta->base_hash, error));
     if (plain) {
-        LORAC_TRY(inject_again(model, record, error));
+        LORAC_TRY(inject_again(model, options, error));
         LORAC_TRY(lorac_meta_read(model, meta, error));
     }
     const char *difference = lorac_meta_difference(meta, record);
@@ -136,7 +173,7 @@ static enum lorac_status run(struct lorac_model *model, const void *options_, st
     struct lorac_pass_report done = {0};
     struct lorac_meta meta;
     if (options && options->file) {
-        LORAC_TRY(lorac_apply_graph(model, options, &meta, error));
+        LORAC_TRY(make_graph(model, options, &meta, error));
         LORAC_TRY(set_tensors(model, options, &meta, &done.changed, error));
         LORAC_TRY(lorac_adapter_file_copy_texts(options->file, model, error));
         LORAC_TRY(lorac_meta_read(model, &meta, error)); // the texts say nothing that the model is not

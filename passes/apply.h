@@ -14,11 +14,8 @@ struct lorac_apply_options {
     const char *name;                      // of the file, for messages
 };
 
+// Errors of run: MISMATCH (another base: names both hashes; another record; tensors that are not those of the record),
+// MEMORY, and those of inject.
 extern const struct lorac_pass lorac_pass_apply;
-
-// Makes the graph of the file's record in a base model, plain or injected, and leaves its numbers: what apply does
-// first. Errors: MISMATCH (another base: names both hashes; another record), and those of inject.
-enum lorac_status lorac_apply_graph(struct lorac_model *model, const struct lorac_apply_options *options,
-                                    struct lorac_meta *meta, struct lorac_error *error);
 
 #endif
