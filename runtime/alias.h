@@ -16,4 +16,8 @@
 // The program's input stays in place: what was filled in can be read again. Errors: MEMORY.
 enum lorac_status lorac_alias_in_place(struct lorac_program *program, struct lorac_error *error);
 
+// The first half of it, for who only wants to know what a plan would be: names[buffer_count] is what each buffer goes on
+// as; buffers are joined, but nothing is told so yet.
+void lorac_alias_find(struct lorac_program *program, uint32_t *names);
+
 #endif

@@ -1,7 +1,5 @@
 #include "differentiate.h"
 
-#include "alias.h"
-#include "fuse.h"
 #include "kernels/kernel.h"
 #include "mask.h"
 
@@ -157,15 +155,14 @@ static enum lorac_status make_backward(struct lorac_program *program, struct lor
 
 // ---- lifetimes
 
+// Times only grow while the lifetimes are set, so that a use is the last one so far.
 static void touch(struct lorac_buffer *buffer, uint32_t time)
 {
-    if (buffer->last == LORAC_NO_ID) { // never used so far
+    if (buffer->last == LORAC_NO_ID) // never used so far
         buffer->first = buffer->last = time;
-        return;
-    }
-    if (time < buffer->first)
-        buffer->first = time;
-    if (time > buffer->last)
+    else if (buffer->again_last > 0)
+        buffer->again_last = time;
+    else
         buffer->last = time;
 }
 
@@ -174,49 +171,87 @@ static void touch_value(struct lorac_program *program, uint32_t value, uint32_t 
     touch(&program->buffers[program->values[value].buffer], time);
 }
 
+// Written anew: whatever was in it is dead since its last use.
+static void begin_again(struct lorac_buffer *buffer, uint32_t time)
+{
+    if (buffer->again_last == 0)
+        buffer->again_first = buffer->again_last = time;
+    else
+        touch(buffer, time);
+}
+
+static void touch_forward(struct lorac_program *program, const struct lorac_step *step, uint32_t time)
+{
+    for (size_t k = 0; k < step->input_count; k++)
+        touch_value(program, step->inputs[k], time);
+    touch_value(program, step->output, time);
+    if (step->kept_bytes > 0)
+        touch(&program->buffers[step->kept_buffer], time);
+}
+
+static void touch_forward_again(struct lorac_program *program, const struct lorac_step *step, uint32_t time)
+{
+    for (size_t k = 0; k < step->input_count; k++)
+        touch_value(program, step->inputs[k], time);
+    begin_again(&program->buffers[program->values[step->output].buffer], time);
+    if (step->kept_bytes > 0)
+        begin_again(&program->buffers[step->kept_buffer], time);
+}
+
+static void touch_backward(struct lorac_program *program, const struct lorac_backward_op *op, uint32_t time)
+{
+    const struct lorac_step *step = &program->steps[op->step];
+    touch(&program->buffers[op->dy], time);
+    for (size_t k = 0; k < step->input_count; k++) {
+        if (op->dx[k] != LORAC_NO_ID)
+            touch(&program->buffers[op->dx[k]], time);
+        if (step->keeps_inputs)
+            touch_value(program, step->inputs[k], time);
+    }
+    if (step->keeps_output)
+        touch_value(program, step->output, time);
+    if (step->kept_bytes > 0)
+        touch(&program->buffers[step->kept_buffer], time);
+}
+
+static void touch_op(struct lorac_program *program, const struct lorac_backward_op *op, uint32_t time)
+{
+    switch (op->kind) {
+    case LORAC_BACKWARD_STEP:
+        touch_backward(program, op, time);
+        break;
+    case LORAC_BACKWARD_FORWARD:
+        touch_forward_again(program, &program->steps[op->step], time);
+        break;
+    case LORAC_BACKWARD_SUM:
+        touch(&program->buffers[op->source2], time);
+        // fall through
+    case LORAC_BACKWARD_ADD:
+        touch(&program->buffers[op->target], time);
+        touch(&program->buffers[op->source], time);
+        break;
+    }
+}
+
 // Time: forward step i at i, the loss at step_count, backward op j at step_count + 1 + j.
-static void set_lifetimes(struct lorac_program *program)
+void lorac_differentiate_lifetimes(struct lorac_program *program)
 {
     uint32_t loss = (uint32_t)program->step_count;
-    for (size_t i = 0; i < program->buffer_count; i++)
+    for (size_t i = 0; i < program->buffer_count; i++) {
         program->buffers[i].last = LORAC_NO_ID;
-    touch_value(program, program->input, 0);
-    for (uint32_t i = 0; i < program->step_count; i++) {
-        touch_value(program, program->steps[i].output, i);
-        for (size_t k = 0; k < program->steps[i].input_count; k++)
-            touch_value(program, program->steps[i].inputs[k], i);
-        if (program->steps[i].kept_bytes > 0)
-            touch(&program->buffers[program->steps[i].kept_buffer], i);
+        program->buffers[i].again_first = program->buffers[i].again_last = 0;
     }
+    touch_value(program, program->input, 0);
+    for (uint32_t i = 0; i < program->step_count; i++)
+        touch_forward(program, &program->steps[i], i);
     touch_value(program, program->logits, loss);
     touch_value(program, program->output, loss);
     program->time_end = loss + 1 + (uint32_t)program->backward_count;
     if (!program->training)
         return;
     touch(&program->buffers[program->logits_gradient], loss);
-    for (uint32_t j = 0; j < program->backward_count; j++) {
-        const struct lorac_backward_op *op = &program->backward[j];
-        uint32_t time = loss + 1 + j;
-        if (op->kind != LORAC_BACKWARD_STEP) {
-            touch(&program->buffers[op->target], time);
-            touch(&program->buffers[op->source], time);
-            if (op->kind == LORAC_BACKWARD_SUM)
-                touch(&program->buffers[op->source2], time);
-            continue;
-        }
-        const struct lorac_step *step = &program->steps[op->step];
-        touch(&program->buffers[op->dy], time);
-        for (size_t k = 0; k < step->input_count; k++) {
-            if (op->dx[k] != LORAC_NO_ID)
-                touch(&program->buffers[op->dx[k]], time);
-            if (step->keeps_inputs)
-                touch_value(program, step->inputs[k], time);
-        }
-        if (step->keeps_output)
-            touch_value(program, step->output, time);
-        if (step->kept_bytes > 0)
-            touch(&program->buffers[step->kept_buffer], time);
-    }
+    for (uint32_t j = 0; j < program->backward_count; j++)
+        touch_op(program, &program->backward[j], loss + 1 + j);
 }
 
 static enum lorac_status add_kept_buffers(struct lorac_program *program, struct lorac_error *error)
@@ -235,7 +270,6 @@ enum lorac_status lorac_differentiate(struct lorac_program *program, struct lora
     LORAC_TRY(add_kept_buffers(program, error));
     if (program->training)
         LORAC_TRY(make_backward(program, error));
-    set_lifetimes(program);
-    LORAC_TRY(lorac_alias_in_place(program, error));
-    return lorac_fuse_clamps(program, error);
+    lorac_differentiate_lifetimes(program);
+    return LORAC_OK;
 }

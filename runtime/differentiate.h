@@ -16,4 +16,7 @@ enum lorac_status lorac_differentiate_mark(struct lorac_program *program, struct
 // not).
 enum lorac_status lorac_differentiate(struct lorac_program *program, struct lorac_error *error);
 
+// Sets first and last of all buffers, and their second lives, once more: after the backward ops changed.
+void lorac_differentiate_lifetimes(struct lorac_program *program);
+
 #endif

@@ -127,6 +127,10 @@ struct lorac_prepare_options {
     // over such micro-batches, so that it takes less memory for activations and gives the same up to rounding. Not for
     // a model whose BatchNorm is trained: its statistics are of the whole batch.
     size_t micro_batch;
+    // 0: training keeps all that it needs on the way back. 2 or more: the network is cut into about as many segments, and
+    // all but the last are computed a second time on the way back: less memory for activations, at most one more forward
+    // pass of time, the same bits.
+    size_t recompute;
     const struct lorac_choice *choices;              // [choice_count], borrowed for the call; rows whose key no
     size_t choice_count;                             // convolution has are passed over; 0: all by the rule
     bool tune; // false; true: what [choices] has no row for is measured now, which takes seconds

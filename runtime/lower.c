@@ -1,9 +1,12 @@
 #include "lower_internal.h"
 
 #include "absorb.h"
+#include "alias.h"
 #include "differentiate.h"
+#include "fuse.h"
 #include "kernels/kernel.h"
 #include "proto/size.h"
+#include "recompute.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -338,7 +341,10 @@ static enum lorac_status lower_all(struct lorac_lowering *lowering, struct lorac
     LORAC_TRY(lorac_absorb_steps(lowering->program, error));
     LORAC_TRY(lorac_differentiate_mark(lowering->program, error));
     LORAC_TRY(ask_memory(lowering->program, error));
-    return lorac_differentiate(lowering->program, error);
+    LORAC_TRY(lorac_differentiate(lowering->program, error));
+    LORAC_TRY(lorac_recompute(lowering->program, lowering->options->recompute_segments, error));
+    LORAC_TRY(lorac_alias_in_place(lowering->program, error));
+    return lorac_fuse_clamps(lowering->program, error);
 }
 
 enum lorac_status lorac_lower(struct lorac_model *model, const struct lorac_meta *meta,

@@ -14,8 +14,9 @@ struct lorac_lower_options {
     size_t height, width; // used where the model leaves them free; 0: the declared ones
     bool training;        // mark trainables, differentiate, plan the backward pass
     bool exact;           // no algorithm whose error is not that of a plain sum (Winograd)
-    enum lorac_form_policy form_policy; // how adapted convolutions are trained
+    enum lorac_form_policy form_policy;  // how adapted convolutions are trained
     const struct lorac_choices *choices; // borrowed for the program's life; what was measured, NULL: nothing
+    size_t recompute_segments;           // recompute.h; 0 and 1: all is kept for the way back
 };
 
 // Makes the program: lowered, and with options.training differentiated; buffers have lifetimes, not yet offsets.

@@ -263,7 +263,8 @@ static enum lorac_status lower(struct lorac_net *net, const struct lorac_prepare
                                               .training = options->training,
                                               .exact = options->exact,
                                               .form_policy = options->form_policy,
-                                              .choices = choices};
+                                              .choices = choices,
+                                              .recompute_segments = options->recompute};
     int64_t begin = lorac_timing_begin(net->timing);
     LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, out, error));
     lorac_timing_end(net->timing, LORAC_SPAN_LOWER, NULL, begin);

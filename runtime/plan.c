@@ -25,9 +25,18 @@ static int compare_size(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+static bool overlap(uint32_t a_first, uint32_t a_last, uint32_t b_first, uint32_t b_last)
+{
+    return a_first <= b_last && b_first <= a_last;
+}
+
 static bool live_together(const struct lorac_buffer *a, const struct lorac_buffer *b)
 {
-    return a->first <= b->last && b->first <= a->last;
+    return overlap(a->first, a->last, b->first, b->last) ||
+           (a->again_last > 0 && overlap(a->again_first, a->again_last, b->first, b->last)) ||
+           (b->again_last > 0 && overlap(a->first, a->last, b->again_first, b->again_last)) ||
+           (a->again_last > 0 && b->again_last > 0 &&
+            overlap(a->again_first, a->again_last, b->again_first, b->again_last));
 }
 
 // [placed] is sorted by begin; walks the gaps between those that live at the same time.

@@ -8,7 +8,7 @@
 //     |      | buffer 1    |   | 3      |
 //     +------+-------------+---+--------+--> time
 //
-// Two buffers whose [first, last] overlap never share a byte.
+// Two buffers that live at the same time, in [first, last] or in a second life, never share a byte.
 #ifndef LORAC_PLAN_H
 #define LORAC_PLAN_H
 

@@ -99,9 +99,10 @@ struct lorac_step {
 
 // One thing to do on the way back. Buffers are ids of the plan.
 enum lorac_backward_kind {
-    LORAC_BACKWARD_STEP, // step's backward: reads dy, writes (not adds) dx of each input that needs it
-    LORAC_BACKWARD_ADD,  // target += source
-    LORAC_BACKWARD_SUM,  // target = source + source2
+    LORAC_BACKWARD_STEP,    // step's backward: reads dy, writes (not adds) dx of each input that needs it
+    LORAC_BACKWARD_ADD,     // target += source
+    LORAC_BACKWARD_SUM,     // target = source + source2
+    LORAC_BACKWARD_FORWARD, // step's forward once more: what it writes was not kept
 };
 struct lorac_backward_op {
     enum lorac_backward_kind kind;
@@ -112,10 +113,12 @@ struct lorac_backward_op {
     size_t count; // elements of an ADD or SUM
 };
 
+// One that recomputation (recompute.h) writes again on the way back has two lives, at the same place.
 struct lorac_buffer {
     size_t bytes;
-    uint32_t first, last; // times of first write and last read
-    size_t offset;        // from the plan
+    uint32_t first, last;             // times of first write and last read
+    uint32_t again_first, again_last; // the same of the second life; again_last is 0 where there is none
+    size_t offset;                    // from the plan
 };
 
 struct lorac_program {

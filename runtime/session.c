@@ -393,6 +393,9 @@ static void run_backward_op(struct lorac_session *session, const struct lorac_ba
     case LORAC_BACKWARD_STEP:
         step->kernel->backward(step, &session->env);
         break;
+    case LORAC_BACKWARD_FORWARD:
+        step->kernel->forward(step, &session->env);
+        break;
     case LORAC_BACKWARD_ADD:
         lorac_add_into(buffer_at(session, op->target), buffer_at(session, op->source), op->count, &session->env);
         break;
@@ -405,14 +408,17 @@ static void run_backward_op(struct lorac_session *session, const struct lorac_ba
 
 void lorac_session_backward(struct lorac_session *session)
 {
+    static const enum lorac_span_kind kinds[] = {[LORAC_BACKWARD_STEP] = LORAC_SPAN_BACKWARD,
+                                                 [LORAC_BACKWARD_ADD] = LORAC_SPAN_SUM,
+                                                 [LORAC_BACKWARD_SUM] = LORAC_SPAN_SUM,
+                                                 [LORAC_BACKWARD_FORWARD] = LORAC_SPAN_RECOMPUTE};
     const struct lorac_program *program = session->program;
     for (size_t j = 0; j < program->backward_count; j++) {
         const struct lorac_backward_op *op = &program->backward[j];
-        const bool is_step = op->kind == LORAC_BACKWARD_STEP;
+        const enum lorac_span_kind kind = kinds[op->kind];
         int64_t begin = lorac_timing_begin(program->timing);
         run_backward_op(session, op);
-        lorac_timing_end(program->timing, is_step ? LORAC_SPAN_BACKWARD : LORAC_SPAN_SUM,
-                         is_step ? &program->steps[op->step] : NULL, begin);
+        lorac_timing_end(program->timing, kind, kind == LORAC_SPAN_SUM ? NULL : &program->steps[op->step], begin);
     }
 }
 
@@ -460,14 +466,19 @@ static void report(struct search *search, const char *format, const char *name)
     search->found = copy ? copy : "a layer (out of memory for its name)";
 }
 
+static void search_output(struct search *search, const struct lorac_step *step)
+{
+    if (!finite(search, step->y, lorac_value_count(&search->session->program->values[step->output])))
+        report(search, "output of node '%s'", step->name);
+}
+
 static void search_forward(struct search *search)
 {
     struct lorac_program *program = search->session->program;
     for (size_t i = 0; !search->found && i < program->forward_step_count_to_logits; i++) {
         struct lorac_step *step = &program->steps[i];
         step->kernel->forward(step, &search->session->env);
-        if (!finite(search, step->y, lorac_value_count(&program->values[step->output])))
-            report(search, "output of node '%s'", step->name);
+        search_output(search, step);
     }
 }
 
@@ -487,6 +498,8 @@ static void search_backward(struct search *search)
     for (size_t j = 0; !search->found && j < program->backward_count; j++) {
         const struct lorac_backward_op *op = &program->backward[j];
         run_backward_op(search->session, op);
+        if (op->kind == LORAC_BACKWARD_FORWARD)
+            search_output(search, &program->steps[op->step]);
         if (op->kind != LORAC_BACKWARD_STEP)
             continue;
         const struct lorac_step *step = &program->steps[op->step];

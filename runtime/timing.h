@@ -10,21 +10,22 @@ struct lorac_step;
 
 // Spans do not overlap. The first five are of the start, the others of each step.
 enum lorac_span_kind {
-    LORAC_SPAN_LOWER,    // ONNX nodes to program, with differentiation
-    LORAC_SPAN_TUNE,     // ways to run convolutions are measured
-    LORAC_SPAN_PLAN,     // offsets of all buffers
-    LORAC_SPAN_ALLOCATE, // threads, the planned block, the workspace
-    LORAC_SPAN_PACK,     // of a layer: its weights are read and packed
-    LORAC_SPAN_INPUT,    // the batch is written into the model's input
-    LORAC_SPAN_REFRESH,  // of a layer: what follows from changed parameters is made again
-    LORAC_SPAN_FORWARD,  // of a layer
-    LORAC_SPAN_LOSS,     // loss and its gradient
-    LORAC_SPAN_ZERO,     // parameters' gradients become zero
-    LORAC_SPAN_BACKWARD, // of a layer
-    LORAC_SPAN_SUM,      // gradients that meet at one value are added
-    LORAC_SPAN_NORM,     // norm of all gradients, and whether they are finite
-    LORAC_SPAN_UPDATE,   // the optimiser, and whether the new values are finite
-    LORAC_SPAN_COMMIT,   // BatchNorm's running statistics
+    LORAC_SPAN_LOWER,     // ONNX nodes to program, with differentiation
+    LORAC_SPAN_TUNE,      // ways to run convolutions are measured
+    LORAC_SPAN_PLAN,      // offsets of all buffers
+    LORAC_SPAN_ALLOCATE,  // threads, the planned block, the workspace
+    LORAC_SPAN_PACK,      // of a layer: its weights are read and packed
+    LORAC_SPAN_INPUT,     // the batch is written into the model's input
+    LORAC_SPAN_REFRESH,   // of a layer: what follows from changed parameters is made again
+    LORAC_SPAN_FORWARD,   // of a layer
+    LORAC_SPAN_LOSS,      // loss and its gradient
+    LORAC_SPAN_ZERO,      // parameters' gradients become zero
+    LORAC_SPAN_RECOMPUTE, // of a layer: forward once more, on the way back
+    LORAC_SPAN_BACKWARD,  // of a layer
+    LORAC_SPAN_SUM,       // gradients that meet at one value are added
+    LORAC_SPAN_NORM,      // norm of all gradients, and whether they are finite
+    LORAC_SPAN_UPDATE,    // the optimiser, and whether the new values are finite
+    LORAC_SPAN_COMMIT,    // BatchNorm's running statistics
     LORAC_SPAN_KINDS,
 };
 

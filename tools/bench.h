@@ -11,7 +11,7 @@
 
 // Seconds of one layer.
 struct lorac_bench_layer {
-    double refresh, forward, backward;
+    double refresh, forward, recompute, backward;
 };
 
 // One span as it was, for --trace.
@@ -111,7 +111,7 @@ struct lorac_bench_kind {
     const char *op_type;
     size_t layers;
     struct lorac_bench_layer seconds;
-    double forward_multiply_adds, backward_multiply_adds;
+    double forward_multiply_adds, backward_multiply_adds; // of each layer once, also where forward runs twice
 };
 // [*count] kinds in the order of the program, malloc'ed. Errors: MEMORY.
 enum lorac_status lorac_bench_kinds(const struct lorac_bench *bench, struct lorac_bench_kind **kinds, size_t *count,

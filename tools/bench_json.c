@@ -69,8 +69,9 @@ static json_t *parts_json(const struct lorac_bench *bench)
 
 static json_t *times_json(const struct lorac_bench_layer *seconds, double divisor)
 {
-    return json_pack("{s:o, s:o, s:o}", "refresh", lorac_json_number(seconds->refresh / divisor), "forward",
-                     lorac_json_number(seconds->forward / divisor), "backward",
+    return json_pack("{s:o, s:o, s:o, s:o}", "refresh", lorac_json_number(seconds->refresh / divisor), "forward",
+                     lorac_json_number(seconds->forward / divisor), "recompute",
+                     lorac_json_number(seconds->recompute / divisor), "backward",
                      lorac_json_number(seconds->backward / divisor));
 }
 

@@ -53,6 +53,8 @@ static void add_to_layer(struct lorac_bench_layer *layer, enum lorac_span_kind k
         layer->refresh += seconds;
     else if (kind == LORAC_SPAN_FORWARD)
         layer->forward += seconds;
+    else if (kind == LORAC_SPAN_RECOMPUTE)
+        layer->recompute += seconds;
     else if (kind == LORAC_SPAN_BACKWARD)
         layer->backward += seconds;
 }

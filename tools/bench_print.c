@@ -108,7 +108,7 @@ static void add_rate(struct lorac_table *table, double multiply_adds, double sec
 
 static double total_of(const struct lorac_bench_layer *layer)
 {
-    return layer->refresh + layer->forward + layer->backward;
+    return layer->refresh + layer->forward + layer->recompute + layer->backward;
 }
 
 // The work of a step that belongs to no layer.
@@ -122,7 +122,7 @@ static void add_other_kinds(struct lorac_table *table, const struct lorac_bench 
         if (!last && bench->seconds[kinds[i]] <= 0)
             continue;
         lorac_table_cell(table, "(%s)", last ? "rest" : lorac_span_name(kinds[i]));
-        for (size_t k = 0; k < 4; k++)
+        for (size_t k = 0; k < 5; k++)
             lorac_table_cell(table, "-");
         add_time(table, seconds);
         lorac_table_cell(table, "%.1f %%", 100 * seconds / step);
@@ -133,19 +133,20 @@ static void add_other_kinds(struct lorac_table *table, const struct lorac_bench 
 
 static enum lorac_status print_kinds(const struct lorac_bench *bench, double step, struct lorac_error *error)
 {
-    static const char *const headers[] = {"operator", "layers", "refresh",         "forward",         "backward",
-                                          "ms",       "share",  "GFLOP/s forward", "GFLOP/s backward"};
+    static const char *const headers[] = {"operator", "layers", "refresh", "forward",         "recompute",
+                                          "backward", "ms",     "share",   "GFLOP/s forward", "GFLOP/s backward"};
     struct lorac_bench_kind *kinds;
     size_t count;
     struct lorac_table table;
     LORAC_TRY(lorac_bench_kinds(bench, &kinds, &count, error));
-    lorac_table_init(&table, 9, "lrrrrrrrr", headers);
+    lorac_table_init(&table, 10, "lrrrrrrrrr", headers);
     for (size_t i = 0; i < count; i++) {
         const struct lorac_bench_kind *kind = &kinds[i];
         lorac_table_cell(&table, "%s", kind->op_type);
         lorac_table_cell(&table, "%zu", kind->layers);
         add_time(&table, kind->seconds.refresh);
         add_time(&table, kind->seconds.forward);
+        add_time(&table, kind->seconds.recompute);
         add_time(&table, kind->seconds.backward);
         add_time(&table, total_of(&kind->seconds));
         lorac_table_cell(&table, "%.1f %%", 100 * total_of(&kind->seconds) / step);
@@ -171,6 +172,7 @@ static void add_layer(struct lorac_table *table, const struct lorac_bench *bench
     struct lorac_bench_layer layer = bench->layers[i];
     layer.refresh /= steps;
     layer.forward /= steps;
+    layer.recompute /= steps;
     layer.backward /= steps;
     lorac_table_cell(table, "%s", run->name);
     lorac_table_cell(table, "%s", run->kernel->op_type);
@@ -179,6 +181,7 @@ static void add_layer(struct lorac_table *table, const struct lorac_bench *bench
     lorac_table_cell(table, "%s", backward ? backward : "-");
     add_time(table, layer.refresh);
     add_time(table, layer.forward);
+    add_time(table, layer.recompute);
     add_time(table, layer.backward);
     lorac_table_cell(table, "%.1f %%", 100 * total_of(&layer) / step);
     add_rate(table, runs * (double)lorac_step_multiply_adds(program, run), layer.forward);
@@ -188,10 +191,10 @@ static void add_layer(struct lorac_table *table, const struct lorac_bench *bench
 static enum lorac_status print_layers(const struct lorac_bench *bench, double step, struct lorac_error *error)
 {
     static const char *const headers[] = {"layer",           "operator",        "output",          "algorithm",
-                                          "of the gradient", "refresh",         "forward",         "backward",
-                                          "share",           "GFLOP/s forward", "GFLOP/s backward"};
+                                          "of the gradient", "refresh",         "forward",         "recompute",
+                                          "backward",        "share",           "GFLOP/s forward", "GFLOP/s backward"};
     struct lorac_table table;
-    lorac_table_init(&table, 11, "llrllrrrrrr", headers);
+    lorac_table_init(&table, 12, "llrllrrrrrrr", headers);
     for (size_t i = 0; i < bench->layer_count; i++)
         add_layer(&table, bench, i, step);
     putchar('\n');

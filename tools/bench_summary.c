@@ -29,6 +29,9 @@ static double count_multiply_adds(const struct lorac_bench *bench)
         if (bench->training)
             count += (double)lorac_step_backward_multiply_adds(program, &program->steps[i]);
     }
+    for (size_t j = 0; bench->training && j < program->backward_count; j++)
+        if (program->backward[j].kind == LORAC_BACKWARD_FORWARD)
+            count += (double)lorac_step_multiply_adds(program, &program->steps[program->backward[j].step]);
     return count * lorac_bench_runs(bench);
 }
 
@@ -83,6 +86,7 @@ enum lorac_status lorac_bench_kinds(const struct lorac_bench *bench, struct lora
         found[k].layers++;
         found[k].seconds.refresh += layer->refresh / steps;
         found[k].seconds.forward += layer->forward / steps;
+        found[k].seconds.recompute += layer->recompute / steps;
         found[k].seconds.backward += layer->backward / steps;
         found[k].forward_multiply_adds += runs * (double)lorac_step_multiply_adds(program, step);
         found[k].backward_multiply_adds += runs * (double)lorac_step_backward_multiply_adds(program, step);

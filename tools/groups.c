@@ -126,6 +126,10 @@ const struct lorac_option lorac_memory_options[] = {
      .fallback_text = "--batch",
      .help = "Images that are run at once, a divisor of --batch: less memory, the same step up to rounding.",
      .limit = LORAC_FROM_TO(1, 65536)},
+    {.name = "recompute", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(recompute), .fallback = "0",
+     .help = "Keep less for the way back: cut the network into about N segments and compute all but the last a second "
+             "time there. At most one more forward pass of time, and the same result to the bit; 0: keep all.",
+     .limit = LORAC_FROM_TO(0, 65536)},
     {0},
 };
 // clang-format on
@@ -143,6 +147,7 @@ enum lorac_status lorac_memory_check(const struct lorac_memory_settings *memory,
 void lorac_memory_apply(const struct lorac_memory_settings *memory, struct lorac_prepare_options *options)
 {
     options->micro_batch = (size_t)memory->micro_batch;
+    options->recompute = (size_t)memory->recompute;
 }
 
 const char *lorac_batch_text(const struct lorac_net *net, char text[LORAC_BATCH_TEXT])

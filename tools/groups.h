@@ -56,10 +56,11 @@ enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
 enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,
                                         struct lorac_input_shape *out, struct lorac_error *error);
 
-// ---- memory: --micro-batch
+// ---- memory: --micro-batch --recompute
 
 struct lorac_memory_settings {
     int64_t micro_batch; // 0: the batch
+    int64_t recompute;   // segments; 0: none
 };
 extern const struct lorac_option lorac_memory_options[];
 

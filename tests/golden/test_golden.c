@@ -1,8 +1,9 @@
 // Ten training steps on ResNet-20, five settings, against PyTorch autograd in float64 (../shared/golden; its README
 // says how they were made). The images of each step were chosen away from every ReLU kink, so that a correct float32
-// implementation agrees to rounding. All are run with adapters by the definition and as branches, as plain sums and, the
-// branches, by Winograd where it is the rule, once with the batch in parts: within the same bounds, as F(4x4) with the points of conv_winograd.c rounds
-// as plain sums of a few hundred channels do.
+// implementation agrees to rounding. All are run with adapters by the definition and as branches, as plain sums and,
+// the branches, by Winograd where it is the rule, these also with the batch in parts and with much of the network
+// computed twice: within the same bounds, as F(4x4) with the points of conv_winograd.c rounds as plain sums of a few
+// hundred channels do.
 #include "check.h"
 
 #include "passes/inject.h"
@@ -10,6 +11,7 @@
 #include "proto/tensor.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/net.h"
+#include "runtime/recompute.h"
 
 #include <jansson.h>
 #include <unistd.h>
@@ -32,13 +34,15 @@ struct way {
     const char *name;
     enum lorac_form_policy policy;
     bool exact;
-    size_t parts; // micro-batches of a batch
+    size_t parts;     // micro-batches of a batch
+    size_t recompute; // segments
 };
 
-static const struct way WAYS[] = {{"definition, exact", LORAC_FORM_POLICY_DEFINITION, true, 1},
-                                  {"branches, exact", LORAC_FORM_POLICY_BRANCH, true, 1},
-                                  {"branches", LORAC_FORM_POLICY_BRANCH, false, 1},
-                                  {"branches in parts", LORAC_FORM_POLICY_BRANCH, false, 4}};
+static const struct way WAYS[] = {{"definition, exact", LORAC_FORM_POLICY_DEFINITION, true, 1, 0},
+                                  {"branches, exact", LORAC_FORM_POLICY_BRANCH, true, 1, 0},
+                                  {"branches", LORAC_FORM_POLICY_BRANCH, false, 1, 0},
+                                  {"branches in parts", LORAC_FORM_POLICY_BRANCH, false, 4, 0},
+                                  {"recomputed", LORAC_FORM_POLICY_BRANCH, false, 1, 4}};
 
 struct golden {
     const char *name;
@@ -155,6 +159,7 @@ static void prepare_case(struct golden *g, size_t threads, const struct way *way
     options.training = true;
     options.exact = way->exact;
     options.form_policy = way->policy;
+    options.recompute = way->recompute;
     options.normalization = &NORMALIZATION;
     struct lorac_optimizer_options *o = &options.optimizer;
     o->kind = strcmp(text(g, "optimizer"), "adamw") == 0 ? LORAC_ADAMW : LORAC_SGD;
@@ -347,8 +352,8 @@ static void read_images(struct golden *g)
     lorac_array_clear(&labels);
 }
 
-// The way is what it says: without exact many convolutions run by Winograd, with it none.
-static void check_algorithms(const struct golden *g, const struct way *way)
+// The way is what it says: without exact many convolutions run by Winograd, with it none; steps run again.
+static void check_way(const struct golden *g, const struct way *way)
 {
     const struct lorac_program *program = g->net->program;
     size_t winograd = 0;
@@ -359,6 +364,9 @@ static void check_algorithms(const struct golden *g, const struct way *way)
     }
     CHECKF(way->exact ? winograd == 0 : winograd >= 10, "%s, %s: %zu convolutions run by Winograd", g->name, way->name,
            winograd);
+    size_t again = lorac_recompute_step_count(program);
+    CHECKF(way->recompute ? again >= program->step_count / 5 : again == 0, "%s, %s: %zu steps run again", g->name,
+           way->name, again);
 }
 
 static void run_case(const char *name, size_t threads, const struct way *way)
@@ -371,7 +379,7 @@ static void run_case(const char *name, size_t threads, const struct way *way)
     read_images(&g);
     open_case(&g);
     prepare_case(&g, threads, way);
-    check_algorithms(&g, way);
+    check_way(&g, way);
     compare_logits(&g, "logits_before");
     size_t steps = (size_t)number(&g, "steps", 0);
     CHECK(steps == 10);

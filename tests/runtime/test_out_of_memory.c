@@ -54,10 +54,11 @@ struct trial {
     enum lorac_status (*run)(const uint8_t *bytes, size_t byte_count, struct lorac_error *error);
 };
 
-static enum lorac_status train_and_save(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
+static enum lorac_status train(const uint8_t *bytes, size_t byte_count, size_t recompute, struct lorac_error *error)
 {
     struct lorac_net *net = NULL;
     struct lorac_prepare_options options = training(1);
+    options.recompute = recompute;
     struct lorac_images batch = u8(0, BATCH), all = f32(0, IMAGES);
     struct lorac_step_result result;
     float outputs[IMAGES * TINY_CLASSES];
@@ -87,6 +88,16 @@ static enum lorac_status tune(const uint8_t *bytes, size_t byte_count, struct lo
 done:
     lorac_close(net);
     return status;
+}
+
+static enum lorac_status train_and_save(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
+{
+    return train(bytes, byte_count, 0, error);
+}
+
+static enum lorac_status recompute_and_save(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
+{
+    return train(bytes, byte_count, 2, error);
 }
 
 static enum lorac_status inject_and_merge(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
@@ -141,6 +152,7 @@ int main(void)
         {"train with BatchNorm", &BN, train_and_save},
         {"train with it folded", &FOLDED, train_and_save},
         {"tune", &INJECTED, tune},
+        {"recompute", &BN, recompute_and_save},
         {"inject and merge", &PLAIN, inject_and_merge},
     };
     make_images();

@@ -18,17 +18,18 @@ static void take(void *context, const struct lorac_span *span)
            lorac_span_name(span->kind));
     watch->last_end = span->end_ns;
     const bool of_layer = span->kind == LORAC_SPAN_PACK || span->kind == LORAC_SPAN_REFRESH ||
-                          span->kind == LORAC_SPAN_FORWARD || span->kind == LORAC_SPAN_BACKWARD;
+                          span->kind == LORAC_SPAN_FORWARD || span->kind == LORAC_SPAN_RECOMPUTE ||
+                          span->kind == LORAC_SPAN_BACKWARD;
     CHECKF(of_layer == (span->step != NULL), "%s: the layer", lorac_span_name(span->kind));
     if (span->kind == LORAC_SPAN_FORWARD)
         CHECK(span->step == &watch->net->program->steps[watch->forward_next++]);
 }
 
-static size_t backward_ops(const struct lorac_program *program, bool steps)
+static size_t backward_ops(const struct lorac_program *program, enum lorac_backward_kind kind)
 {
     size_t count = 0;
     for (size_t i = 0; i < program->backward_count; i++)
-        count += (program->backward[i].kind == LORAC_BACKWARD_STEP) == steps;
+        count += program->backward[i].kind == kind;
     return count;
 }
 
@@ -46,14 +47,21 @@ static void expect(const struct watch *watch, enum lorac_span_kind kind, size_t 
            count);
 }
 
-static void test_training(void)
+// Deep enough for recomputation to pay.
+#define DEEP_TEXT                                                                                                      \
+    "a=Conv(x, w[6,3,3,3]*) pads=[1,1,1,1]; b=Relu(a); c=Conv(b, v[6,6,3,3]) pads=[1,1,1,1] lora=kernel:2:4; "         \
+    "d=Relu(c); h=Conv(d, u[6,6,3,3]) pads=[1,1,1,1] lora=kernel:2:4; i=Add(h, d); j=Relu(i); "                        \
+    "e=GlobalAveragePool(j); f=Flatten(e); y=Gemm(f, g[6,5]*, gb[5]*)"
+
+static void test_training(size_t recompute)
 {
     struct lorac_error error = {0};
-    const struct tiny_options tiny = {.pixels = true};
+    const struct tiny_options tiny = {.text = DEEP_TEXT, .pixels = true};
     struct lorac_net *net = open_tiny(&tiny), *silent = open_tiny(&tiny);
     struct watch watch = {.net = net};
     const struct lorac_timing timing = {take, &watch};
-    const struct lorac_prepare_options options = training(2);
+    struct lorac_prepare_options options = training(2);
+    options.recompute = recompute;
     net->timing = &timing;
     CHECK_OK(lorac_prepare(net, &options, &error), error);
     CHECK_OK(lorac_prepare(silent, &options, &error), error);
@@ -72,11 +80,14 @@ static void test_training(void)
         for (size_t i = 0; i < sizeof once / sizeof *once; i++)
             expect(&watch, once[i], step);
         expect(&watch, LORAC_SPAN_FORWARD, step * program->forward_step_count_to_logits);
-        expect(&watch, LORAC_SPAN_BACKWARD, step * backward_ops(program, true));
-        expect(&watch, LORAC_SPAN_SUM, step * backward_ops(program, false));
+        expect(&watch, LORAC_SPAN_BACKWARD, step * backward_ops(program, LORAC_BACKWARD_STEP));
+        expect(&watch, LORAC_SPAN_RECOMPUTE, step * backward_ops(program, LORAC_BACKWARD_FORWARD));
+        expect(&watch, LORAC_SPAN_SUM,
+               step * (backward_ops(program, LORAC_BACKWARD_ADD) + backward_ops(program, LORAC_BACKWARD_SUM)));
         expect(&watch, LORAC_SPAN_REFRESH, (step - 1) * trained_layers(program));
     }
     CHECK(watch.counts[LORAC_SPAN_BACKWARD] > 0 && watch.counts[LORAC_SPAN_REFRESH] > 0);
+    CHECK((watch.counts[LORAC_SPAN_RECOMPUTE] > 0) == (recompute > 1));
     CHECK(same_bytes(net, silent));
     lorac_close(net);
     lorac_close(silent);
@@ -115,7 +126,8 @@ static void test_names(void)
 int main(void)
 {
     make_images();
-    test_training();
+    test_training(0);
+    test_training(2);
     test_inference();
     test_names();
     return check_report();
