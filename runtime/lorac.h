@@ -134,12 +134,18 @@ struct lorac_prepare_options {
     const struct lorac_choice *choices;              // [choice_count], borrowed for the call; rows whose key no
     size_t choice_count;                             // convolution has are passed over; 0: all by the rule
     bool tune; // false; true: what [choices] has no row for is measured now, which takes seconds
+    // 0: none. Bytes of peak resident memory of the whole process that must do, as predicted: lorac_prepare looks for the
+    // fastest way that fits, running the batch in micro-batches (where micro_batch is 0) and large convolutions by
+    // algorithms that pack less. The choice does not depend on the number of threads. A program like lorac-onnx itself is
+    // counted, about 5 MB, and options.memory_other for what yours holds beside that: images, for example.
+    size_t memory_budget;
+    size_t memory_other;
 };
 LORAC_API struct lorac_prepare_options lorac_prepare_options_default(void);
 
 // Allocates everything and packs the weights. May be called again (also after training: the trained values stay; the
 // optimiser starts anew). Errors: UNSUPPORTED (names the node), ARGUMENT (an option out of range, training a model that
-// is not injected), MEMORY, NOT_FINITE (names the weight). After MEMORY and NOT_FINITE the net is open but not
+// is not injected, a memory budget that is too small: names the smallest that would do), MEMORY, NOT_FINITE (names the weight). After MEMORY and NOT_FINITE the net is open but not
 // prepared; after the others it is as it was.
 LORAC_API enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepare_options *options,
                                           struct lorac_error *error);

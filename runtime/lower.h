@@ -17,6 +17,7 @@ struct lorac_lower_options {
     enum lorac_form_policy form_policy;  // how adapted convolutions are trained
     const struct lorac_choices *choices; // borrowed for the program's life; what was measured, NULL: nothing
     size_t recompute_segments;           // recompute.h; 0 and 1: all is kept for the way back
+    size_t packed_limit;                 // bytes of a convolution's packed weights in one direction; 0: any
 };
 
 // Makes the program: lowered, and with options.training differentiated; buffers have lifetimes, not yet offsets.

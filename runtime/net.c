@@ -2,11 +2,13 @@
 #include "net.h"
 
 #include "kernels/parallel.h"
+#include "memory_budget.h"
 #include "proto/model_inline.h"
 #include "proto/size.h"
 #include "proto/tensor.h"
 #include "tune.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +223,82 @@ static enum lorac_status check_options(const struct lorac_net *net, const struct
     return lorac_optimizer_options_check(&options->optimizer, error);
 }
 
+// Bytes as the command line takes them, rounded up: "123.5 MB".
+enum { MEGABYTES_TEXT = 40 };
+static const char *megabytes(size_t bytes, char text[MEGABYTES_TEXT])
+{
+    const size_t tenths = bytes / 100000 + (bytes % 100000 != 0);
+    snprintf(text, MEGABYTES_TEXT, "%zu.%zu MB", tenths / 10, tenths % 10);
+    return text;
+}
+
+static enum lorac_status refuse_budget(const struct lorac_prepare_options *options,
+                                       const struct lorac_memory_choice *smallest, struct lorac_error *error)
+{
+    char budget[MEGABYTES_TEXT], least[MEGABYTES_TEXT];
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                           "a memory budget of %s is too small: the smallest that would do is %s, with %zu of %zu images "
+                           "run at once",
+                           megabytes(options->memory_budget, budget), megabytes(smallest->peak_bytes, least),
+                           smallest->lower.batch, options->batch);
+}
+
+static struct lorac_memory_setting memory_setting(const struct lorac_prepare_options *options, size_t threads)
+{
+    return (struct lorac_memory_setting){.threads = threads,
+                                         .optimizer = options->training ? &options->optimizer : NULL,
+                                         .other_bytes = options->memory_other};
+}
+
+// Fills in what the budget leaves to be chosen.
+static enum lorac_status choose_by_budget(const struct lorac_net *net, const struct lorac_prepare_options *options,
+                                          struct lorac_lower_options *lower, struct lorac_error *error)
+{
+    if (options->memory_budget == 0)
+        return LORAC_OK;
+    const bool whole = options->training && net->meta.bn == LORAC_BN_TRAIN; // statistics of the batch
+    const struct lorac_memory_request request = {
+        .budget_bytes = options->memory_budget,
+        .batch = options->batch,
+        .micro_batch = whole ? options->batch : options->training ? options->micro_batch : 0,
+        .lower = *lower,
+        .setting = memory_setting(options, LORAC_BUDGET_THREADS),
+    };
+    struct lorac_memory_choice best, smallest;
+    bool found;
+    LORAC_TRY(lorac_memory_choose(net->model, &net->meta, &request, &found, &best, &smallest, error));
+    if (!found)
+        return refuse_budget(options, &smallest, error);
+    *lower = best.lower;
+    return LORAC_OK;
+}
+
+// The choice was made for a fixed number of threads.
+static enum lorac_status check_budget(const struct lorac_prepare_options *options, struct lorac_program *program,
+                                      size_t threads, struct lorac_error *error)
+{
+    char budget[MEGABYTES_TEXT], needed[MEGABYTES_TEXT];
+    if (options->memory_budget == 0 || threads <= LORAC_BUDGET_THREADS)
+        return LORAC_OK;
+    const struct lorac_memory_setting setting = memory_setting(options, threads);
+    struct lorac_memory_prediction memory;
+    LORAC_TRY(lorac_memory_predict(program, &setting, &memory, error));
+    if (memory.peak_bytes <= options->memory_budget)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                           "a memory budget of %s is enough for %d threads, but %zu need %s; use fewer threads, or a "
+                           "larger budget",
+                           megabytes(options->memory_budget, budget), (int)LORAC_BUDGET_THREADS, threads,
+                           megabytes(memory.peak_bytes, needed));
+}
+
+enum lorac_status lorac_net_predict_memory(struct lorac_net *net, struct lorac_memory_prediction *out,
+                                           struct lorac_error *error)
+{
+    const struct lorac_memory_setting setting = memory_setting(&net->options, net->options.threads);
+    return lorac_memory_predict(net->program, &setting, out, error);
+}
+
 static size_t resolve_micro_batch(const struct lorac_prepare_options *options)
 {
     return options->training && options->micro_batch > 0 ? options->micro_batch : options->batch;
@@ -257,18 +335,26 @@ static enum lorac_status lower(struct lorac_net *net, const struct lorac_prepare
                                const struct lorac_choices *choices, struct lorac_program **out,
                                struct lorac_error *error)
 {
-    const struct lorac_lower_options lower = {.batch = resolve_micro_batch(options),
-                                              .height = options->height,
-                                              .width = options->width,
-                                              .training = options->training,
-                                              .exact = options->exact,
-                                              .form_policy = options->form_policy,
-                                              .choices = choices,
-                                              .recompute_segments = options->recompute};
+    struct lorac_lower_options lower = {.batch = resolve_micro_batch(options),
+                                        .height = options->height,
+                                        .width = options->width,
+                                        .training = options->training,
+                                        .exact = options->exact,
+                                        .form_policy = options->form_policy,
+                                        .choices = choices,
+                                        .recompute_segments = options->recompute};
+    struct lorac_program *program = NULL;
     int64_t begin = lorac_timing_begin(net->timing);
-    LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, out, error));
+    LORAC_TRY(choose_by_budget(net, options, &lower, error));
+    LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, &program, error));
     lorac_timing_end(net->timing, LORAC_SPAN_LOWER, NULL, begin);
-    (*out)->timing = net->timing;
+    enum lorac_status status = check_budget(options, program, resolve_threads(options->threads), error);
+    if (status != LORAC_OK) {
+        lorac_program_free(program);
+        return status;
+    }
+    program->timing = net->timing;
+    *out = program;
     return LORAC_OK;
 }
 
@@ -295,6 +381,9 @@ static enum lorac_status start_session(struct lorac_net *net, struct lorac_error
     enum lorac_status status = lorac_session_create(net->program, net->options.threads, &net->session, error);
     if (status == LORAC_OK && net->options.training)
         status = lorac_train_state_create(net->session, &net->options.optimizer, &net->train, error);
+    // What is trained gets its own memory in the model now, so that a run whose memory ends later can still be saved.
+    if (status == LORAC_OK && net->options.training)
+        status = lorac_session_store(net->session, error);
     if (status != LORAC_OK)
         unprepare(net);
     return status;

@@ -5,6 +5,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/lorac.h"
 #include "runtime/lower.h"
+#include "runtime/memory_prediction.h"
 #include "runtime/session.h"
 #include "runtime/train/optimizer.h"
 
@@ -28,6 +29,10 @@ struct lorac_net {
 // A net of a model in memory, which it takes over, also on failure. Local functions are written out.
 // Errors: as lorac_open_memory.
 enum lorac_status lorac_net_open_model(struct lorac_model *model, struct lorac_net **net, struct lorac_error *error);
+
+// What the process will take at most with the prepared net. Errors: MEMORY.
+enum lorac_status lorac_net_predict_memory(struct lorac_net *net, struct lorac_memory_prediction *out,
+                                           struct lorac_error *error);
 
 // lorac_save, which is LORAC_DATA_AUTO. [saved] may be NULL, and is lorac_model_save_as's.
 enum lorac_status lorac_net_save_as(struct lorac_net *net, const char *path, enum lorac_data_place place,

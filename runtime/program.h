@@ -145,6 +145,7 @@ struct lorac_program {
     bool exact; // no algorithm whose error is not that of a plain sum (Winograd)
     bool training;
     enum lorac_form_policy form_policy;
+    size_t packed_limit; // bytes of a convolution's packed weights in one direction; 0: any
     bool bn_train; // BatchNorm mode of this program, with training
     size_t backward_count, backward_capacity;
     struct lorac_backward_op *backward;

@@ -31,6 +31,7 @@ struct lorac_bench_memory {
     struct lorac_session_memory session;
     size_t optimizer_bytes; // its state, and the last good values
     size_t model_bytes;     // the model's files, mapped
+    size_t predicted_bytes; // peak resident, with the images
     size_t image_bytes;     // the random images
     size_t ready_bytes;     // peak resident of the process before the first step; 0: not known here
     size_t peak_bytes;      // the same at the end

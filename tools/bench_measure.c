@@ -110,6 +110,8 @@ enum lorac_status lorac_bench_open(struct lorac_bench *bench, const struct lorac
     int64_t opened = lorac_timing_now();
     prepare.training = bench->training = net->meta.injected && net->meta.trainable_count > 0 && !setup->inference;
     bench->batch = prepare.batch;
+    const size_t image_bytes = shape.channels * shape.height * shape.width * sizeof *bench->pixels;
+    prepare.memory_other = bench->batch * (image_bytes + sizeof *bench->labels);
     net->timing = &bench->timing;
     LORAC_TRY(lorac_tune_prepare(setup->call, setup->tune, net, setup->path, &prepare, error));
     int64_t ready = lorac_timing_now();
@@ -225,12 +227,14 @@ static enum lorac_status run_steps(struct lorac_bench *bench, const struct lorac
 static enum lorac_status look_at_memory(struct lorac_bench *bench, struct lorac_error *error)
 {
     struct lorac_bench_memory *memory = &bench->memory;
-    const struct lorac_net *net = bench->net;
+    struct lorac_memory_prediction prediction;
     memory->peak_bytes = lorac_resident_peak();
-    memory->model_bytes = (size_t)lorac_storage_bytes(net->model->storage);
-    if (bench->training)
-        memory->optimizer_bytes = lorac_train_state_bytes(net->program, &net->options.optimizer);
-    return lorac_program_memory(net->program, &memory->session, error);
+    LORAC_TRY(lorac_net_predict_memory(bench->net, &prediction, error));
+    memory->model_bytes = (size_t)lorac_storage_bytes(bench->net->model->storage);
+    memory->optimizer_bytes = prediction.optimizer_bytes;
+    memory->session = prediction.session;
+    memory->predicted_bytes = prediction.peak_bytes;
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_bench_run(struct lorac_bench *bench, const struct lorac_bench_limits *limits, uint64_t seed,

@@ -53,6 +53,7 @@ static void add_memory(struct lorac_table *table, const struct lorac_bench_memor
     add_bytes(table, "memory: images", memory->image_bytes);
     add_bytes(table, "peak resident when ready", memory->ready_bytes);
     add_bytes(table, "peak resident", memory->peak_bytes);
+    add_bytes(table, "peak resident, predicted", memory->predicted_bytes);
 }
 
 static void add_start(struct lorac_table *table, const struct lorac_bench *bench)
@@ -73,13 +74,15 @@ static enum lorac_status print_totals(const struct lorac_bench *bench, const str
 {
     const struct lorac_net *net = bench->net;
     struct lorac_table table;
-    char text[128], batch[LORAC_BATCH_TEXT];
+    char text[128], batch[LORAC_BATCH_TEXT], budget[LORAC_BUDGET_TEXT];
     lorac_table_init(&table, 2, "ll", NULL);
     snprintf(text, sizeof text, "%s, batch %s, %zu thread%s", bench->training ? "training step" : "inference",
              lorac_batch_text(net, batch), net->options.threads, net->options.threads == 1 ? "" : "s");
     add_row(&table, "what", text);
     if (bench->training)
         add_row(&table, "optimiser", lorac_optimizer_find(net->options.optimizer.kind)->name);
+    if (net->options.memory_budget > 0)
+        add_row(&table, "memory budget", lorac_budget_text(bench->net, budget));
     add_speed(&table, bench, summary);
     add_start(&table, bench);
     add_memory(&table, &bench->memory);

@@ -198,10 +198,10 @@ static enum lorac_status check_model(const struct lorac_net *net, const char *pa
 
 // ---- the run
 
-static void print_start(const struct lorac_call *call, const struct lorac_net *net, const struct lorac_info *info,
+static void print_start(const struct lorac_call *call, struct lorac_net *net, const struct lorac_info *info,
                         const struct lorac_dataset *dataset)
 {
-    char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT], batch[LORAC_BATCH_TEXT];
+    char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT], batch[LORAC_BATCH_TEXT], budget[LORAC_BUDGET_TEXT];
     char choices[LORAC_CHOICES_TEXT];
     size_t definitions, branches;
     lorac_program_count_forms(net->program, &definitions, &branches);
@@ -214,6 +214,8 @@ static void print_start(const struct lorac_call *call, const struct lorac_net *n
                       net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
                       definitions, branches, lorac_bytes_text(lorac_memory_bytes(net), memory));
     lorac_report_note(call, "%s", lorac_choices_text(net, choices));
+    if (net->options.memory_budget > 0)
+        lorac_report_note(call, "memory budget: %s", lorac_budget_text(net, budget));
 }
 
 // Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
@@ -342,6 +344,7 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
         LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));
+    options.memory_other = dataset->image_array.byte_count + dataset->count * sizeof *dataset->labels;
     LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
     if (!dataset->pixels)
         LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));

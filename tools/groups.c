@@ -122,8 +122,11 @@ enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
 #define FIELD(member) offsetof(struct lorac_memory_settings, member)
 // clang-format off
 const struct lorac_option lorac_memory_options[] = {
+    {.name = "memory-budget", .type = LORAC_OPTION_STRING, .value = "SIZE", .offset = FIELD(budget),
+     .fallback_text = "none",
+     .help = "Most resident memory that the process may take, as 150M or 1.5G: the fastest way that fits, as predicted."},
     {.name = "micro-batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(micro_batch),
-     .fallback_text = "--batch",
+     .fallback_text = "--batch, or by --memory-budget",
      .help = "Images that are run at once, a divisor of --batch: less memory, the same step up to rounding.",
      .limit = LORAC_FROM_TO(1, 65536)},
     {.name = "recompute", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(recompute), .fallback = "0",
@@ -141,13 +144,57 @@ enum lorac_status lorac_memory_check(const struct lorac_memory_settings *memory,
     if (memory->micro_batch > 0 && batch % memory->micro_batch != 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--micro-batch %lld does not divide --batch %lld",
                                (long long)memory->micro_batch, (long long)batch);
+    size_t bytes;
+    if (memory->budget && !lorac_size_parse(memory->budget, &bytes))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--memory-budget %s: must be a size: 150M, 1.5G, 140MiB, or a number of bytes",
+                               memory->budget);
     return LORAC_OK;
+}
+
+bool lorac_size_parse(const char *text, size_t *bytes)
+{
+    static const char letters[] = "KMG";
+    const size_t digits = strspn(text, "0123456789.");
+    char *end;
+    double value = strtod(text, &end);
+    if (digits == 0 || end != text + digits)
+        return false;
+    const char *letter = *end ? strchr(letters, *end) : NULL;
+    if (letter) {
+        const bool binary = end[1] == 'i';
+        for (const char *unit = letters; unit <= letter; unit++)
+            value *= binary ? 1024 : 1000;
+        end += binary ? 2 : 1;
+    }
+    end += *end == 'B';
+    if (*end || !(value >= 1 && value < 0x1p62))
+        return false;
+    *bytes = (size_t)(value + 0.5);
+    return true;
 }
 
 void lorac_memory_apply(const struct lorac_memory_settings *memory, struct lorac_prepare_options *options)
 {
+    if (memory->budget)
+        lorac_size_parse(memory->budget, &options->memory_budget);
     options->micro_batch = (size_t)memory->micro_batch;
     options->recompute = (size_t)memory->recompute;
+}
+
+const char *lorac_budget_text(struct lorac_net *net, char text[LORAC_BUDGET_TEXT])
+{
+    char limit[LORAC_BYTES_TEXT], peak[LORAC_BYTES_TEXT], budget[LORAC_BYTES_TEXT], packed[64] = "any algorithm";
+    struct lorac_memory_prediction memory = {0};
+    lorac_net_predict_memory(net, &memory, NULL); // the plan is there: it cannot fail
+    if (net->program->packed_limit > 1)
+        snprintf(packed, sizeof packed, "packed weights of at most %s a layer",
+                 lorac_bytes_text(net->program->packed_limit, limit));
+    else if (net->program->packed_limit == 1)
+        snprintf(packed, sizeof packed, "algorithms that pack least");
+    snprintf(text, LORAC_BUDGET_TEXT, "micro-batches of %zu, %s; %s predicted of %s", net->options.micro_batch, packed,
+             lorac_bytes_text(memory.peak_bytes, peak), lorac_bytes_text(net->options.memory_budget, budget));
+    return text;
 }
 
 const char *lorac_batch_text(const struct lorac_net *net, char text[LORAC_BATCH_TEXT])

@@ -56,18 +56,29 @@ enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
 enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,
                                         struct lorac_input_shape *out, struct lorac_error *error);
 
-// ---- memory: --micro-batch --recompute
+// ---- memory: --memory-budget --micro-batch --recompute
 
 struct lorac_memory_settings {
-    int64_t micro_batch; // 0: the batch
+    const char *budget;  // NULL: none
+    int64_t micro_batch; // 0: the batch, or what the budget chooses
     int64_t recompute;   // segments; 0: none
 };
 extern const struct lorac_option lorac_memory_options[];
 
-// ARGUMENT where the micro-batch does not divide the batch.
+// ARGUMENT where the micro-batch does not divide the batch, or the budget is no size.
 enum lorac_status lorac_memory_check(const struct lorac_memory_settings *memory, int64_t batch,
                                      struct lorac_error *error);
+// For settings that were checked.
 void lorac_memory_apply(const struct lorac_memory_settings *memory, struct lorac_prepare_options *options);
+
+// "150M", "1.5G", "140MiB", "150000000": K, M and G are powers of 1000, with or without a B; Ki, Mi and Gi of 1024.
+// False where it is no such number above 0.
+bool lorac_size_parse(const char *text, size_t *bytes);
+
+// What the budget chose, in [text], and what is predicted: "micro-batches of 8, packed weights of at most 524 kB a
+// layer; 142 MB predicted of 150 MB"; returns text.
+enum { LORAC_BUDGET_TEXT = 160 };
+const char *lorac_budget_text(struct lorac_net *net, char text[LORAC_BUDGET_TEXT]);
 
 // "32", or "32 (in micro-batches of 8)": the prepared net's, in [text]; returns text.
 enum { LORAC_BATCH_TEXT = 64 };

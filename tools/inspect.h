@@ -11,7 +11,8 @@ struct lorac_inspect_settings {
     struct lorac_general_settings general;
     struct lorac_size size;
     const char *output_name;
-    int64_t batch;
+    int64_t batch, threads;
+    int form_policy;
     bool json;
 };
 
@@ -43,7 +44,8 @@ struct lorac_inspection {
     bool training_known;
     size_t batch, step_multiply_adds;
     size_t form_count[2]; // adapters that are trained by the definition, and as branches
-    size_t memory_bytes; // predicted peak of training, all of the process but the images
+    size_t memory_bytes;    // predicted peak of training, all of the process but the images
+    size_t smallest_budget; // the smallest memory budget that would do, beside the images
     char training_reason[LORAC_ERROR_MESSAGE_BYTES];
 
     struct lorac_trial trial; // the size of the images that all this is found out with

@@ -2,13 +2,12 @@
 #include "report.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/kernels/parallel.h"
-#include "runtime/session.h"
+#include "runtime/memory_budget.h"
 #include "runtime/train/optimizer.h"
 
 #include "proto/external.h"
 #include "proto/model_inline.h"
 #include "proto/size.h"
-#include "proto/tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,43 +93,18 @@ static enum lorac_status count_step(struct lorac_inspection *inspection, const s
     return LORAC_OK;
 }
 
-// Program, libraries and stacks: what the process took beyond the rest of the prediction when it was measured (x86-64,
-// Debian 12, ResNet-8 to ResNet-18, 1 and 2 threads; the sums were within 1 % of the peak then).
-enum { BASE_BYTES = 5000000 };
-
-// The bytes of a tensor that stay in the file.
-static enum lorac_status count_mapped(void *context, Onnx__TensorProto *tensor, struct lorac_error *error)
-{
-    (void)error;
-    size_t bytes;
-    if (lorac_tensor_canonical_view(tensor, &bytes))
-        add(context, bytes);
-    return LORAC_OK;
-}
-
-// The peak is either at loading (what is read of the file, and the structure made from it) or during training (the
-// structure, and what the session holds). The bytes of weights are in memory a layer at a time, before the session's
-// activations are, and saving streams.
+// What a process that trains it takes, and the least that it can do with.
 static enum lorac_status predict_memory(struct lorac_inspection *inspection, struct lorac_program *program,
-                                        struct lorac_error *error)
+                                        const struct lorac_memory_request *request, struct lorac_error *error)
 {
-    const struct lorac_optimizer_options optimizer = lorac_optimizer_options_default();
-    struct lorac_session_memory memory;
-    size_t mapped = 0, session = lorac_train_state_bytes(program, &optimizer);
-    LORAC_TRY(lorac_tensor_walk(&inspection->model->proto->base, count_mapped, &mapped, error));
-    size_t model = inspection->file_bytes > mapped ? inspection->file_bytes - mapped : 0;
-    program->threads = lorac_parallel_processors(); // as train takes them
-    LORAC_TRY(lorac_program_memory(program, &memory, error));
-    add(&session, memory.planned_bytes);
-    add(&session, memory.workspace_bytes);
-    add(&session, memory.parameter_bytes);
-    add(&session, memory.packed_bytes);
-    if (!inspection->meta.injected && inspection->split.adapters > 0) // the file that will be trained is larger
-        add(&model, sizeof(float) * (size_t)inspection->split.adapters);
-    size_t peak = BASE_BYTES;
-    add(&peak, model);
-    add(&peak, session > model ? session : model);
-    inspection->memory_bytes = peak;
+    struct lorac_memory_prediction memory;
+    struct lorac_memory_choice best, smallest;
+    bool found;
+    LORAC_TRY(lorac_memory_predict(program, &request->setting, &memory, error));
+    LORAC_TRY(lorac_memory_choose(inspection->trained, &inspection->trained_meta, request, &found, &best, &smallest,
+                                  error));
+    inspection->memory_bytes = memory.peak_bytes;
+    inspection->smallest_budget = smallest.peak_bytes;
     return LORAC_OK;
 }
 
@@ -147,17 +121,39 @@ static enum lorac_status make_trained(struct lorac_inspection *inspection,
     return LORAC_OK;
 }
 
-static enum lorac_status count_training(struct lorac_inspection *inspection, struct lorac_error *error)
+// As train prepares it with the same options.
+static struct lorac_memory_request training_request(const struct lorac_inspection *inspection,
+                                                    const struct lorac_inspect_settings *settings,
+                                                    const struct lorac_optimizer_options *optimizer)
 {
     const struct lorac_size *size = &inspection->trial.size;
-    const struct lorac_lower_options options = {
-        .batch = inspection->batch, .height = size->height, .width = size->width, .training = true};
+    struct lorac_memory_request request = {
+        .batch = inspection->batch,
+        .micro_batch = inspection->trained_meta.bn == LORAC_BN_TRAIN ? inspection->batch : 0,
+        .lower = {.batch = inspection->batch,
+                  .height = size->height,
+                  .width = size->width,
+                  .training = true,
+                  .form_policy = (enum lorac_form_policy)settings->form_policy},
+        .setting = {.threads = settings->threads > 0 ? (size_t)settings->threads : lorac_parallel_processors(),
+                    .optimizer = optimizer},
+    };
+    if (!inspection->meta.injected && inspection->split.adapters > 0) // the file that will be trained is larger
+        request.setting.other_bytes = sizeof(float) * (size_t)inspection->split.adapters;
+    return request;
+}
+
+static enum lorac_status count_training(struct lorac_inspection *inspection,
+                                        const struct lorac_inspect_settings *settings, struct lorac_error *error)
+{
+    const struct lorac_optimizer_options optimizer = lorac_optimizer_options_default();
+    const struct lorac_memory_request request = training_request(inspection, settings, &optimizer);
     struct lorac_program *program = NULL;
-    LORAC_TRY(lorac_lower(inspection->trained, &inspection->trained_meta, &options, &program, error));
+    LORAC_TRY(lorac_lower(inspection->trained, &inspection->trained_meta, &request.lower, &program, error));
     enum lorac_status status = count_step(inspection, program, error);
     lorac_program_count_forms(program, &inspection->form_count[0], &inspection->form_count[1]);
     if (status == LORAC_OK)
-        status = predict_memory(inspection, program, error);
+        status = predict_memory(inspection, program, &request, error);
     lorac_program_free(program);
     inspection->training_known = status == LORAC_OK;
     return status;
@@ -219,7 +215,7 @@ static enum lorac_status find_costs(struct lorac_inspection *inspection, const s
     if (forward.status == LORAC_ERROR_MEMORY)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", forward.message);
     if (made == LORAC_OK)
-        made = count_training(inspection, &training);
+        made = count_training(inspection, settings, &training);
     if (made == LORAC_ERROR_MEMORY)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "%s", training.message);
     if (made != LORAC_OK)

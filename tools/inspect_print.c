@@ -167,6 +167,9 @@ static void add_costs(struct lorac_table *table, const struct lorac_inspection *
     snprintf(text, sizeof text, "%s (batch %zu), beside the images", lorac_bytes_text(inspection->memory_bytes, bytes),
              inspection->batch);
     add_total(table, "peak memory of training", text);
+    snprintf(text, sizeof text, "%s (batch %zu), beside the images",
+             lorac_bytes_text(inspection->smallest_budget, bytes), inspection->batch);
+    add_total(table, "smallest --memory-budget", text);
 }
 
 enum lorac_status lorac_inspection_print(const struct lorac_inspection *inspection, struct lorac_error *error)
@@ -277,7 +280,7 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
     const Onnx__ModelProto *proto = inspection->model->proto;
     json_t *root = json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:{s:o, s:I, s:I, s:I, s:b}, s:I, s:b, s:o, s:I, s:o, s:I, s:I, "
-        "s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "verdict", lorac_verdict_word(inspection->verdict.kind), "verdict_text",
         lorac_json_text(inspection->verdict.text), "model", lorac_json_text(inspection->path), "producer",
         text_or_null(proto->producer_name), "producer_version", text_or_null(proto->producer_version), "ir_version",
@@ -291,7 +294,8 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
         "adapters_in_training", "definition", (json_int_t)inspection->form_count[0], "branch",
         (json_int_t)inspection->form_count[1], "multiply_adds_per_image", number_or_null(inspection->forward_known, inspection->multiply_adds),
         "multiply_adds_per_training_step", number_or_null(inspection->training_known, inspection->step_multiply_adds),
-        "training_peak_bytes", number_or_null(inspection->training_known, inspection->memory_bytes), "cannot_run",
+        "training_peak_bytes", number_or_null(inspection->training_known, inspection->memory_bytes),
+        "smallest_memory_budget", number_or_null(inspection->training_known, inspection->smallest_budget), "cannot_run",
         text_or_null(inspection->forward_reason), "cannot_train", text_or_null(inspection->training_reason), "refused",
         refusals, "loss_note",
         lorac_json_text(lorac_loss_note(inspection->model, inspection->plan.output, note, sizeof note)), "tried_size",

@@ -19,7 +19,7 @@ static bool is_terminal(void)
 }
 
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
-                                      const struct lorac_net *net, const char *log_path, struct lorac_error *error)
+                                      struct lorac_net *net, const char *log_path, struct lorac_error *error)
 {
     *progress = (struct lorac_progress){
         .call = call, .net = net, .log_path = log_path, .terminal = is_terminal(), .started = lorac_seconds()};
@@ -49,6 +49,16 @@ enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct 
 
 // ---- the log
 
+// What a memory budget chose.
+static json_t *budget_json(struct lorac_net *net)
+{
+    struct lorac_memory_prediction memory = {0};
+    lorac_net_predict_memory(net, &memory, NULL); // the plan is there: it cannot fail
+    return json_pack("{s:I, s:I, s:I, s:I}", "bytes", (json_int_t)net->options.memory_budget, "predicted_peak_bytes",
+                     (json_int_t)memory.peak_bytes, "micro_batch", (json_int_t)net->options.micro_batch, "packed_limit",
+                     (json_int_t)net->program->packed_limit);
+}
+
 static void write_log(struct lorac_progress *progress, const struct lorac_loop_progress *step)
 {
     // json_pack takes the references of the "o" values over, also where it fails.
@@ -57,7 +67,9 @@ static void write_log(struct lorac_progress *progress, const struct lorac_loop_p
         lorac_json_number(step->result.loss), "lr", lorac_json_number(step->lr), "gradient_norm",
         lorac_json_number(step->result.gradient_norm), "images_per_second", lorac_json_number(step->images_per_second));
     if (line && !progress->log_begun &&
-        json_object_set_new(line, "convolutions", lorac_choices_json(progress->net)) != 0) {
+        (json_object_set_new(line, "convolutions", lorac_choices_json(progress->net)) != 0 ||
+         (progress->net->options.memory_budget > 0 &&
+          json_object_set_new(line, "memory_budget", budget_json(progress->net)) != 0))) {
         json_decref(line);
         line = NULL;
     }

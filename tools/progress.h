@@ -10,7 +10,7 @@
 
 struct lorac_progress {
     const struct lorac_call *call;
-    const struct lorac_net *net; // borrowed; the log's first line says how it is run
+    struct lorac_net *net; // borrowed; the log's first line says how it is run
     FILE *log; // NULL: none
     const char *log_path;
     bool log_begun;                  // it has a line
@@ -23,7 +23,7 @@ struct lorac_progress {
 
 // Opens the log ([log_path] NULL: none), emptied. [net] is prepared. Errors: IO.
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
-                                      const struct lorac_net *net, const char *log_path, struct lorac_error *error);
+                                      struct lorac_net *net, const char *log_path, struct lorac_error *error);
 
 // The loop's callback; [context] is a struct lorac_progress. True once lorac_interrupted() is.
 bool lorac_progress_step(void *context, const struct lorac_loop_progress *step);

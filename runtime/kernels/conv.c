@@ -176,7 +176,8 @@ struct choice {
 
 static struct lorac_conv_demand demand_of(const struct lorac_program *program, bool changing)
 {
-    return (struct lorac_conv_demand){.exact = program->exact, .changing = changing};
+    return (struct lorac_conv_demand){
+        .exact = program->exact, .changing = changing, .packed_limit = program->packed_limit};
 }
 
 static bool describe(const struct lorac_program *program, const struct lorac_step *step, char *text)
@@ -218,7 +219,7 @@ static struct choice choose(const struct lorac_program *program, const struct lo
     return choice;
 }
 
-static double relative_time(const struct lorac_conv_algorithm *algorithm)
+static double time_of(const struct lorac_conv_algorithm *algorithm)
 {
     return !algorithm ? 0 : algorithm->relative_time > 0 ? algorithm->relative_time : 1;
 }
@@ -246,8 +247,8 @@ static bool choose_branch(const struct lorac_program *program, const struct lora
         return strcmp(row->form, "branch") == 0;
     return program->form_policy == LORAC_FORM_POLICY_BRANCH ||
            lorac_conv_branch_is_cheaper(&conv->branch,
-                                        relative_time(definition.forward) + relative_time(definition.gradient),
-                                        relative_time(frozen.forward) + relative_time(frozen.gradient));
+                                        time_of(definition.forward) + time_of(definition.gradient),
+                                        time_of(frozen.forward) + time_of(frozen.gradient));
 }
 
 static void keep_param(struct lorac_program *program, const struct lorac_step *step, size_t i)
@@ -256,19 +257,30 @@ static void keep_param(struct lorac_program *program, const struct lorac_step *s
         program->params[step->params[i]].kept = true;
 }
 
-// Workspace beside the algorithms', and what is kept.
+// Whether the weight that is packed is not the model's own.
+static bool builds(const struct conv *conv)
+{
+    return conv->normed || (conv->adapted && !conv->is_branch);
+}
+
+// Workspace of packing: the weight that is built, then the same in another order.
+static size_t packing_floats(const struct conv *conv)
+{
+    const bool reorders = conv->forward->reorders || (conv->gradient && conv->gradient->reorders);
+    return lorac_conv_weight_count(&conv->shape) * ((size_t)builds(conv) + (size_t)reorders);
+}
+
+// Workspace beside the algorithms' and packing's, and what is kept.
 static size_t memory_of_branch(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
 {
     step->keeps_inputs = conv->branch.trains_a;
     step->kept_bytes = lorac_conv_branch_kept_bytes(&conv->branch);
     keep_param(program, step, 2);
     keep_param(program, step, 3);
-    size_t bytes = 2 * lorac_conv_weight_count(&conv->shape) * sizeof(float); // packing W0
+    size_t bytes = lorac_conv_branch_workspace_bytes(&conv->branch);
     if (conv->normed)
         bytes = largest(bytes, conv->adapter.rows * conv->adapter.R * sizeof(float)); // gain*B
-    if (conv->branch.beside)
-        bytes = largest(bytes, conv->forward->beside->scratch_bytes(&conv->branch));
-    return largest(lorac_conv_branch_workspace_bytes(&conv->branch), bytes);
+    return conv->branch.beside ? largest(bytes, conv->forward->beside->scratch_bytes(&conv->branch)) : bytes;
 }
 
 static size_t memory_of_definition(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
@@ -278,7 +290,7 @@ static size_t memory_of_definition(struct lorac_program *program, struct lorac_s
     step->keeps_inputs = needs_weight_gradient(program, step);
     for (size_t i = 0; step->has_trainable && i < OWN_PARAMS; i++)
         keep_param(program, step, i);
-    size_t bytes = 2 * count * sizeof(float); // building W and packing it
+    size_t bytes = 0;
     if (step->keeps_inputs) {
         size_t floats = count + lorac_conv_weight_gradient_workspace(shape);
         floats += conv->adapted ? conv->adapter.R * conv->adapter.columns : 0;
@@ -298,6 +310,7 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
     conv->forward = choice.forward;
     conv->gradient = choice.gradient;
     size_t bytes = conv->is_branch ? memory_of_branch(program, step, conv) : memory_of_definition(program, step, conv);
+    bytes = largest(bytes, packing_floats(conv) * sizeof(float));
     add_workspace(step, conv->forward, &conv->shape, &bytes);
     add_workspace(step, conv->gradient, &conv->shape, &bytes);
     step->scratch_bytes = bytes;
@@ -348,6 +361,12 @@ static const char *candidate(const struct lorac_program *program, const struct l
     return NULL;
 }
 
+static double relative_time(const struct lorac_step *step, bool backward)
+{
+    const struct conv *conv = step->config;
+    return time_of(backward ? conv->gradient : conv->forward);
+}
+
 // ---- life
 
 static void destroy(struct lorac_step *step)
@@ -366,7 +385,7 @@ static void destroy(struct lorac_step *step)
     step->state = NULL;
 }
 
-// Packs [weight] for the convolution and its input gradient. [packing]: scratch for as many floats.
+// Packs [weight] for the convolution and its input gradient. [packing]: scratch for as many floats, where one reorders.
 static enum lorac_status pack_weight(struct lorac_step *step, const float *weight, float *packing,
                                      const struct lorac_kernel_env *env, struct lorac_error *error)
 {
@@ -400,7 +419,7 @@ static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_ker
 {
     const struct conv *conv = step->config;
     const struct conv_state *state = step->state;
-    float *built = env->workspace, *packing = built + lorac_conv_weight_count(&conv->shape);
+    float *built = env->workspace, *packing = built + (builds(conv) ? lorac_conv_weight_count(&conv->shape) : 0);
     const float *weight = lorac_step_param(env->program, step, 0)->data;
     if (conv->adapted && !conv->is_branch) {
         lorac_conv_adapter_weight(&conv->adapter, weight, lorac_step_param(env->program, step, 2)->data,
@@ -574,6 +593,7 @@ const struct lorac_kernel lorac_kernel_conv = {
     .destroy = destroy,
     .packed_bytes = packed_bytes,
     .algorithm = algorithm,
+    .relative_time = relative_time,
     .form = form,
     .describe = describe,
     .candidate = candidate,

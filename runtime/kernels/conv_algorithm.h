@@ -32,8 +32,9 @@ struct lorac_conv_algorithm {
     // Of run, at the beginning of the workspace: for all threads together, then for each; NULL: none.
     size_t (*workspace_bytes)(const struct lorac_conv_shape *shape);
     size_t (*thread_workspace_bytes)(const struct lorac_conv_shape *shape);
-    // Packs [weight], [M, C/G, kh, kw] as ONNX has it, using [packing] (lorac_conv_weight_count floats) as scratch, and
-    // binds [in] and [out]. [finish] is read, not kept; the gradient takes no bias. *state is the algorithm's own.
+    bool reorders; // create writes the weight in another order first: it needs [packing]
+    // Packs [weight], [M, C/G, kh, kw] as ONNX has it, using [packing] (lorac_conv_weight_count floats) as scratch where
+    // the algorithm reorders, and binds [in] and [out]. [finish] is read, not kept; the gradient takes no bias. *state is the algorithm's own.
     enum lorac_status (*create)(const struct lorac_conv_shape *shape, const float *weight,
                                 const struct lorac_conv_finish *finish, float *packing, const float *in, float *out,
                                 const struct lorac_kernel_env *env, void **state, struct lorac_error *error);

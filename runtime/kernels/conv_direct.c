@@ -99,6 +99,7 @@ static size_t packed_gradient(const struct lorac_conv_shape *s)
 
 const struct lorac_conv_algorithm lorac_conv_direct = {
     .name = "direct",
+    .reorders = true,
     .supports = always,
     .create = create_forward,
     .run = run,
@@ -108,6 +109,7 @@ const struct lorac_conv_algorithm lorac_conv_direct = {
 
 const struct lorac_conv_algorithm lorac_conv_gradient_deconv = {
     .name = "deconvolution",
+    .reorders = true,
     .supports = always,
     .create = create_gradient,
     .run = run,

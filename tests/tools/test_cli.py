@@ -534,19 +534,6 @@ def wait_for_steps(tmp_path, count=3):
     raise AssertionError("no step was logged")
 
 
-def test_inspect_predicts_memory(files, tmp_path):
-    skip_with_address_checker()
-    predicted = json.loads(good("inspect", files / "injected.onnx", "--json", "--batch", "16").stdout)
-    process = start_long_run(files, tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for_steps(tmp_path)
-    with open(f"/proc/{process.pid}/status") as status:
-        peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1])
-    process.kill()
-    process.wait()
-    # The base of 5 MB, measured on one system, is most of it for a model as small as this one.
-    assert 0.6 * peak < predicted["training_peak_bytes"] < 1.5 * peak
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_writes_the_output(files, tmp_path, number):
     process = start_long_run(files, tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
