@@ -222,6 +222,14 @@ static bool is_raw_float(const struct view *view)
     return view->type->data_type == TYPE(FLOAT) && view->field == LORAC_FIELD_RAW;
 }
 
+static bool is_little_endian(void)
+{
+    const uint32_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
 static float raw_float(const uint8_t *bytes)
 {
     uint32_t bits = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
@@ -242,7 +250,9 @@ enum lorac_status lorac_tensor_to_float(const Onnx__TensorProto *tensor, float *
 {
     struct view view;
     LORAC_TRY(open_numbers(tensor, count, &view, error));
-    if (is_raw_float(&view))
+    if (is_raw_float(&view) && is_little_endian() && count > 0)
+        memcpy(out, tensor->raw_data.data, 4 * count);
+    else if (is_raw_float(&view))
         for (size_t i = 0; i < count; i++)
             out[i] = raw_float(tensor->raw_data.data + 4 * i);
     else
@@ -438,14 +448,6 @@ const uint8_t *lorac_tensor_canonical_view(const Onnx__TensorProto *tensor, size
         return NULL;
     *byte_count = tensor->raw_data.len;
     return tensor->raw_data.len > 0 ? tensor->raw_data.data : (const uint8_t *)"";
-}
-
-static bool is_little_endian(void)
-{
-    const uint32_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first == 1;
 }
 
 const float *lorac_tensor_float_view(const struct lorac_model *model, const Onnx__TensorProto *tensor, size_t count,

@@ -163,8 +163,9 @@ static size_t largest(size_t a, size_t b)
 static void add_workspace(struct lorac_step *step, const struct lorac_conv_algorithm *algorithm,
                           const struct lorac_conv_shape *shape, size_t *bytes)
 {
+    const size_t weight = algorithm && algorithm->pack ? lorac_conv_weight_count(shape) * sizeof(float) : 0;
     if (algorithm && algorithm->workspace_bytes)
-        *bytes = largest(*bytes, algorithm->workspace_bytes(shape));
+        *bytes = largest(*bytes, algorithm->workspace_bytes(shape) + weight);
     if (algorithm && algorithm->thread_workspace_bytes)
         step->thread_scratch_bytes = largest(step->thread_scratch_bytes, algorithm->thread_workspace_bytes(shape));
 }
@@ -257,10 +258,31 @@ static void keep_param(struct lorac_program *program, const struct lorac_step *s
         program->params[step->params[i]].kept = true;
 }
 
-// Whether the weight that is packed is not the model's own.
+static bool packs_at_run(const struct conv *conv)
+{
+    return conv->forward->pack || (conv->gradient && conv->gradient->pack);
+}
+
+static bool packs_ahead(const struct conv *conv)
+{
+    return !conv->forward->pack || (conv->gradient && !conv->gradient->pack);
+}
+
+// What packs before each run builds its weight again each time: W0 comes from the model where that can be done.
+static void keep_weight_to_pack(struct lorac_program *program, const struct lorac_step *step, const struct conv *conv)
+{
+    if (!packs_at_run(conv))
+        return;
+    if (!lorac_param_is_rereadable(lorac_step_param(program, step, 0)))
+        keep_param(program, step, 0);
+    for (size_t i = 2; !conv->is_branch && i < OWN_PARAMS; i++)
+        keep_param(program, step, i);
+}
+
+// Whether the weight that is packed is not the model's own, or is read again.
 static bool builds(const struct conv *conv)
 {
-    return conv->normed || (conv->adapted && !conv->is_branch);
+    return conv->normed || (conv->adapted && !conv->is_branch) || packs_at_run(conv);
 }
 
 // Workspace of packing: the weight that is built, then the same in another order.
@@ -288,7 +310,7 @@ static size_t memory_of_definition(struct lorac_program *program, struct lorac_s
     const struct lorac_conv_shape *shape = &conv->shape;
     size_t count = lorac_conv_weight_count(shape), rows = shape->N * shape->OH * shape->OW;
     step->keeps_inputs = needs_weight_gradient(program, step);
-    for (size_t i = 0; step->has_trainable && i < OWN_PARAMS; i++)
+    for (size_t i = packs_at_run(conv) ? 1 : 0; step->has_trainable && i < OWN_PARAMS; i++)
         keep_param(program, step, i);
     size_t bytes = 0;
     if (step->keeps_inputs) {
@@ -310,6 +332,7 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
     conv->forward = choice.forward;
     conv->gradient = choice.gradient;
     size_t bytes = conv->is_branch ? memory_of_branch(program, step, conv) : memory_of_definition(program, step, conv);
+    keep_weight_to_pack(program, step, conv);
     bytes = largest(bytes, packing_floats(conv) * sizeof(float));
     add_workspace(step, conv->forward, &conv->shape, &bytes);
     add_workspace(step, conv->gradient, &conv->shape, &bytes);
@@ -414,13 +437,13 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
                                   error);
 }
 
-// Packs what the convolution computes with: by the definition the adapter is in it, and so is what is folded in.
-static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+// What the convolution computes with: by the definition the adapter is in it, and so is what is folded in. In [built],
+// where it is not the parameter itself.
+static const float *build_weight(const struct lorac_step *step, float *built, const struct lorac_kernel_env *env)
 {
     const struct conv *conv = step->config;
     const struct conv_state *state = step->state;
-    float *built = env->workspace, *packing = built + (builds(conv) ? lorac_conv_weight_count(&conv->shape) : 0);
-    const float *weight = lorac_step_param(env->program, step, 0)->data;
+    const float *weight = lorac_param_floats(env->program, lorac_step_param(env->program, step, 0), built);
     if (conv->adapted && !conv->is_branch) {
         lorac_conv_adapter_weight(&conv->adapter, weight, lorac_step_param(env->program, step, 2)->data,
                                   lorac_step_param(env->program, step, 3)->data, built, env);
@@ -430,7 +453,26 @@ static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_ker
         lorac_conv_norm_rows(state->norm, weight, built, row_floats(conv), env);
         weight = built;
     }
-    return pack_weight(step, weight, packing, env, error);
+    return weight;
+}
+
+static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct conv *conv = step->config;
+    float *built = env->workspace, *packing = built + (builds(conv) ? lorac_conv_weight_count(&conv->shape) : 0);
+    return pack_weight(step, packs_ahead(conv) ? build_weight(step, built, env) : NULL, packing, env, error);
+}
+
+// [algorithm]: one of the two, with its own state.
+static void run_algorithm(const struct lorac_step *step, const struct lorac_conv_algorithm *algorithm, void *state,
+                          const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    if (algorithm->pack) {
+        float *behind = (float *)env->workspace + algorithm->workspace_bytes(&conv->shape) / sizeof(float);
+        algorithm->pack(state, build_weight(step, behind, env), env);
+    }
+    algorithm->run(state, env);
 }
 
 static void pack_branch_b(struct lorac_step *step, const struct lorac_kernel_env *env)
@@ -492,7 +534,7 @@ static enum lorac_status refresh(struct lorac_step *step, const struct lorac_ker
 {
     const struct conv *conv = step->config;
     if (!conv->is_branch)
-        return rebuild(step, env, error);
+        return packs_ahead(conv) || param_trainable(env->program, step, 1) ? rebuild(step, env, error) : LORAC_OK;
     if (conv->branch.trains_a)
         pack_branch_a(step, env);
     if (conv->branch.trains_b)
@@ -504,7 +546,7 @@ static void forward(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct conv *conv = step->config;
     const struct conv_state *state = step->state;
-    conv->forward->run(state->forward, env);
+    run_algorithm(step, conv->forward, state->forward, env);
     if (conv->is_branch && !conv->branch.beside)
         lorac_conv_branch_forward(state->branch, step->x[0], step->kept, step->y, env);
 }
@@ -551,7 +593,7 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
     if (!conv->is_branch)
         backward_of_definition(step, env);
     if (step->dx[0])
-        conv->gradient->run(state->gradient, env);
+        run_algorithm(step, conv->gradient, state->gradient, env);
     if (!conv->is_branch)
         return;
     const struct lorac_branch_backward call = {.x = step->x[0],

@@ -19,7 +19,8 @@ static void weight_rows(void *context, size_t begin, size_t end)
 {
     const struct job *job = context;
     size_t R = job->adapter->R, columns = job->adapter->columns;
-    memcpy(job->w + begin * columns, job->w0 + begin * columns, (end - begin) * columns * sizeof(float));
+    if (job->w != job->w0)
+        memcpy(job->w + begin * columns, job->w0 + begin * columns, (end - begin) * columns * sizeof(float));
     struct lorac_outer outer = {.left = job->b + begin * R,
                                 .right = job->a,
                                 .images = 1,

@@ -5,16 +5,26 @@
 
 // Fastest first. The last of each list supports every shape and demand, accumulating excepted.
 static const struct lorac_conv_algorithm *const FORWARD[] = {&lorac_conv_winograd4, &lorac_conv_winograd2,
-                                                             &lorac_conv_gemm, &lorac_conv_direct};
+                                                             &lorac_conv_gemm, &lorac_conv_gemm_at_run,
+                                                             &lorac_conv_direct};
 static const struct lorac_conv_algorithm *const GRADIENT[] = {
-    &lorac_conv_gradient_winograd4, &lorac_conv_gradient_winograd2, &lorac_conv_gradient_gemm,
-    &lorac_conv_gradient_pointwise, &lorac_conv_gradient_deconv};
+    &lorac_conv_gradient_winograd4, &lorac_conv_gradient_winograd2,    &lorac_conv_gradient_gemm,
+    &lorac_conv_gradient_pointwise, &lorac_conv_gradient_gemm_at_run, &lorac_conv_gradient_deconv};
 
 enum { FORWARD_COUNT = sizeof FORWARD / sizeof *FORWARD, GRADIENT_COUNT = sizeof GRADIENT / sizeof *GRADIENT };
 
 static bool is_last(const struct lorac_conv_algorithm *algorithm)
 {
     return algorithm == FORWARD[FORWARD_COUNT - 1] || algorithm == GRADIENT[GRADIENT_COUNT - 1];
+}
+
+// What packs nothing is slower than what packs: it is there for limits that nothing else keeps.
+static bool is_needed(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
+                      size_t packed_limit)
+{
+    const struct lorac_conv_algorithm *last =
+        algorithm == &lorac_conv_gemm_at_run ? FORWARD[FORWARD_COUNT - 1] : GRADIENT[GRADIENT_COUNT - 1];
+    return packed_limit > 0 && last->packed_bytes(shape) > packed_limit;
 }
 
 bool lorac_conv_algorithm_fits(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
@@ -25,6 +35,8 @@ bool lorac_conv_algorithm_fits(const struct lorac_conv_algorithm *algorithm, con
     if (!algorithm->supports(shape) || (algorithm->approximate && demand->exact) ||
         (algorithm->frozen_only && demand->changing))
         return false;
+    if (algorithm->pack)
+        return is_needed(algorithm, shape, demand->packed_limit);
     return demand->packed_limit == 0 || algorithm->packed_bytes(shape) <= demand->packed_limit;
 }
 

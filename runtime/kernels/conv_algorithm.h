@@ -38,6 +38,10 @@ struct lorac_conv_algorithm {
     enum lorac_status (*create)(const struct lorac_conv_shape *shape, const float *weight,
                                 const struct lorac_conv_finish *finish, float *packing, const float *in, float *out,
                                 const struct lorac_kernel_env *env, void **state, struct lorac_error *error);
+    // NULL: the weights are packed by create. Else create does not look at [weight] and packs nothing, and each run must
+    // follow a call of this, which packs [weight] to the beginning of the workspace (not where [weight] is, which is
+    // behind workspace_bytes or elsewhere).
+    void (*pack)(void *state, const float *weight, const struct lorac_kernel_env *env);
     void (*run)(void *state, const struct lorac_kernel_env *env);
     void (*destroy)(void *state); // accepts NULL
     // Of a gradient that can run from the weights that the convolution packed for itself by [lender], to the same bits;
@@ -86,6 +90,8 @@ extern const struct lorac_conv_algorithm lorac_conv_winograd4;          // conv_
 extern const struct lorac_conv_algorithm lorac_conv_winograd2;          // conv_winograd.c: F(2x2, 3x3)
 extern const struct lorac_conv_algorithm lorac_conv_gemm;               // conv_gemm.c: gathered pixels by our products
 extern const struct lorac_conv_algorithm lorac_conv_gradient_gemm;
+extern const struct lorac_conv_algorithm lorac_conv_gemm_at_run; // the same without packed weights that are kept
+extern const struct lorac_conv_algorithm lorac_conv_gradient_gemm_at_run;
 extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd4;
 extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd2;
 
@@ -110,7 +116,7 @@ struct lorac_conv_adapter {
     size_t rows, columns, R;
     double s;
 };
-// w = w0 + s * B @ A
+// w = w0 + s * B @ A; w may be w0
 void lorac_conv_adapter_weight(const struct lorac_conv_adapter *adapter, const float *w0, const float *a,
                                const float *b, float *w, const struct lorac_kernel_env *env);
 // da += s * B' @ dw (NULL: not wanted), db += s * dw @ A' (NULL: not wanted). workspace: R*columns floats.

@@ -6,11 +6,15 @@
 // With a stride the input gradient falls into phases (conv_taps.h): an input place is reached only by the taps of its
 // own place modulo the stride, so that each phase is a product of its own with fewer taps, and no zero is multiplied.
 //
+// The weights are packed when the algorithm is made, and kept; or, where memory is scarce, before each run into the
+// workspace, in the same order and so to the same bits.
+//
 // Blocks are cut by the shape alone and each sum is one chain over taps and channels: the same bits for any number of
 // threads.
 #include "conv_algorithm.h"
 
 #include "conv_taps.h"
+#include "pages.h"
 #include "parallel.h"
 #include "simd.h"
 #include "winograd.h"
@@ -43,13 +47,16 @@ struct axis {
 struct phase {
     const struct axis *rows, *columns;
     size_t K, pixels, block, blocks, first_block; // K: taps * channels in; block: pixels
-    float *packed;
+    size_t packed;                                // where its weights begin, in floats
 };
 
 struct state {
     size_t N, H, W, C, OH, OW, M; // in [N, H, W, C], out [N, OH, OW, M]
     size_t chunks, blocks, parts; // of all phases; parts: how many a block is shared out to
     size_t slice_floats;          // of a thread's workspace
+    size_t packed_floats;         // the weights' size
+    size_t in_stride, out_stride; // of the weight that is packed, in floats
+    size_t kernel_columns;
     size_t phase_count;
     struct phase *phases;
     struct axis *rows, *columns; // [row_phases], [column_phases]
@@ -59,7 +66,9 @@ struct state {
     bool direct; // a pixel's window is the pixel: nothing to gather
     bool accumulate;
     float low, high;
-    float *packed, *bias;
+    float *packed; // NULL: at the beginning of the workspace
+    float *bias;
+    void *memory; // of both
     int32_t *tables;
 };
 
@@ -127,6 +136,7 @@ static size_t gradient_packed_bytes(const struct lorac_conv_shape *s)
 
 struct job {
     const struct state *state;
+    const float *packed;
     float *slices;
     atomic_size_t next;
 };
@@ -182,7 +192,7 @@ static const float *gather(const struct state *state, const struct phase *phase,
 }
 
 // One part of a block.
-static void run_item(const struct state *state, size_t item, float *slice)
+static void run_item(const struct state *state, const float *packed, size_t item, float *slice)
 {
     size_t block = item / state->parts, part = item % state->parts;
     const struct phase *phase = state->phases;
@@ -196,7 +206,7 @@ static void run_item(const struct state *state, size_t item, float *slice)
     size_t last = (part + 1) * state->chunks / state->parts;
     for (size_t chunk = part * state->chunks / state->parts; chunk < last; chunk++) {
         if (phase->K > 0)
-            state->simd->winograd->product(1, tiles, count, phase->K, 0, phase->packed + chunk * CHUNK * phase->K,
+            state->simd->winograd->product(1, tiles, count, phase->K, 0, packed + phase->packed + chunk * CHUNK * phase->K,
                                            phase->K, smaller(state->M - chunk * CHUNK, CHUNK), products);
         finish_block(state, phase, first, count, chunk, products);
     }
@@ -207,13 +217,18 @@ static void run_items(void *context, size_t thread)
     struct job *job = context;
     size_t item;
     while ((item = atomic_fetch_add(&job->next, 1)) < job->state->blocks * job->state->parts)
-        run_item(job->state, item, job->slices + thread * job->state->slice_floats);
+        run_item(job->state, job->packed, item, job->slices + thread * job->state->slice_floats);
 }
 
 static void run(void *opaque, const struct lorac_kernel_env *env)
 {
     const struct state *state = opaque;
-    struct job job = {.state = state, .slices = env->workspace};
+    float *workspace = env->workspace;
+    struct job job = {.state = state, .packed = state->packed, .slices = workspace};
+    if (!state->packed) {
+        job.packed = workspace;
+        job.slices = workspace + state->packed_floats;
+    }
     atomic_init(&job.next, 0);
     lorac_parallel_for(env->pool, run_items, &job, lorac_parallel_threads(env->pool));
 }
@@ -225,7 +240,7 @@ static void destroy(void *opaque)
     struct state *state = opaque;
     if (!state)
         return;
-    free(state->packed);
+    free(state->memory);
     free(state->tables);
     free(state->phases);
     free(state->rows);
@@ -267,23 +282,26 @@ static int32_t *fill_axes(struct axis *axes, const struct lorac_conv_axis *axis,
     return tables;
 }
 
+// [weights]: floats of packed weights that are kept.
 static bool allocate(struct state *state, const struct lorac_conv_axis *rows, const struct lorac_conv_axis *columns,
                      bool gradient, size_t weights)
 {
     size_t row_phases = gradient ? rows->stride : 1, column_phases = gradient ? columns->stride : 1;
     size_t entries = axis_entries(rows, gradient) + axis_entries(columns, gradient);
-    void *packed = NULL;
+    void *memory = NULL;
     state->phase_count = row_phases * column_phases;
     state->rows = calloc(row_phases + column_phases, sizeof *state->rows);
     state->phases = calloc(state->phase_count, sizeof *state->phases);
     state->tables = calloc(entries, sizeof *state->tables);
     size_t bias = state->chunks * CHUNK;
     if (!state->rows || !state->phases || !state->tables ||
-        posix_memalign(&packed, LINE * sizeof(float), (weights + bias) * sizeof(float)) != 0)
+        posix_memalign(&memory, LINE * sizeof(float), (weights + bias) * sizeof(float)) != 0)
         return false;
+    lorac_pages_advise_huge(memory, (weights + bias) * sizeof(float));
     state->columns = state->rows + row_phases;
-    state->packed = packed;
-    state->bias = state->packed + weights;
+    state->memory = memory;
+    state->packed = weights > 0 ? memory : NULL;
+    state->bias = (float *)memory + weights;
     memset(state->bias, 0, bias * sizeof(float));
     fill_axes(state->columns, columns, gradient, fill_axes(state->rows, rows, gradient, state->tables));
     return true;
@@ -291,7 +309,7 @@ static bool allocate(struct state *state, const struct lorac_conv_axis *rows, co
 
 static void cut(struct state *state, size_t row_phases, size_t column_phases)
 {
-    float *packed = state->packed;
+    size_t packed = 0;
     for (size_t i = 0; i < row_phases; i++)
         for (size_t k = 0; k < column_phases; k++) {
             struct phase *phase = &state->phases[i * column_phases + k];
@@ -315,7 +333,7 @@ static void cut(struct state *state, size_t row_phases, size_t column_phases)
 struct packing {
     const struct state *state;
     const float *weight;
-    size_t in_stride, out_stride, kw; // floats
+    float *packed;
 };
 
 // In the order that winograd.h's product reads: panels of two vectors, or one at the end.
@@ -326,13 +344,14 @@ static void pack_phase(const struct packing *packing, const struct phase *phase,
     size_t width = divide_up(count, lanes) * lanes, taps_w = phase->columns->taps;
     for (size_t i = 0; i < width; i += 2 * lanes) {
         size_t panel = smaller(width - i, 2 * lanes);
-        float *to = phase->packed + (chunk * CHUNK + i) * phase->K;
+        float *to = packing->packed + phase->packed + (chunk * CHUNK + i) * phase->K;
         for (size_t t = 0; t < phase->rows->taps * taps_w; t++) {
-            size_t tap = (size_t)phase->rows->tap[t / taps_w] * packing->kw + (size_t)phase->columns->tap[t % taps_w];
-            const float *from = packing->weight + (chunk * CHUNK + i) * packing->out_stride + tap;
+            size_t row = (size_t)phase->rows->tap[t / taps_w], column = (size_t)phase->columns->tap[t % taps_w];
+            const float *from = packing->weight + (chunk * CHUNK + i) * state->out_stride +
+                                row * state->kernel_columns + column;
             for (size_t c = 0; c < state->C; c++)
                 for (size_t lane = 0; lane < panel; lane++)
-                    *to++ = i + lane < count ? from[lane * packing->out_stride + c * packing->in_stride] : 0;
+                    *to++ = i + lane < count ? from[lane * state->out_stride + c * state->in_stride] : 0;
         }
     }
 }
@@ -344,34 +363,47 @@ static void pack_chunk(void *context, size_t chunk)
         pack_phase(packing, &packing->state->phases[i], chunk);
 }
 
-static enum lorac_status create(struct state *state, const struct lorac_conv_shape *s, bool gradient,
-                                const float *weight, const struct lorac_conv_finish *finish,
-                                const struct lorac_kernel_env *env, struct lorac_error *error)
+static void pack_into(const struct state *state, const float *weight, float *packed, const struct lorac_kernel_env *env)
+{
+    struct packing packing = {state, weight, packed};
+    lorac_parallel_for(env->pool, pack_chunk, &packing, state->chunks);
+}
+
+static void pack(void *state, const float *weight, const struct lorac_kernel_env *env)
+{
+    pack_into(state, weight, env->workspace, env);
+}
+
+static enum lorac_status fill(struct state *state, const struct lorac_conv_shape *s, bool gradient, bool keeps,
+                              const struct lorac_conv_finish *finish, const struct lorac_kernel_env *env,
+                              struct lorac_error *error)
 {
     const struct lorac_conv_axis rows = lorac_conv_rows(s), columns = lorac_conv_columns(s);
-    size_t taps = s->kh * s->kw, weights = packed_floats(taps, state->C, state->M);
+    const size_t taps = s->kh * s->kw;
+    state->packed_floats = packed_floats(taps, state->C, state->M);
     state->chunks = divide_up(state->M, CHUNK);
     state->simd = env->simd;
     state->direct = lorac_conv_is_direct(s);
     state->accumulate = finish->accumulate;
     state->low = finish->low;
     state->high = finish->high;
-    if (!allocate(state, &rows, &columns, gradient, weights))
+    state->in_stride = gradient ? taps * s->C : taps;
+    state->out_stride = gradient ? taps : taps * s->C;
+    state->kernel_columns = s->kw;
+    const size_t kept = keeps ? state->packed_floats : 0;
+    if (!allocate(state, &rows, &columns, gradient, kept))
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a convolution's weights (%zu bytes)",
-                               weights * sizeof(float));
+                               kept * sizeof(float));
     if (finish->bias)
         memcpy(state->bias, finish->bias, state->M * sizeof(float));
     cut(state, gradient ? s->stride_h : 1, gradient ? s->stride_w : 1);
-    struct packing packing = {.state = state, .weight = weight, .kw = s->kw};
-    packing.in_stride = gradient ? taps * s->C : taps;
-    packing.out_stride = gradient ? taps : taps * s->C;
-    lorac_parallel_for(env->pool, pack_chunk, &packing, state->chunks);
     return LORAC_OK;
 }
 
-static enum lorac_status create_either(const struct lorac_conv_shape *s, bool gradient, const float *weight,
-                                       const struct lorac_conv_finish *finish, const float *in, float *out,
-                                       const struct lorac_kernel_env *env, void **opaque, struct lorac_error *error)
+// [weight] NULL: it is packed before each run.
+static enum lorac_status create(const struct lorac_conv_shape *s, bool gradient, const float *weight,
+                                const struct lorac_conv_finish *finish, const float *in, float *out,
+                                const struct lorac_kernel_env *env, void **opaque, struct lorac_error *error)
 {
     struct state *state = calloc(1, sizeof *state);
     if (!state)
@@ -380,12 +412,15 @@ static enum lorac_status create_either(const struct lorac_conv_shape *s, bool gr
                       : (struct state){.N = s->N, .H = s->H, .W = s->W, .C = s->C, .OH = s->OH, .OW = s->OW, .M = s->M};
     state->in = in;
     state->out = out;
-    enum lorac_status status = create(state, s, gradient, weight, finish, env, error);
-    if (status == LORAC_OK)
-        *opaque = state;
-    else
+    enum lorac_status status = fill(state, s, gradient, weight != NULL, finish, env, error);
+    if (status != LORAC_OK) {
         destroy(state);
-    return status;
+        return status;
+    }
+    if (weight)
+        pack_into(state, weight, state->packed, env);
+    *opaque = state;
+    return LORAC_OK;
 }
 
 static enum lorac_status create_forward(const struct lorac_conv_shape *s, const float *weight,
@@ -394,7 +429,7 @@ static enum lorac_status create_forward(const struct lorac_conv_shape *s, const 
                                         struct lorac_error *error)
 {
     (void)packing;
-    return create_either(s, false, weight, finish, in, out, env, state, error);
+    return create(s, false, weight, finish, in, out, env, state, error);
 }
 
 static enum lorac_status create_gradient(const struct lorac_conv_shape *s, const float *weight,
@@ -403,7 +438,33 @@ static enum lorac_status create_gradient(const struct lorac_conv_shape *s, const
                                          struct lorac_error *error)
 {
     (void)packing;
-    return create_either(s, true, weight, finish, in, out, env, state, error);
+    return create(s, true, weight, finish, in, out, env, state, error);
+}
+
+static enum lorac_status create_forward_at_run(const struct lorac_conv_shape *s, const float *weight,
+                                               const struct lorac_conv_finish *finish, float *packing, const float *in,
+                                               float *out, const struct lorac_kernel_env *env, void **state,
+                                               struct lorac_error *error)
+{
+    (void)packing;
+    (void)weight;
+    return create(s, false, NULL, finish, in, out, env, state, error);
+}
+
+static enum lorac_status create_gradient_at_run(const struct lorac_conv_shape *s, const float *weight,
+                                                const struct lorac_conv_finish *finish, float *packing, const float *in,
+                                                float *out, const struct lorac_kernel_env *env, void **state,
+                                                struct lorac_error *error)
+{
+    (void)packing;
+    (void)weight;
+    return create(s, true, NULL, finish, in, out, env, state, error);
+}
+
+static size_t nothing_packed(const struct lorac_conv_shape *s)
+{
+    (void)s;
+    return 0;
 }
 
 // ---- when
@@ -435,7 +496,6 @@ static bool gradient_pays(const struct lorac_conv_shape *s)
 
 const struct lorac_conv_algorithm lorac_conv_gemm = {
     .name = "gemm",
-    .frozen_only = true,
     .accumulates = true,
     .relative_time = 0.65,
     .supports = supports,
@@ -449,7 +509,6 @@ const struct lorac_conv_algorithm lorac_conv_gemm = {
 
 const struct lorac_conv_algorithm lorac_conv_gradient_gemm = {
     .name = "gemm",
-    .frozen_only = true,
     .accumulates = true,
     .relative_time = 0.65,
     .supports = supports,
@@ -459,4 +518,32 @@ const struct lorac_conv_algorithm lorac_conv_gradient_gemm = {
     .run = run,
     .destroy = destroy,
     .packed_bytes = gradient_packed_bytes,
+};
+
+const struct lorac_conv_algorithm lorac_conv_gemm_at_run = {
+    .name = "gemm-at-run",
+    .accumulates = true,
+    .relative_time = 0.75,
+    .supports = supports,
+    .workspace_bytes = forward_packed_bytes,
+    .thread_workspace_bytes = forward_thread_bytes,
+    .create = create_forward_at_run,
+    .pack = pack,
+    .run = run,
+    .destroy = destroy,
+    .packed_bytes = nothing_packed,
+};
+
+const struct lorac_conv_algorithm lorac_conv_gradient_gemm_at_run = {
+    .name = "gemm-at-run",
+    .accumulates = true,
+    .relative_time = 0.75,
+    .supports = supports,
+    .workspace_bytes = gradient_packed_bytes,
+    .thread_workspace_bytes = gradient_thread_bytes,
+    .create = create_gradient_at_run,
+    .pack = pack,
+    .run = run,
+    .destroy = destroy,
+    .packed_bytes = nothing_packed,
 };

@@ -23,6 +23,7 @@
 // NaN and infinity in an input make all outputs of the tiles that contain it NaN; none is hidden. So do inputs beyond
 // about 1e37, whose transform overflows where the direct form might not.
 #include "conv_winograd_adapter.h"
+#include "pages.h"
 #include "parallel.h"
 #include "simd.h"
 #include "winograd.h"
@@ -354,6 +355,7 @@ static enum lorac_status allocate(struct state *state, struct lorac_error *error
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a convolution's weights (%zu bytes)",
                                bytes);
     }
+    lorac_pages_advise_huge(state->memory, bytes);
     state->packed = state->memory;
     state->bias = state->packed + weights;
     state->zeros = state->bias + bias;

@@ -2,7 +2,9 @@
 
 #include "kernel_list.h"
 #include "proto/size.h"
+#include "proto/tensor.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define KERNEL_ADDRESS(kernel) &kernel,
@@ -53,4 +55,20 @@ void lorac_program_count_forms(const struct lorac_program *program, size_t *defi
         if (form)
             ++*(lorac_step_is_branch(step) ? branches : definitions);
     }
+}
+
+bool lorac_param_is_rereadable(const struct lorac_param *param)
+{
+    return param->tensor && !param->computed && !param->trainable && !param->updated;
+}
+
+const float *lorac_param_floats(const struct lorac_program *program, const struct lorac_param *param, float *to)
+{
+    if (param->data)
+        return param->data;
+    enum lorac_status status = lorac_tensor_to_float(param->tensor, to, param->count, NULL);
+    assert(status == LORAC_OK); // it was when the session was made
+    (void)status;
+    lorac_tensor_release(program->model, param->tensor);
+    return to;
 }

@@ -109,6 +109,11 @@ bool lorac_step_is_branch(const struct lorac_step *step); // it has an adapter, 
 // The program's adapters that are run by the definition, and as branches.
 void lorac_program_count_forms(const struct lorac_program *program, size_t *definitions, size_t *branches);
 
+// The numbers of a parameter that was loaded once: those in memory or, where it was let go since, read again from the
+// model's tensor into [to], [count] floats. Cannot fail, and allocates nothing, where lorac_param_is_rereadable.
+const float *lorac_param_floats(const struct lorac_program *program, const struct lorac_param *param, float *to);
+bool lorac_param_is_rereadable(const struct lorac_param *param);
+
 // Shorthands for kernels.
 static inline const struct lorac_value *lorac_step_input(const struct lorac_program *program,
                                                          const struct lorac_step *step, size_t i)

@@ -134,6 +134,8 @@ static void measure(const struct lorac_conv_shape *s, bool gradient, size_t thre
     for (size_t r = 0; r < WARM_UP + repetitions; r++)
         for (size_t i = 0; i < count; i++) {
             double begin = now_ns();
+            if (runners[i].algorithm->pack)
+                runners[i].algorithm->pack(runners[i].state, weight, &env);
             runners[i].algorithm->run(runners[i].state, &env);
             if (r >= WARM_UP)
                 runners[i].times[r - WARM_UP] = now_ns() - begin;

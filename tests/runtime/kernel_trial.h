@@ -22,6 +22,7 @@ struct trial {
     const char *logits;        // the value that the loss is computed on
     struct ref_run *run;       // as in training
     enum lorac_form_policy policy;
+    size_t packed_limit;
 };
 
 static void compose(struct trial *trial, const char *text, const int64_t *dims, const char *tail)

@@ -356,6 +356,14 @@ static struct states create(const struct problem *p, const struct lorac_conv_alg
     return states;
 }
 
+static void run_once(const struct problem *p, const struct lorac_conv_algorithm *algorithm, void *state,
+                     const struct lorac_kernel_env *env)
+{
+    if (algorithm->pack)
+        algorithm->pack(state, p->weight, env);
+    algorithm->run(state, env);
+}
+
 // The result is the caller's, between guards; "" or what went wrong in *wrong.
 static float *run(const struct problem *p, const struct lorac_conv_algorithm *algorithm, const struct way *way,
                   const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t threads,
@@ -371,10 +379,10 @@ static float *run(const struct problem *p, const struct lorac_conv_algorithm *al
     env.workspace = workspace;
     const struct states states = create(p, algorithm, way, finish, out, &env);
     memcpy(out, p->before, p->out_count * sizeof(float));
-    algorithm->run(states.state, &env); // a first one leaves the workspace dirty
+    run_once(p, algorithm, states.state, &env); // a first one leaves the workspace dirty
     memcpy(out, p->before, p->out_count * sizeof(float));
     size_t allocated = allocation_count;
-    algorithm->run(states.state, &env);
+    run_once(p, algorithm, states.state, &env);
     *wrong = allocation_count != allocated                                           ? "it allocated"
              : !guards_stand(out, p->out_count)                                      ? "it wrote outside of the output"
              : way->adapter && !guards_stand(way->adapter->h, way->adapter->h_count) ? "it wrote outside of h"
@@ -534,6 +542,22 @@ static bool is_ours(const struct lorac_conv_algorithm *algorithm)
            algorithm != &lorac_conv_gradient_pointwise;
 }
 
+// What is packed before each run is packed as what is kept, and leaves nothing behind.
+static void check_at_run(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                         const struct lorac_simd *simd)
+{
+    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
+    const char *wrong;
+    const struct lorac_conv_algorithm *keeping = p->gradient ? &lorac_conv_gradient_gemm : &lorac_conv_gemm;
+    float *kept = run(p, keeping, &alone, &plain, simd, 1, &wrong);
+    float *at_run = run(p, algorithm, &alone, &plain, simd, 1, &wrong);
+    CHECK(algorithm->packed_bytes(&p->shape) == 0);
+    CHECKF(memcmp(kept, at_run, p->out_count * sizeof(float)) == 0, "%s: other bits than with kept weights",
+           text_of(p, algorithm, simd));
+    free_result(kept);
+    free_result(at_run);
+}
+
 static void check_algorithm(const struct problem *p, const struct lorac_conv_algorithm *algorithm)
 {
     const struct lorac_simd *variants[MAX_VARIANTS];
@@ -549,6 +573,8 @@ static void check_algorithm(const struct problem *p, const struct lorac_conv_alg
         if (algorithm->beside) // R within a vector, and more than a chunk of outputs
             check_beside(p, algorithm, i == 0 && p->shape.H % 2 == 0 ? 34 : 5, i == 0 ? &plain : &full, variants[i],
                          i == 0 ? THREADS : 1);
+        if (algorithm->pack)
+            check_at_run(p, algorithm, variants[i]);
         if (algorithm->lender)
             check_borrowing(p, algorithm, variants[i], i == 0 ? THREADS : 1);
     }
@@ -621,10 +647,16 @@ static void check_choice(void)
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
         {{32, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.exact = true}, "gemm", "gemm"},
-        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 20 * 4096}, "winograd2", "winograd2"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 9 * 4096}, "gemm", "gemm"},
-        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 4096}, "direct", "deconvolution"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 4096}, "gemm-at-run", "gemm-at-run"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1},
+         {.packed_limit = 4 * 4096, .changing = true, .exact = true},
+         "gemm-at-run",
+         "gemm-at-run"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 2}, {.packed_limit = 1}, "direct", "deconvolution"},
+        {{32, 28, 28, 16, 32, {1, 1, 1, 1}, 3, 2, 1}, {.packed_limit = 1 << 20}, "direct", "deconvolution"},
         {{32, 32, 32, 3, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "direct", "deconvolution"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 2, 1}, {0}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 2}, {0}, "direct", "deconvolution"},

@@ -287,6 +287,25 @@ static void check_folds(const struct trial *trial, const struct lorac_program *p
            trial->text, steps, nodes);
 }
 
+static size_t packed_at_run; // convolutions so far
+
+static void check_nothing_packed(const struct trial *trial, const struct lorac_program *program)
+{
+    for (size_t i = 0; trial->packed_limit > 0 && i < program->step_count; i++) {
+        const struct lorac_step *step = &program->steps[i];
+        const struct lorac_param *weight = step->param_count > 0 ? lorac_step_param(program, step, 0) : NULL;
+        if (!step->kernel->algorithm || strcmp(step->kernel->algorithm(step, false), "gemm-at-run") != 0)
+            continue;
+        const char *backward = step->kernel->algorithm(step, true);
+        CHECKF(!backward || strcmp(backward, "gemm-at-run") == 0, "%s: %s", trial->text, backward);
+        CHECKF(weight->kept == (weight->trainable || !weight->tensor), "%s: the weight is kept", trial->text);
+        CHECKF(strstr(trial->row->text, "lora=") || strstr(trial->row->text, "BatchNormalization") ||
+                   step->kernel->packed_bytes(program, step) == 0,
+               "%s: %zu bytes are packed", trial->text, step->kernel->packed_bytes(program, step));
+        packed_at_run++;
+    }
+}
+
 static bool start_session_with(const struct trial *trial, const struct lorac_lower_options *options, size_t threads,
                                struct lorac_program **program, struct lorac_session **session)
 {
@@ -298,6 +317,7 @@ static bool start_session_with(const struct trial *trial, const struct lorac_low
         CHECKF(lorac_session_create(*program, threads, session, &error) == LORAC_OK, "%s: %s", trial->text,
                error.message)) {
         check_forms(trial, *program);
+        check_nothing_packed(trial, *program);
         check_folds(trial, *program);
         return true;
     }
@@ -309,7 +329,11 @@ static bool start_session(const struct trial *trial, bool training, size_t threa
                           struct lorac_session **session)
 {
     const struct lorac_lower_options options = {
-        .batch = (size_t)trial->row->dims[0], .training = training, .form_policy = trial->policy};
+        .batch = (size_t)trial->row->dims[0],
+        .training = training,
+        .form_policy = trial->policy,
+        .packed_limit = trial->packed_limit,
+    };
     return start_session_with(trial, &options, threads, program, session);
 }
 
@@ -433,18 +457,34 @@ static void check_training(const struct trial *trial)
     free_result(&first);
 }
 
+static void check_row(struct trial *trial)
+{
+    const size_t length = strlen(trial->text);
+    trial->policy = LORAC_FORM_POLICY_DEFINITION;
+    check_training(trial);
+    if (strstr(trial->row->text, "lora=")) {
+        ref_run_forward(trial->run); // the last differences left moved values behind
+        trial->policy = LORAC_FORM_POLICY_BRANCH;
+        strncat(trial->text, " (as branches)", sizeof trial->text - length - 1);
+        check_training(trial);
+        trial->text[length] = '\0';
+    }
+}
+
 static void run_row(const struct kernel_row *row)
 {
     struct trial trial = {0};
     begin(&trial, row);
     trial.policy = LORAC_FORM_POLICY_DEFINITION;
     check_inference(&trial);
-    check_training(&trial);
-    if (strstr(row->text, "lora=")) {
-        ref_run_forward(trial.run); // the last differences left moved values behind
-        trial.policy = LORAC_FORM_POLICY_BRANCH;
-        strncat(trial.text, " (as branches)", sizeof trial.text - strlen(trial.text) - 1);
-        check_training(&trial);
+    check_row(&trial);
+    if (strstr(row->text, "Conv") && !(row->flags & ROW_WINOGRAD)) {
+        ref_run_forward(trial.run);
+        trial.packed_limit = 1; // no convolution of one group may keep packed weights
+        strncat(trial.text, " (packing nothing)", sizeof trial.text - strlen(trial.text) - 1);
+        trial.policy = LORAC_FORM_POLICY_DEFINITION;
+        check_inference(&trial);
+        check_row(&trial);
     }
     end(&trial);
 }
@@ -560,6 +600,7 @@ int main(int argc, char **argv)
             if (strstr(refusal_groups[g].rows[i].text, only) != NULL)
                 run_refusal(&refusal_groups[g].rows[i]);
     check_all_have_rows();
+    CHECK(*only || packed_at_run > 0);
     CHECK(!COUNTS_ALLOCATIONS || allocation_count > 0);
     if (!COUNTS_ALLOCATIONS)
         printf("allocations were not counted in this build\n");
