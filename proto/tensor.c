@@ -315,7 +315,7 @@ static bool is_kept(double stored, double rounded)
 }
 
 // The pages of a file are only read: what is to be written moves into the arena, a piece at a time.
-static enum lorac_status make_own(struct lorac_model *model, Onnx__TensorProto *tensor, struct lorac_error *error)
+enum lorac_status lorac_tensor_own(struct lorac_model *model, Onnx__TensorProto *tensor, struct lorac_error *error)
 {
     ProtobufCBinaryData *raw = &tensor->raw_data;
     if (!model || !tensor->has_raw_data || !lorac_storage_holds(model->storage, raw->data, raw->len))
@@ -411,7 +411,7 @@ static enum lorac_status set(struct lorac_model *model, Onnx__TensorProto *tenso
     const size_t first = first_change(tensor, &view, elements);
     if (first == count)
         return LORAC_OK;
-    LORAC_TRY(make_own(model, tensor, error));
+    LORAC_TRY(lorac_tensor_own(model, tensor, error));
     store(tensor, &view, elements, first);
     drop_checksum(tensor);
     return LORAC_OK;

@@ -43,6 +43,8 @@ enum lorac_status lorac_tensor_to_double(const Onnx__TensorProto *tensor, double
 enum lorac_status lorac_tensor_to_int64(const Onnx__TensorProto *tensor, int64_t *out, size_t count,
                                         struct lorac_error *error);
 
+// Gives a tensor whose elements are in a file memory of its own, so that writing to it later needs none. MEMORY.
+enum lorac_status lorac_tensor_own(struct lorac_model *model, Onnx__TensorProto *tensor, struct lorac_error *error);
 // Overwrites all elements in the field and type where they were: floating types only (FLOAT as they come,
 // DOUBLE widened, FLOAT16 and BFLOAT16 rounded to nearest even). UNSUPPORTED for others. An element whose new
 // value equals the stored one (converted) keeps its bits. The checksum of external data that change is taken out.

@@ -383,7 +383,7 @@ static enum lorac_status start_session(struct lorac_net *net, struct lorac_error
         status = lorac_train_state_create(net->session, &net->options.optimizer, &net->train, error);
     // What is trained gets its own memory in the model now, so that a run whose memory ends later can still be saved.
     if (status == LORAC_OK && net->options.training)
-        status = lorac_session_store(net->session, error);
+        status = lorac_session_own(net->session, error);
     if (status != LORAC_OK)
         unprepare(net);
     return status;

@@ -536,6 +536,17 @@ enum lorac_status lorac_session_find_bad(struct lorac_session *session, const fl
 
 // ---- back into the model
 
+enum lorac_status lorac_session_own(struct lorac_session *session, struct lorac_error *error)
+{
+    struct lorac_program *program = session->program;
+    for (size_t i = 0; i < program->param_count; i++) {
+        const struct lorac_param *param = &program->params[i];
+        if ((param->trainable || param->updated) && param->tensor)
+            LORAC_TRY(lorac_tensor_own(program->model, param->tensor, error));
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_session_store(struct lorac_session *session, struct lorac_error *error)
 {
     struct lorac_program *program = session->program;

@@ -57,6 +57,9 @@ enum lorac_status lorac_session_find_bad(struct lorac_session *session, const fl
                                          void (*loss_gradient)(void *context, const float *logits, float *gradient),
                                          void *context, const char **name, struct lorac_error *error);
 
+// Gives the model's tensors that lorac_session_store will write their own memory, so that it needs none. MEMORY.
+enum lorac_status lorac_session_own(struct lorac_session *session, struct lorac_error *error);
+
 // Writes trainable and updated parameters back into the model's tensors.
 enum lorac_status lorac_session_store(struct lorac_session *session, struct lorac_error *error);
 
