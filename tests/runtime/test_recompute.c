@@ -86,12 +86,10 @@ static void train_and_note(struct lorac_net *net, double losses[STEPS])
 
 // ---- the program, run on names: who reads finds in the buffer what it asks for
 
-enum { NOTHING = UINT32_MAX };
-
 struct names {
     const struct lorac_program *program;
     const char *row;
-    uint32_t *holds; // by buffer: the value in it; value_count + the buffer's id for anything else
+    uint32_t *holds; // by buffer: the value in it, LORAC_NO_ID: none; value_count + the buffer's id for anything else
 };
 
 static void write_name(struct names *names, uint32_t id, uint32_t name)
@@ -100,7 +98,7 @@ static void write_name(struct names *names, uint32_t id, uint32_t name)
     for (size_t i = 0; i < names->program->buffer_count; i++)
         if (buffers[i].offset < written->offset + written->bytes &&
             written->offset < buffers[i].offset + buffers[i].bytes)
-            names->holds[i] = NOTHING;
+            names->holds[i] = LORAC_NO_ID;
     names->holds[id] = name;
 }
 
@@ -166,7 +164,7 @@ static void check_program(const char *row, const struct lorac_program *program)
     struct names names = {program, row, malloc(program->buffer_count * sizeof *names.holds)};
     REQUIRE(names.holds != NULL);
     for (size_t i = 0; i < program->buffer_count; i++)
-        names.holds[i] = NOTHING;
+        names.holds[i] = LORAC_NO_ID;
     write_value(&names, program->input);
     for (size_t i = 0; i < program->step_count; i++)
         run_forward(&names, &program->steps[i]);
