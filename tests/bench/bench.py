@@ -53,6 +53,13 @@ INFERENCE = {
     "r18-infer-b1": (dict(depth=18), "kernel", 1, "merged ResNet-18, CIFAR form, 32x32, batch 1"),
     "r18-infer-b32": (dict(depth=18), "kernel", 32, "merged ResNet-18, CIFAR form, 32x32, batch 32"),
 }
+# Rows of lorac-onnx with a memory budget, as --own has them: name: (model, options)
+SMALL = {
+    "r18-b32": {"LoRA-C, small": ("adapters", "--memory-budget 120M"),
+                "B alone, small": ("alone", "--memory-budget 60M")},
+}
+# lorac-onnx alone at several batches: does a step's time per image, or its memory, grow faster than the batch?
+GROWTH = {"r18-growth": (dict(depth=18), "kernel", (8, 32, 128), "ResNet-18, CIFAR form, 32x32, growing batch")}
 QUICK_TRAINING = {
     "quick-basic": (dict(depth=8, width=0.5, input_size=(16, 16)), "kernel", 4, "ResNet-8, narrow, 16x16, batch 4"),
     "quick-bottleneck": (dict(depth=50, form="imagenet", width=0.125, input_size=(64, 64)), "plain", 2,
@@ -61,6 +68,15 @@ QUICK_TRAINING = {
 QUICK_INFERENCE = {
     "quick-infer": (dict(depth=8, width=0.5, input_size=(16, 16)), "kernel", 4, "ResNet-8, narrow, 16x16, batch 4"),
 }
+
+
+def kinds(**settings):
+    """{name: (method of Run, its other arguments)}"""
+    return {name: (kind, setting) for kind, table in settings.items() for name, setting in table.items()}
+
+
+KINDS = kinds(training=TRAINING, growth=GROWTH, inference=INFERENCE)
+QUICK_KINDS = kinds(training=QUICK_TRAINING, inference=QUICK_INFERENCE)
 
 
 # ---- what can have a turn
@@ -115,6 +131,8 @@ def training_systems(folder, batch, own, ways):
         systems.append(own_system("lorac-onnx, B alone", folder / "alone.onnx", batch))
     systems.append(own_system("lorac-onnx, all weights", folder / "all.onnx", batch))
     systems += own_rows(folder, batch, own)
+    for name, (model, options) in SMALL.get(folder.name, {}).items():
+        systems.append(own_system(f"lorac-onnx, {name}", folder / f"{model}.onnx", batch, shlex.split(options)))
     for method, name, losses, reference in (("lora_c", "PyTorch, LoRA-C", 3, "adapters"),
                                             ("peft", "PyTorch, PEFT's LoRA", 1, "adapters"),
                                             ("full", "PyTorch, all weights", 3, "all")):
@@ -129,6 +147,10 @@ def training_systems(folder, batch, own, ways):
         # Its SGD has no momentum: the second loss is the last that agrees.
         systems.append(peer_system(name, "training", request, losses=2, reference=reference))
     return systems
+
+
+def growth_systems(folder, batches):
+    return [own_system(f"lorac-onnx, batch {batch}", folder / "adapters.onnx", batch) for batch in batches]
 
 
 def inference_systems(folder, batch):
@@ -216,7 +238,8 @@ class Run:
 
     def __init__(self, options):
         self.options = options
-        self.results = {"machine": report.machine(), "rounds": options.rounds, "settings": [], "versions": {}}
+        self.results = {"machine": report.machine(), "settings": [], "versions": {}, "build": models.build(),
+                        "library_bytes": models.library_bytes()}
 
     def note(self, text):
         print(f"bench: {text}", file=sys.stderr, flush=True)
@@ -244,6 +267,8 @@ class Run:
                        for s, a in found]
 
     def measure(self, setting, title, systems, threads, references):
+        begin = time.monotonic()
+        systems = [s for s in systems if not any(text in s.title for text in self.options.leave_out)]
         going, first = self.first_turns(setting, systems, threads, references)
         turns = []
         for number in range(self.options.rounds):
@@ -252,7 +277,8 @@ class Run:
                 check_losses(system, answer, references)
                 turns.append(dict(answer, name=system.name, way=system.way, round=number))
         self.results["settings"].append({"setting": setting, "title": title, "threads": threads, "first": first,
-                                         "turns": turns})
+                                         "turns": turns, "rounds": self.options.rounds,
+                                         "elapsed": time.monotonic() - begin})
 
     def training(self, setting, network, rank_setting, batch, title):
         folder = FOLDER / setting
@@ -264,6 +290,12 @@ class Run:
         ways = WAYS[:2] if setting == "quick-bottleneck" else WAYS
         for threads in self.options.threads:
             self.measure(setting, title, training_systems(folder, batch, self.options.own, ways), threads, references)
+
+    def growth(self, setting, network, rank_setting, batches, title):
+        folder = FOLDER / setting
+        models.make_network(folder, network, rank_setting)
+        for threads in self.options.threads:
+            self.measure(setting, title, growth_systems(folder, batches), threads, {})
 
     def inference(self, setting, network, rank_setting, batch, title):
         folder = FOLDER / setting
@@ -289,7 +321,11 @@ def parse(argv):
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true", help="tiny networks, two steps: do all peers work?")
     p.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
-    p.add_argument("--only", help="settings, separated by commas: " + ", ".join([*TRAINING, *INFERENCE]))
+    p.add_argument("--only", help="settings, separated by commas: " + ", ".join(KINDS))
+    p.add_argument("--add", action="store_true",
+                   help="keep the other settings of the last run (build/bench-files/results.json) in the tables")
+    p.add_argument("--leave-out", action="append", default=[], metavar="TEXT",
+                   help="no turns for systems with TEXT in their names, as \"PEFT\": they take most of a run's time")
     p.add_argument("--threads", help="numbers of threads, separated by commas (default 2,1)")
     p.add_argument("--rounds", type=int, default=5, help="turns of each system (default 5)")
     p.add_argument("--seconds", type=float, default=4, help="measured seconds of a turn, about (default 4)")
@@ -309,13 +345,32 @@ def parse(argv):
 
 
 def chosen(options):
-    """[(is training, name, ...)] in the order of the tables."""
-    training, inference = (QUICK_TRAINING, QUICK_INFERENCE) if options.quick else (TRAINING, INFERENCE)
-    names = options.only.split(",") if options.only else [*training, *inference]
-    unknown = [name for name in names if name not in training and name not in inference]
+    """The names of settings in the order of the tables."""
+    there = QUICK_KINDS if options.quick else KINDS
+    names = options.only.split(",") if options.only else list(there)
+    unknown = [name for name in names if name not in there]
     if unknown:
-        sys.exit(f"bench: no setting '{unknown[0]}'; there are {', '.join([*training, *inference])}")
-    return [(name in training, name, *(training if name in training else inference)[name]) for name in names]
+        sys.exit(f"bench: no setting '{unknown[0]}'; there are {', '.join(there)}")
+    return [name for name in there if name in names]
+
+
+def add_earlier(results, path):
+    """Puts the settings that were not measured now, as an earlier run on this machine left them, among the results."""
+    try:
+        earlier = json.loads(path.read_text())
+    except FileNotFoundError:
+        return
+    same = [key for key in earlier["machine"] if key != "date" and earlier["machine"][key] != results["machine"][key]]
+    if same or earlier["build"] != results["build"]:
+        sys.exit(f"bench: --add: {path} is of another {same[0] if same else 'build of lorac-onnx'}: remove it")
+    now = {(setting["setting"], setting["threads"]) for setting in results["settings"]}
+    results["settings"] += [setting for setting in earlier["settings"]
+                            if (setting["setting"], setting["threads"]) not in now]
+    order = list(KINDS)
+    results["settings"].sort(key=lambda setting: (order.index(setting["setting"]), -setting["threads"]))
+    results["versions"] = {**earlier["versions"], **results["versions"]}
+    results["busy_before"] = max(results["busy_before"], earlier["busy_before"])
+    results["commands"] = earlier["commands"] + results["commands"]
 
 
 def check_idle(options):
@@ -333,17 +388,19 @@ def main(argv):
     settings = chosen(options)
     run = Run(options)
     run.results["busy_before"] = check_idle(options)
-    run.results["command"] = "tests/bench/run.sh " + " ".join(argv)
+    run.results["commands"] = ["tests/bench/run.sh " + " ".join(argv)]
     begin = time.monotonic()
-    for is_training, *setting in settings:
-        (run.training if is_training else run.inference)(*setting)
-    run.results["elapsed"] = time.monotonic() - begin
-    os.makedirs(FOLDER, exist_ok=True)
-    (FOLDER / "results.json").write_text(json.dumps(run.results, indent=1) + "\n")
+    for name in settings:
+        kind, setting = (QUICK_KINDS if options.quick else KINDS)[name]
+        getattr(run, kind)(name, *setting)
     if options.quick:
         print(f"all {sum(len(s['first']) for s in run.results['settings'])} systems ran and agree "
-              f"({run.results['elapsed']:.0f} s)")
+              f"({time.monotonic() - begin:.0f} s)")
         return
+    os.makedirs(FOLDER, exist_ok=True)
+    if options.add:
+        add_earlier(run.results, FOLDER / "results.json")
+    (FOLDER / "results.json").write_text(json.dumps(run.results, indent=1) + "\n")
     print(report.tables(run.results))
     if options.write:
         report.write(run.results, ROOT / "docs" / "benchmarks.md")

@@ -11,11 +11,13 @@ is what every peer starts from. In a folder of its own:
     training-adapters/, training-all/   artifacts of ONNX Runtime's training
 """
 
+import hashlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import onnx
@@ -26,7 +28,8 @@ sys.path.insert(0, str(ROOT / "models"))
 
 from make_resnet import make_resnet  # noqa: E402
 
-LORAC = ROOT / "build" / "bench-lorac" / "tools" / "lorac-onnx"
+BUILD = ROOT / "build" / "bench-lorac"
+LORAC = BUILD / "tools" / "lorac-onnx"
 RANK, ALPHA = 4, 8
 # Of what is trained: large enough to see a wrong gradient in the losses, too small for rounding to grow in three steps.
 LR = {"adapters": 1e-3, "all": 1e-4}
@@ -42,6 +45,21 @@ def run(*command):
 
 def python_of(peer):
     return ROOT / "build" / f"bench-{peer}" / "bin" / "python"
+
+
+def build():
+    """Which lorac-onnx it is."""
+    return hashlib.sha256(LORAC.read_bytes()).hexdigest() if LORAC.exists() else ""
+
+
+def library_bytes():
+    """Of the runtime library, stripped; XNNPACK is a library of its own."""
+    library = BUILD / "runtime" / "liblorac.so"
+    if not library.exists():
+        return 0
+    with tempfile.NamedTemporaryFile() as stripped:
+        run("strip", "-o", stripped.name, library)
+        return os.stat(stripped.name).st_size
 
 
 def knows_freeze_a():
