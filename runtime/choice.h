@@ -3,7 +3,7 @@
 // not have, or what may not be used, is chosen by their rules.
 //
 // Outside, a row's key is the machine's text and the step's:
-//     kernels 1, AMD EPYC, v4, 2 threads: 32x32x32x64 to 32x32x64, kernel 3x3, ...
+//     kernels 2, AMD EPYC, v4, 2 threads: 32x32x32x64 to 32x32x64, kernel 3x3, ...
 // Rows of other machines, thread numbers and versions are not taken in.
 #ifndef LORAC_CHOICE_H
 #define LORAC_CHOICE_H

@@ -40,6 +40,29 @@ static size_t largest_loaded(const struct lorac_program *program)
     return largest * sizeof(float); // checked not to overflow when the parameter was made
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+// While the session is made: beside what is there afterwards. A page of the workspace stays once it was written to.
+static size_t loading_bytes(const struct lorac_program *program)
+{
+    size_t scratch = 0;
+    for (size_t i = 0; i < program->step_count; i++)
+        scratch = larger(scratch, program->steps[i].create_scratch_bytes);
+    return 2 * largest_loaded(program) + scratch;
+}
+
+// Of the model's files while steps are run and when the model is saved. [tensors]: the bytes of its weights there.
+static size_t file_bytes(const struct lorac_program *program, bool saves, size_t tensors)
+{
+    size_t bytes = !saves ? 0 : tensors < SAVED_PIECE_BYTES ? tensors : SAVED_PIECE_BYTES;
+    for (size_t i = 0; i < program->step_count; i++)
+        bytes = larger(bytes, program->steps[i].reread_bytes);
+    return bytes;
+}
+
 // The model's own memory for what training changes, which it is saved from.
 static size_t stored_bytes(const struct lorac_program *program)
 {
@@ -55,7 +78,7 @@ enum lorac_status lorac_memory_predict(struct lorac_program *program, const stru
 {
     struct lorac_memory_prediction memory = {
         .process_bytes = PROCESS_BYTES + setting->threads * THREAD_BYTES,
-        .loading_bytes = 2 * largest_loaded(program),
+        .loading_bytes = loading_bytes(program),
         .other_bytes = setting->other_bytes,
     };
     if (setting->optimizer)
@@ -69,13 +92,13 @@ enum lorac_status lorac_memory_predict(struct lorac_program *program, const stru
     size_t training = memory.session.planned_bytes;
     add(&training, memory.optimizer_bytes);
     add(&training, stored_bytes(program));
-    add(&training, setting->optimizer ? (tensors < SAVED_PIECE_BYTES ? tensors : SAVED_PIECE_BYTES) : 0);
+    add(&training, memory.session.workspace_bytes);
+    add(&training, file_bytes(program, setting->optimizer != NULL, tensors));
     const size_t parts[] = {memory.process_bytes,
                             memory.model_bytes,
-                            memory.session.workspace_bytes,
                             memory.session.parameter_bytes,
                             memory.session.packed_bytes,
-                            training > memory.loading_bytes ? training : memory.loading_bytes,
+                            larger(training, memory.loading_bytes),
                             memory.other_bytes};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         add(&memory.peak_bytes, parts[i]);

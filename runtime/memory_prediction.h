@@ -4,11 +4,13 @@
 //     process   the program itself, its libraries, the heap's first pages, stacks
 //     model     the structure: of the model's files, mapped, what is no tensor (a weight's pages are let go once it is
 //               packed), and what is made of it for each step
-//     session   workspace, kept parameters and gradients, packed weights
+//     session   kept parameters and gradients, packed weights
 //     + the larger of
-//         loading    the largest weight, twice: its pages of the file, and as numbers while it is packed
-//         training   the planned block, the optimiser's state and the last good values, touched when steps are run; the
-//                    model's own copies of what is trained; at the end the piece of the file that is being saved
+//         loading    the largest weight, twice: its pages of the file, and as numbers while it is packed; what packing
+//                    writes to of the workspace
+//         training   the workspace and the planned block, the optimiser's state and the last good values, touched when
+//                    steps are run; the model's own copies of what is trained; the larger of a weight's pages of the
+//                    file, where it is packed at each run, and at the end the piece of the file that is being saved
 //     other     what the caller says that it holds itself: images
 //
 // Steps allocate nothing.

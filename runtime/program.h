@@ -80,6 +80,8 @@ struct lorac_step {
     size_t scratch_bytes;        // workspace of forward, backward and refresh, shared by all steps
     size_t thread_scratch_bytes; // the same for each thread, behind scratch_bytes
     size_t kept_bytes;           // what forward makes for backward beside y; 0: nothing
+    size_t create_scratch_bytes; // of scratch_bytes, what create writes to
+    size_t reread_bytes;         // of a weight in the model's file that each run reads again, and lets go
 
     // Set by differentiate: any of the parameters is trainable / backward has to run.
     bool has_trainable;

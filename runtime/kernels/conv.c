@@ -333,6 +333,9 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
     conv->gradient = choice.gradient;
     size_t bytes = conv->is_branch ? memory_of_branch(program, step, conv) : memory_of_definition(program, step, conv);
     keep_weight_to_pack(program, step, conv);
+    const struct lorac_param *weight = lorac_step_param(program, step, 0);
+    step->reread_bytes = packs_at_run(conv) && !weight->kept ? weight->count * sizeof(float) : 0;
+    step->create_scratch_bytes = packs_ahead(conv) ? packing_floats(conv) * sizeof(float) : 0;
     bytes = largest(bytes, packing_floats(conv) * sizeof(float));
     add_workspace(step, conv->forward, &conv->shape, &bytes);
     add_workspace(step, conv->gradient, &conv->shape, &bytes);

@@ -130,6 +130,7 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
         bytes = bytes > columns ? bytes : columns;
     }
     step->scratch_bytes = bytes;
+    step->create_scratch_bytes = gemm->alpha == 1.0f ? 0 : weight->count * sizeof(float);
     return LORAC_OK;
 }
 
