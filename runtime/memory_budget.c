@@ -63,17 +63,29 @@ static enum lorac_status try(struct search *search, const struct lorac_lower_opt
     return status;
 }
 
-// For one micro-batch: limits from the fastest on, to the first that fits.
-static enum lorac_status try_limits(struct search *search, size_t micro_batch, struct lorac_error *error)
+// Limits from the fastest on, to the first that fits.
+static enum lorac_status try_limits(struct search *search, struct lorac_lower_options lower, bool *fits,
+                                    struct lorac_error *error)
 {
-    struct lorac_lower_options lower = search->request->lower;
-    bool fits = false;
-    lower.batch = micro_batch;
-    for (size_t i = 0; i < LIMIT_COUNT && !fits; i++) {
+    *fits = false;
+    for (size_t i = 0; i < LIMIT_COUNT && !*fits; i++) {
         lower.packed_limit = packed_limits[i];
-        LORAC_TRY(try(search, &lower, &fits, error));
+        LORAC_TRY(try(search, &lower, fits, error));
     }
     return LORAC_OK;
+}
+
+// What was measured is the fastest, not the smallest: where it does not fit, the rule may.
+static enum lorac_status try_micro_batch(struct search *search, size_t micro_batch, struct lorac_error *error)
+{
+    struct lorac_lower_options lower = search->request->lower;
+    bool fits;
+    lower.batch = micro_batch;
+    LORAC_TRY(try_limits(search, lower, &fits, error));
+    if (fits || !lower.choices)
+        return LORAC_OK;
+    lower.choices = NULL;
+    return try_limits(search, lower, &fits, error);
 }
 
 enum lorac_status lorac_memory_choose(struct lorac_model *model, const struct lorac_meta *meta,
@@ -84,7 +96,7 @@ enum lorac_status lorac_memory_choose(struct lorac_model *model, const struct lo
     struct search search = {.model = model, .meta = meta, .request = request};
     for (size_t micro = request->batch; micro > 0; micro--)
         if (request->batch % micro == 0 && (request->micro_batch == 0 || request->micro_batch == micro))
-            LORAC_TRY(try_limits(&search, micro, error));
+            LORAC_TRY(try_micro_batch(&search, micro, error));
     *found = search.found;
     *best = search.best;
     *smallest = search.smallest;

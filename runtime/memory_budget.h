@@ -5,6 +5,7 @@
 //     micro-batch    images that are run at once: the divisors of the batch
 //     packed limit   bytes of packed weights of a convolution in one direction: large layers lose the algorithms that
 //                    pack most first, which on ResNets is where a byte saves the least time
+//     choices        what was measured (choice.h); the rule instead for a micro-batch where they fit under no limit
 //
 // Each is lowered and planned, which reads no weight, and its peak predicted (memory_prediction.h) for a fixed number of
 // threads, so that the choice, and with it the bits of the results, depends on model, options and budget alone. Of

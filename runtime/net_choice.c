@@ -29,7 +29,7 @@ static void describe(const struct lorac_net *net, const struct lorac_step *step,
     if (!kernel->describe(net->program, step, text))
         return;
     snprintf(out->key, sizeof out->key, "%s" LORAC_CHOICE_SEPARATOR "%s", net->choices->machine, text);
-    const struct lorac_choice_row *row = lorac_choices_find(net->choices, text);
+    const struct lorac_choice_row *row = lorac_choices_find(net->program->choices, text); // none where they do not fit
     if (row)
         out->chosen = row->measured ? LORAC_CHOSEN_MEASURED : LORAC_CHOSEN_GIVEN;
 }

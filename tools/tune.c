@@ -60,6 +60,10 @@ static enum lorac_status prepare_by(const struct lorac_call *call, struct lorac_
     tuned.choice_count = cache->count;
     double started = lorac_seconds();
     LORAC_TRY(lorac_run_prepare(net, name, &tuned, error));
+    if (!net->program->choices) {
+        lorac_report_note(call, "tune: the fastest ways do not fit the memory budget; the rule's are taken");
+        return LORAC_OK;
+    }
     size_t measured = count_measured(net);
     if (measured == 0) {
         lorac_report_note(call, "tune: nothing had to be measured");

@@ -146,6 +146,26 @@ def test_a_file_that_cannot_be_written_is_no_failure(files, tmp_path):
     assert "neither XDG_CACHE_HOME nor HOME" in notes
 
 
+# What packs nothing is slower, so that it is never measured as the fastest; the rule has it for small budgets.
+def test_a_budget_that_the_rule_keeps_is_enough(files, tmp_path):
+    model, cache = tmp_path / "injected.onnx", tmp_path / "tune.json"
+    onnx.save(make_resnet(depth=20, input_size=(SIDE, SIDE)), tmp_path / "plain.onnx")
+    assert run("inject", tmp_path / "plain.onnx", "-o", model, "-q", "--train-all").returncode == 0
+    common = [model, "--batch", 4, "--steps", 1, "--threads", 1, "--json"]
+    smallest = json.loads(run("inspect", model, "--json", "--batch", 4).stdout)["smallest_memory_budget"]
+    budget = smallest + 100000  # the images that bench makes come on top
+    micro_batch = json.loads(run("bench", *common, "--memory-budget", budget).stdout)["micro_batch"]
+    tuned = ["--tune", "--tune-cache", cache]
+    assert "measured how" in run("bench", *common, "--micro-batch", micro_batch, *tuned).stderr
+    content = json.loads(cache.read_text())
+    for row in content["choices"].values():
+        row.update({"forward": "direct", "gradient": "deconvolution"})
+    cache.write_text(json.dumps(content))
+    result = run("bench", *common, "--memory-budget", budget, *tuned)
+    assert result.returncode == 0 and "do not fit the memory budget; the rule's are taken" in result.stderr, result.stderr
+    assert json.loads(cache.read_text()) == content
+
+
 @pytest.mark.parametrize("options, message", [
     (["--tune-cache", "t.json"], "--tune-cache is for --tune: give both"),
     (["--tune", "--tune-cache", "{f}/injected.onnx"], "is another file of this run"),
