@@ -83,7 +83,7 @@ static struct lorac_bench_setup setup_of(const struct lorac_call *call)
 // An option that was given and is of no use without training; NULL: none.
 static const char *training_option(const struct lorac_call *call)
 {
-    static const char *const names[] = {"optimizer", "micro-batch", "memory-budget"};
+    static const char *const names[] = {"optimizer", "micro-batch", "memory-budget", "recompute"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (lorac_options_given(&call->options, names[i]))
             return names[i];

@@ -161,6 +161,7 @@ def test_text(files):
     (1, "no.onnx", ["no.onnx"]),
     (2, "--optimizer is for training", ["plain.onnx", "--optimizer", "sgd"]),
     (2, "--optimizer is for training", ["injected.onnx", "--optimizer", "sgd", "--inference"]),
+    (2, "--recompute is for training", ["injected.onnx", "--recompute", "2", "--inference"]),
     (2, "give --input-size", ["free.onnx"]),
     (2, "the model takes 16x16", ["plain.onnx", "--input-size", "17x16"]),
     (2, "also an input", ["plain.onnx", "--trace", "plain.onnx"]),
