@@ -129,14 +129,14 @@ struct lorac_prepare_options {
     size_t micro_batch;
     // 0: training keeps all that it needs on the way back. 2 or more: the network is cut into about as many segments, and
     // all but the last are computed a second time on the way back: less memory for activations, at most one more forward
-    // pass of time, the same bits.
+    // pass of time, the same bits. With memory_budget 0 is what the budget chooses, and 1 is none.
     size_t recompute;
     const struct lorac_choice *choices;              // [choice_count], borrowed for the call; rows whose key no
     size_t choice_count;                             // convolution has are passed over; 0: all by the rule
     bool tune; // false; true: what [choices] has no row for is measured now, which takes seconds
     // 0: none. Bytes of peak resident memory of the whole process that must do, as predicted: lorac_prepare looks for the
-    // fastest way that fits, running the batch in micro-batches (where micro_batch is 0) and large convolutions by
-    // algorithms that pack less. The choice does not depend on the number of threads. A program like lorac-onnx itself is
+    // fastest way that fits, running the batch in micro-batches (where micro_batch is 0), large convolutions by
+    // algorithms that pack less, and parts of the network a second time (where recompute is 0). The choice does not depend on the number of threads. A program like lorac-onnx itself is
     // counted, about 5 MB, and options.memory_other for what yours holds beside that: images, for example.
     size_t memory_budget;
     size_t memory_other;

@@ -312,6 +312,7 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     program->form_policy = options->form_policy;
     program->choices = options->choices;
     program->packed_limit = options->packed_limit;
+    program->recompute_segments = options->recompute_segments;
     program->bn_train = options->training && meta->injected && meta->bn == LORAC_BN_TRAIN;
     lowering->model = model;
     lowering->meta = meta;

@@ -13,6 +13,9 @@ enum { PROCESS_BYTES = 4200000, THREAD_BYTES = 200000, STEP_BYTES = 6000 };
 // Of a model that is being saved so much is in memory before it is let go (proto/file_writer.c), and no more than it has.
 enum { SAVED_PIECE_BYTES = 1 << 20 };
 
+// Linux maps up to 64 KB of a file around the page that is read; what lies beside the weight stays when it is let go.
+enum { BESIDE_BYTES = 32 << 10 };
+
 static void add(size_t *total, size_t value)
 {
     if (!lorac_size_add(*total, value, total))
@@ -57,10 +60,13 @@ static size_t loading_bytes(const struct lorac_program *program)
 // Of the model's files while steps are run and when the model is saved. [tensors]: the bytes of its weights there.
 static size_t file_bytes(const struct lorac_program *program, bool saves, size_t tensors)
 {
-    size_t bytes = !saves ? 0 : tensors < SAVED_PIECE_BYTES ? tensors : SAVED_PIECE_BYTES;
-    for (size_t i = 0; i < program->step_count; i++)
+    size_t bytes = saves ? SAVED_PIECE_BYTES : 0, beside = 0;
+    for (size_t i = 0; i < program->step_count; i++) {
         bytes = larger(bytes, program->steps[i].reread_bytes);
-    return bytes;
+        beside += program->steps[i].reread_bytes > 0 ? BESIDE_BYTES : 0;
+    }
+    add(&bytes, beside);
+    return bytes < tensors ? bytes : tensors;
 }
 
 // The model's own memory for what training changes, which it is saved from.

@@ -10,7 +10,8 @@
 //                    writes to of the workspace
 //         training   the workspace and the planned block, the optimiser's state and the last good values, touched when
 //                    steps are run; the model's own copies of what is trained; the larger of a weight's pages of the
-//                    file, where it is packed at each run, and at the end the piece of the file that is being saved
+//                    file, where it is packed at each run, and at the end the piece of the file that is being saved;
+//                    what is mapped beside such weights
 //     other     what the caller says that it holds itself: images
 //
 // Steps allocate nothing.

@@ -264,12 +264,12 @@ static enum lorac_status choose_by_budget(const struct lorac_net *net, const str
         .lower = *lower,
         .setting = memory_setting(options, LORAC_BUDGET_THREADS),
     };
-    struct lorac_memory_choice best, smallest;
+    struct lorac_memory_choice choice;
     bool found;
-    LORAC_TRY(lorac_memory_choose(net->model, &net->meta, &request, &found, &best, &smallest, error));
+    LORAC_TRY(lorac_memory_choose(net->model, &net->meta, &request, &found, &choice, error));
     if (!found)
-        return refuse_budget(options, &smallest, error);
-    *lower = best.lower;
+        return refuse_budget(options, &choice, error);
+    *lower = choice.lower;
     return LORAC_OK;
 }
 
@@ -429,6 +429,7 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
     net->options.choice_count = 0;
     net->options.threads = threads;
     net->options.micro_batch = program->batch;
+    net->options.recompute = program->recompute_segments;
     if (options->tune)
         LORAC_TRY(tune(net, error));
     return start_session(net, error);

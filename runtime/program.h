@@ -148,6 +148,7 @@ struct lorac_program {
     bool training;
     enum lorac_form_policy form_policy;
     size_t packed_limit; // bytes of a convolution's packed weights in one direction; 0: any
+    size_t recompute_segments; // that were asked for (recompute.h); 0 and 1: none
     bool bn_train; // BatchNorm mode of this program, with training
     size_t backward_count, backward_capacity;
     struct lorac_backward_op *backward;

@@ -133,10 +133,10 @@ enum lorac_status lorac_bench_print_json(const struct lorac_bench *bench, struct
     LORAC_TRY(kinds_json(bench, &kinds, error));
     const struct lorac_prepare_options *options = &bench->net->options;
     json_t *root = json_pack(
-        "{s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+        "{s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
         lorac_json_text(bench->path), "training", (int)bench->training, "optimizer",
         lorac_json_text(bench->training ? lorac_optimizer_find(options->optimizer.kind)->name : NULL), "batch",
-        (json_int_t)bench->batch, "micro_batch", (json_int_t)options->micro_batch, "memory_budget", (json_int_t)options->memory_budget, "packed_limit", (json_int_t)bench->net->program->packed_limit, "threads", (json_int_t)options->threads, "instruction_set",
+        (json_int_t)bench->batch, "micro_batch", (json_int_t)options->micro_batch, "memory_budget", (json_int_t)options->memory_budget, "packed_limit", (json_int_t)bench->net->program->packed_limit, "recompute", (json_int_t)options->recompute, "threads", (json_int_t)options->threads, "instruction_set",
         lorac_peak_instruction_set(), "warm_up", (json_int_t)bench->warm_up, "step_seconds",
         steps_json(bench, &summary), "images_per_second", lorac_json_number(summary.images_per_second), "multiply_adds",
         lorac_json_number(summary.multiply_adds), "flops", lorac_json_number(summary.flops), "peak_flops",

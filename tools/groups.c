@@ -185,6 +185,7 @@ void lorac_memory_apply(const struct lorac_memory_settings *memory, struct lorac
 const char *lorac_budget_text(struct lorac_net *net, char text[LORAC_BUDGET_TEXT])
 {
     char limit[LORAC_BYTES_TEXT], peak[LORAC_BYTES_TEXT], budget[LORAC_BYTES_TEXT], packed[64] = "any algorithm";
+    char again[64] = "";
     struct lorac_memory_prediction memory = {0};
     lorac_net_predict_memory(net, &memory, NULL); // the plan is there: it cannot fail
     if (net->program->packed_limit > 1)
@@ -192,8 +193,10 @@ const char *lorac_budget_text(struct lorac_net *net, char text[LORAC_BUDGET_TEXT
                  lorac_bytes_text(net->program->packed_limit, limit));
     else if (net->program->packed_limit == 1)
         snprintf(packed, sizeof packed, "algorithms that pack least");
-    snprintf(text, LORAC_BUDGET_TEXT, "micro-batches of %zu, %s; %s predicted of %s", net->options.micro_batch, packed,
-             lorac_bytes_text(memory.peak_bytes, peak), lorac_bytes_text(net->options.memory_budget, budget));
+    if (net->program->recompute_segments > 1)
+        snprintf(again, sizeof again, ", recomputation in %zu segments", net->program->recompute_segments);
+    snprintf(text, LORAC_BUDGET_TEXT, "micro-batches of %zu, %s%s; %s predicted of %s", net->options.micro_batch, packed,
+             again, lorac_bytes_text(memory.peak_bytes, peak), lorac_bytes_text(net->options.memory_budget, budget));
     return text;
 }
 

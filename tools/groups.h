@@ -77,7 +77,7 @@ bool lorac_size_parse(const char *text, size_t *bytes);
 
 // What the budget chose, in [text], and what is predicted: "micro-batches of 8, packed weights of at most 524 kB a
 // layer; 142 MB predicted of 150 MB"; returns text.
-enum { LORAC_BUDGET_TEXT = 160 };
+enum { LORAC_BUDGET_TEXT = 200 };
 const char *lorac_budget_text(struct lorac_net *net, char text[LORAC_BUDGET_TEXT]);
 
 // "32", or "32 (in micro-batches of 8)": the prepared net's, in [text]; returns text.

@@ -98,11 +98,10 @@ static enum lorac_status predict_memory(struct lorac_inspection *inspection, str
                                         const struct lorac_memory_request *request, struct lorac_error *error)
 {
     struct lorac_memory_prediction memory;
-    struct lorac_memory_choice best, smallest;
+    struct lorac_memory_choice smallest;
     bool found;
     LORAC_TRY(lorac_memory_predict(program, &request->setting, &memory, error));
-    LORAC_TRY(lorac_memory_choose(inspection->trained, &inspection->trained_meta, request, &found, &best, &smallest,
-                                  error));
+    LORAC_TRY(lorac_memory_choose(inspection->trained, &inspection->trained_meta, request, &found, &smallest, error));
     inspection->memory_bytes = memory.peak_bytes;
     inspection->smallest_budget = smallest.peak_bytes;
     return LORAC_OK;

@@ -54,9 +54,10 @@ static json_t *budget_json(struct lorac_net *net)
 {
     struct lorac_memory_prediction memory = {0};
     lorac_net_predict_memory(net, &memory, NULL); // the plan is there: it cannot fail
-    return json_pack("{s:I, s:I, s:I, s:I}", "bytes", (json_int_t)net->options.memory_budget, "predicted_peak_bytes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes", (json_int_t)net->options.memory_budget, "predicted_peak_bytes",
                      (json_int_t)memory.peak_bytes, "micro_batch", (json_int_t)net->options.micro_batch, "packed_limit",
-                     (json_int_t)net->program->packed_limit);
+                     (json_int_t)net->program->packed_limit, "recompute",
+                     (json_int_t)net->program->recompute_segments);
 }
 
 static void write_log(struct lorac_progress *progress, const struct lorac_loop_progress *step)

@@ -74,7 +74,8 @@ static bool describe(const struct lorac_program *program, const struct lorac_ste
                                         .gradient = program->values[step->inputs[0]].needs_gradient,
                                         .R = conv->adapted ? conv->adapter.R : 0,
                                         .exact = program->exact,
-                                        .form_policy = program->form_policy};
+                                        .form_policy = program->form_policy,
+                                        .packed_limit = program->packed_limit};
     for (size_t i = 0; i < 4; i++)
         described.trains[i] = param_trainable(program, step, i);
     return lorac_conv_case_text(&described, text);

@@ -39,5 +39,7 @@ bool lorac_conv_case_text(const struct lorac_conv_case *conv, char *text)
             word = "";
         }
     append(&writer, "%s%s", conv->exact ? ", exact" : "", conv->R > 0 ? policies[conv->form_policy] : "");
+    if (conv->packed_limit > 0)
+        append(&writer, ", packed %zu", conv->packed_limit);
     return writer.used < LORAC_CHOICE_STEP;
 }

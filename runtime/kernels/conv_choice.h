@@ -2,8 +2,8 @@
 // may not do.
 //     32x32x32x64 to 32x32x64, kernel 3x3, stride 1x1, dilation 1x1, pads 1 1 1 1, groups 1, gradient, adapter 12,
 //     trains A B
-// Sizes are N x H x W x C and OH x OW x M; "gradient": of the input, too; "adapter": its R; then "exact", and the form
-// where it is not free.
+// Sizes are N x H x W x C and OH x OW x M; "gradient": of the input, too; "adapter": its R; then "exact", the form
+// where it is not free, and the limit on packed weights where there is one.
 #ifndef LORAC_CONV_CHOICE_H
 #define LORAC_CONV_CHOICE_H
 
@@ -17,6 +17,7 @@ struct lorac_conv_case {
     bool trains[4]; // the step's parameters: weight, bias, A, B
     bool exact;
     enum lorac_form_policy form_policy;
+    size_t packed_limit; // bytes; 0: none
 };
 
 // [text] of LORAC_CHOICE_STEP bytes; false where it does not fit.

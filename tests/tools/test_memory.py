@@ -37,6 +37,7 @@ NETWORKS = {
     "resnet18": (dict(depth=18, input_size=(32, 32), bn="folded"), 32, 3),
     "narrow-resnet50": (dict(depth=50, form="imagenet", width=0.25, classes=10, input_size=(64, 64)), 64, 3),
     "resnet14-fashion": (None, 28, 1),
+    "resnet20-bn": (dict(depth=20, input_size=(32, 32)), 32, 3), # with BatchNorm trained
 }
 
 
@@ -52,6 +53,7 @@ def files(tmp_path_factory):
             onnx.save(make_resnet(**network), plain)
         np.save(folder / f"{name}.npy", random.integers(0, 256, (IMAGES, side, side, channels), dtype=np.uint8))
         for suffix, options in ("", []), ("-alone", ["--freeze-a"]):
+            options += ["--bn", "train"] if name.endswith("-bn") else []
             result = run("inject", plain, "-o", folder / f"{name}{suffix}.onnx", "-q", *options)
             assert result.returncode == 0, result.stderr
     return folder
@@ -118,7 +120,8 @@ def smallest_budget(files, model, batch):
 
 # Of the way from the smallest budget to the peak without one.
 @pytest.mark.parametrize("part", [0, 0.3, 0.8])
-@pytest.mark.parametrize("model", ["resnet20", "resnet18-alone", "resnet14-fashion"])
+@pytest.mark.parametrize("model", ["resnet20", "resnet18", "resnet18-alone", "narrow-resnet50", "resnet14-fashion",
+                                   "resnet20-bn"])
 def test_budget_is_kept(files, tmp_path, model, part):
     inspected = json.loads(run("inspect", files / f"{model}.onnx", "--json", "--threads", 1).stdout)
     least, most = inspected["smallest_memory_budget"], inspected["training_peak_bytes"]
@@ -129,6 +132,8 @@ def test_budget_is_kept(files, tmp_path, model, part):
     record = json.loads((tmp_path / "log").read_text().splitlines()[0])["memory_budget"]
     assert record["bytes"] == budget and record["predicted_peak_bytes"] <= budget
     assert record["predicted_peak_bytes"] == pytest.approx(peak, rel=TOLERANCE)
+    if model == "resnet20-bn": # statistics of the whole batch: what is left is to compute again
+        assert record["micro_batch"] == 32 and (record["recompute"] > 1 or part > 0)
 
 
 def test_small_budget_is_refused_with_one_that_does(files, tmp_path):

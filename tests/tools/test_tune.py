@@ -154,9 +154,8 @@ def test_a_budget_that_the_rule_keeps_is_enough(files, tmp_path):
     common = [model, "--batch", 4, "--steps", 1, "--threads", 1, "--json"]
     smallest = json.loads(run("inspect", model, "--json", "--batch", 4).stdout)["smallest_memory_budget"]
     budget = smallest + 100000  # the images that bench makes come on top
-    micro_batch = json.loads(run("bench", *common, "--memory-budget", budget).stdout)["micro_batch"]
     tuned = ["--tune", "--tune-cache", cache]
-    assert "measured how" in run("bench", *common, "--micro-batch", micro_batch, *tuned).stderr
+    run("bench", *common, "--memory-budget", budget, *tuned)
     content = json.loads(cache.read_text())
     for row in content["choices"].values():
         row.update({"forward": "direct", "gradient": "deconvolution"})
