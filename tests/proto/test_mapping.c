@@ -21,15 +21,14 @@ static size_t resident_bytes(const char *name)
     FILE *file = fopen("/proc/self/smaps", "r");
     char line[4096];
     size_t sum = 0, kib;
+    unsigned long begin, end;
     bool ours = false;
     REQUIRE(file);
     while (fgets(line, sizeof line, file)) {
         if (sscanf(line, "Rss: %zu kB", &kib) == 1)
             sum += ours ? kib * 1024 : 0;
-        else if (strchr(line, '-') && strchr(line, '/'))
+        else if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) // the next mapping, of a file or of none
             ours = strstr(line, name) != NULL;
-        else if (strchr(line, '-') && !strchr(line, ':'))
-            ours = false;
     }
     fclose(file);
     return sum;
