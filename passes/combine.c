@@ -50,7 +50,7 @@ static enum lorac_status read_part(struct part *part, struct lorac_error *error)
     if (!part->sites)
         return out_of_memory(error);
     for (size_t i = 0; i < part->meta.adapter_count; i++)
-        LORAC_TRY(lorac_adapter_locate(model, &part->meta.adapters[i], &part->sites[i], error));
+        LORAC_TRY(lorac_adapter_locate(model, &part->meta.adapters[i], model->arena, &part->sites[i], error));
     LORAC_TRY(lorac_trained_tensors_list(model, &part->meta, &part->trained, error));
     for (size_t i = 0; i < part->trained.count; i++)
         if (!lorac_name_table_add(&part->names, part->trained.names[i], NULL, NULL))
@@ -203,7 +203,7 @@ static enum lorac_status fill_adapter(struct combining *work, const struct lorac
                                       struct lorac_error *error)
 {
     struct lorac_adapter_site site;
-    LORAC_TRY(lorac_adapter_locate(work->model, adapter, &site, error));
+    LORAC_TRY(lorac_adapter_locate(work->model, adapter, work->model->arena, &site, error));
     size_t number = lorac_name_table_find(&work->convs, adapter->conv), at = 0, R = (size_t)site.R;
     size_t a_count = R * (size_t)(site.Cg * site.kw), b_count = (size_t)(site.M * site.kh) * R; // were checked
     double *a = allocate(a_count), *b = allocate(b_count);

@@ -127,7 +127,7 @@ static enum lorac_status locate_sites(struct planner *planner, struct lorac_erro
     }
     for (size_t i = 0; i < count; i++) {
         struct site_of *entry = &planner->sites[i];
-        LORAC_TRY(lorac_adapter_locate(planner->model, &planner->meta.adapters[i], &entry->site, error));
+        LORAC_TRY(lorac_adapter_locate(planner->model, &planner->meta.adapters[i], planner->model->arena, &entry->site, error));
         entry->conv = entry->site.conv;
     }
     if (count > 0)
@@ -356,7 +356,7 @@ static enum lorac_status plan_rows(struct planner *planner, struct lorac_error *
 {
     const Onnx__GraphProto *graph = planner->model->proto->graph;
     struct lorac_inject_plan *plan = &planner->plan;
-    LORAC_TRY(lorac_branch_nodes_list(planner->model, &planner->meta, &planner->own, error));
+    LORAC_TRY(lorac_branch_nodes_list(planner->model, &planner->meta, planner->model->arena, &planner->own, error));
     for (size_t i = 0; i < graph->n_node; i++) {
         plan->row_count += is_row(planner, graph->node[i]);
         plan->batch_norm_count += lorac_constant_spares_batch_norm(planner->model, graph->node[i]);

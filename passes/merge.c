@@ -252,7 +252,7 @@ static enum lorac_status find_work(struct merging *merging, const struct lorac_m
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "merge: out of memory");
     for (size_t i = 0; i < merging->count; i++) {
         merging->list[i].adapter = meta->adapters[i];
-        LORAC_TRY(lorac_adapter_locate(merging->model, &meta->adapters[i], &merging->list[i].site, error));
+        LORAC_TRY(lorac_adapter_locate(merging->model, &meta->adapters[i], merging->model->arena, &merging->list[i].site, error));
     }
     return LORAC_OK;
 }

@@ -11,6 +11,7 @@
 
 struct match {
     struct lorac_model *model;
+    struct lorac_arena *arena; // of all that is made here
     const struct lorac_adapter *adapter;
     const struct lorac_branch *branch;
     struct lorac_adapter_site *site; // nodes and tensors are filled while matching; NULL: not met yet
@@ -242,7 +243,7 @@ static enum lorac_status prepare(struct match *match, struct lorac_error *error)
 {
     const struct lorac_branch *branch = match->branch;
     struct lorac_adapter_site *site = match->site;
-    struct lorac_arena *arena = match->model->arena;
+    struct lorac_arena *arena = match->arena;
     site->node_count = branch->node_count;
     site->tensor_count = branch->tensor_count;
     site->nodes = lorac_arena_alloc_array(arena, branch->node_count, sizeof(*site->nodes));
@@ -263,9 +264,9 @@ static enum lorac_status prepare(struct match *match, struct lorac_error *error)
     return LORAC_OK;
 }
 
-static enum lorac_status describe(struct lorac_model *model, const struct lorac_adapter_site *site,
-                                  struct lorac_branch *branch, struct lorac_error *error)
+static enum lorac_status describe(const struct match *match, struct lorac_branch *branch, struct lorac_error *error)
 {
+    const struct lorac_adapter_site *site = match->site;
     const struct lorac_branch_shape shape = {.M = site->M,
                                              .Cg = site->Cg,
                                              .kh = site->kh,
@@ -273,21 +274,22 @@ static enum lorac_status describe(struct lorac_model *model, const struct lorac_
                                              .R = site->R,
                                              .group = site->group,
                                              .type = site->weight.data_type,
-                                             .opset = lorac_model_opset(model)};
+                                             .opset = lorac_model_opset(match->model)};
     if (shape.group < 1)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH, "group is %" PRId64, shape.group);
-    return lorac_branch_describe(model->arena, &shape, branch, error);
+    return lorac_branch_describe(match->arena, &shape, branch, error);
 }
 
 enum lorac_status lorac_branch_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                      struct lorac_adapter_site *site, struct lorac_error *error)
+                                      struct lorac_arena *arena, struct lorac_adapter_site *site,
+                                      struct lorac_error *error)
 {
     struct lorac_branch branch;
-    struct match match = {.model = model, .adapter = adapter, .branch = &branch, .site = site};
+    struct match match = {.model = model, .arena = arena, .adapter = adapter, .branch = &branch, .site = site};
     Onnx__NodeProto *add = NULL;
     LORAC_TRY(find_conv(model, adapter, site, &add, error));
     LORAC_TRY(lorac_adapter_find_weight(model, adapter, lorac_node_input(site->conv, 1), site, error));
-    LORAC_TRY(describe(model, site, &branch, error));
+    LORAC_TRY(describe(&match, &branch, error));
     LORAC_TRY(prepare(&match, error));
     site->nodes[branch.node_count - 1] = add;
     for (size_t i = branch.node_count; i-- > 0;)

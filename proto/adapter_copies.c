@@ -103,7 +103,7 @@ static enum lorac_status check_adapters(struct lorac_model *model, const struct 
         struct lorac_adapter_site site;
         LORAC_TRY(refuse_name(names, adapter->a, adapter->conv, error));
         LORAC_TRY(refuse_name(names, adapter->b, adapter->conv, error));
-        enum lorac_status status = lorac_adapter_locate(model, adapter, &site, NULL);
+        enum lorac_status status = lorac_adapter_locate(model, adapter, model->arena, &site, NULL);
         if (status == LORAC_ERROR_MEMORY)
             return out_of_memory(error);
         for (size_t t = 0; status == LORAC_OK && t < site.tensor_count; t++)

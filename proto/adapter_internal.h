@@ -37,7 +37,8 @@ enum lorac_status lorac_adapter_check_scale(const struct lorac_adapter *adapter,
 
 // The branch form: all of *site but its form. Errors: MISMATCH, UNSUPPORTED (a kernel that has no branch form), MEMORY.
 enum lorac_status lorac_branch_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                      struct lorac_adapter_site *site, struct lorac_error *error);
+                                      struct lorac_arena *arena, struct lorac_adapter_site *site,
+                                      struct lorac_error *error);
 
 // meta->copies from and to lorac.copies (adapter_copies.c): the text alone, then against the model. Errors: FORMAT,
 // MISMATCH, MEMORY.

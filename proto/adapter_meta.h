@@ -135,23 +135,26 @@ struct lorac_adapter_site {
     int64_t M, Cg, kh, kw, R, group; // W0 [M, Cg, kh, kw], A [R, Cg*kw], B [M*kh, R]
     double s; // alpha / rank, computed in double; the scale initialiser holds it rounded to float
     // What inject added: taking all of it out, and giving the users of [output] and the Conv's input 1 what they had,
-    // leaves the base model. The arrays are in the model's arena.
+    // leaves the base model. The arrays are in the arena that was given.
     size_t node_count, tensor_count;
     Onnx__NodeProto **nodes;     // in graph order
     Onnx__TensorProto **tensors; // initialisers: A, B and the small ones (shape, scale)
     const char *output;          // the value that stands for the Conv's output; NULL: the Conv's output itself
 };
+// [arena] also holds what the search needs: an arena of the caller's own where a model is searched more than once.
 enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                       struct lorac_adapter_site *out, struct lorac_error *error);
+                                       struct lorac_arena *arena, struct lorac_adapter_site *out,
+                                       struct lorac_error *error);
 
 // The nodes that the adapters of branch form added to the graph, which are not the model's own. Adapters that cannot be
-// located add none: whoever needs them says why. In the model's arena, until the next edit. Errors: MEMORY.
+// located add none: whoever needs them says why. In [arena], true until the next edit. Errors: MEMORY.
 struct lorac_branch_nodes {
     size_t count;
     const Onnx__NodeProto **nodes; // sorted by address
 };
 enum lorac_status lorac_branch_nodes_list(struct lorac_model *model, const struct lorac_meta *meta,
-                                       struct lorac_branch_nodes *out, struct lorac_error *error);
+                                          struct lorac_arena *arena, struct lorac_branch_nodes *out,
+                                          struct lorac_error *error);
 bool lorac_branch_nodes_has(const struct lorac_branch_nodes *own, const Onnx__NodeProto *node);
 
 // XXH3-128 over the *base* model's initialisers and Constant tensors (adapters' own tensors that [meta] names, with

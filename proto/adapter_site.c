@@ -112,13 +112,13 @@ static enum lorac_status check_shape(const struct lorac_adapter *adapter, const 
 }
 
 // Lists what inject added.
-static enum lorac_status list_parts(struct lorac_model *model, const struct chain *chain,
+static enum lorac_status list_parts(struct lorac_arena *arena, const struct chain *chain,
                                     struct lorac_adapter_site *site, struct lorac_error *error)
 {
     Onnx__NodeProto *const nodes[] = {chain->matmul, chain->reshape, chain->mul, chain->cast, chain->add};
     Onnx__TensorProto *const tensors[] = {site->a, site->b, chain->shape, chain->scale};
-    site->nodes = lorac_arena_alloc(model->arena, sizeof nodes);
-    site->tensors = lorac_arena_alloc(model->arena, sizeof tensors);
+    site->nodes = lorac_arena_alloc(arena, sizeof nodes);
+    site->tensors = lorac_arena_alloc(arena, sizeof tensors);
     if (!site->nodes || !site->tensors)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory");
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
@@ -130,7 +130,8 @@ static enum lorac_status list_parts(struct lorac_model *model, const struct chai
 }
 
 static enum lorac_status locate_weight_form(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                            struct lorac_adapter_site *site, struct lorac_error *error)
+                                            struct lorac_arena *arena, struct lorac_adapter_site *site,
+                                            struct lorac_error *error)
 {
     struct chain chain = {0};
     LORAC_TRY(follow_chain(model, adapter, site, &chain, error));
@@ -140,15 +141,17 @@ static enum lorac_status locate_weight_form(struct lorac_model *model, const str
     LORAC_TRY(lorac_adapter_check_matrices(site, error));
     LORAC_TRY(check_shape(adapter, site, chain.shape, error));
     LORAC_TRY(lorac_adapter_check_scale(adapter, chain.scale, site, error));
-    return list_parts(model, &chain, site, error);
+    return list_parts(arena, &chain, site, error);
 }
 
 enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct lorac_adapter *adapter,
-                                       struct lorac_adapter_site *out, struct lorac_error *error)
+                                       struct lorac_arena *arena, struct lorac_adapter_site *out,
+                                       struct lorac_error *error)
 {
     struct lorac_adapter_site site = {.form = adapter->form};
-    enum lorac_status status = adapter->form == LORAC_FORM_BRANCH ? lorac_branch_locate(model, adapter, &site, error)
-                                                                  : locate_weight_form(model, adapter, &site, error);
+    enum lorac_status status = adapter->form == LORAC_FORM_BRANCH
+                                   ? lorac_branch_locate(model, adapter, arena, &site, error)
+                                   : locate_weight_form(model, adapter, arena, &site, error);
     if (status != LORAC_OK) {
         lorac_error_prefix(error, "adapter of '%s': ", adapter->conv);
         return status;

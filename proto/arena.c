@@ -20,6 +20,7 @@ struct block {
 struct lorac_arena {
     struct block *chunks; // the first one is being filled
     struct block *large;
+    size_t bytes; // of the pieces handed out
 };
 
 struct lorac_arena *lorac_arena_create(void)
@@ -67,6 +68,7 @@ void *lorac_arena_alloc(struct lorac_arena *arena, size_t bytes)
     rounded -= rounded % alignof(max_align_t);
     if (rounded > CHUNK_BYTES / 4) {
         struct block *block = push_block(&arena->large, rounded);
+        arena->bytes += block ? rounded : 0;
         return block ? block->bytes : NULL;
     }
     struct block *chunk = arena->chunks;
@@ -76,6 +78,7 @@ void *lorac_arena_alloc(struct lorac_arena *arena, size_t bytes)
         return NULL;
     void *piece = chunk->bytes + chunk->used;
     chunk->used += rounded;
+    arena->bytes += rounded;
     return piece;
 }
 
@@ -90,4 +93,9 @@ char *lorac_arena_strdup(struct lorac_arena *arena, const char *text)
     size_t bytes = strlen(text) + 1;
     char *copy = lorac_arena_alloc(arena, bytes);
     return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+size_t lorac_arena_bytes(const struct lorac_arena *arena)
+{
+    return arena->bytes;
 }

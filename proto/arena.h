@@ -22,4 +22,7 @@ void *lorac_arena_alloc_array(struct lorac_arena *arena, size_t count, size_t by
 // A copy of a string; NULL where memory ran out.
 char *lorac_arena_strdup(struct lorac_arena *arena, const char *text);
 
+// Of all pieces handed out, with what aligns them: what stays until the arena is freed.
+size_t lorac_arena_bytes(const struct lorac_arena *arena);
+
 #endif

@@ -38,7 +38,7 @@ static enum lorac_status list_adapter_tensors(struct lorac_model *model, const s
         return out_of_memory(error);
     for (size_t i = 0; i < adapters; i++) {
         struct lorac_adapter_site site;
-        LORAC_TRY(lorac_adapter_locate(model, &meta->adapters[i], &site, error));
+        LORAC_TRY(lorac_adapter_locate(model, &meta->adapters[i], model->arena, &site, error));
         for (size_t t = 0; t < site.tensor_count; t++)
             list[own++] = (struct entry){site.tensors[t]->name, site.tensors[t]};
     }

@@ -48,7 +48,7 @@ static enum lorac_status mark_needed(struct lorac_lowering *lowering, bool **out
     struct lorac_name_table wanted;
     lorac_name_table_init(&wanted);
     enum lorac_status status = LORAC_OK;
-    bool *needed = lorac_arena_alloc_array(lowering->program->arena, graph->n_node + 1, sizeof(*needed));
+    bool *needed = lorac_arena_alloc_array(lowering->scratch, graph->n_node + 1, sizeof(*needed));
     size_t number;
     if (!needed || !lorac_name_table_add(&wanted, lowering->output, &number, NULL))
         goto no_memory;
@@ -299,7 +299,8 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     LORAC_TRY(lorac_meta_output(model, meta, NULL, &lowering->output, error));
     struct lorac_arena *arena = lorac_arena_create();
     struct lorac_program *program = arena ? lorac_arena_alloc(arena, sizeof(*program)) : NULL;
-    if (!program) {
+    lowering->scratch = lorac_arena_create();
+    if (!program || !lowering->scratch) {
         lorac_arena_free(arena);
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory while lowering the model");
     }
@@ -319,11 +320,12 @@ static enum lorac_status begin(struct lorac_lowering *lowering, struct lorac_mod
     lowering->options = options;
     lowering->program = program;
     LORAC_TRY(lorac_lowering_read_meta(lowering, error));
-    return lorac_branch_nodes_list(model, meta, &lowering->branch_nodes, error);
+    return lorac_branch_nodes_list(model, meta, lowering->scratch, &lowering->branch_nodes, error);
 }
 
 static void free_tables(struct lorac_lowering *lowering)
 {
+    lorac_arena_free(lowering->scratch);
     lorac_name_table_free(&lowering->names);
     lorac_name_table_free(&lowering->trainables);
 }

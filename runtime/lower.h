@@ -77,6 +77,9 @@ enum lorac_status lorac_lowering_param_named(struct lorac_lowering *lowering, co
                                              struct lorac_error *error);
 // The adapter that the metadata gives to this convolution, or NULL.
 const struct lorac_adapter *lorac_lowering_adapter(struct lorac_lowering *lowering, const Onnx__NodeProto *node);
+// Where it is in the graph; its arrays last as long as the lowering. Errors: as lorac_adapter_locate.
+enum lorac_status lorac_lowering_locate(struct lorac_lowering *lowering, const struct lorac_adapter *adapter,
+                                        struct lorac_adapter_site *site, struct lorac_error *error);
 
 // Sets step->inputs to [count] values.
 enum lorac_status lorac_lowering_set_inputs(struct lorac_lowering *lowering, struct lorac_step *step,

@@ -35,6 +35,8 @@ struct lorac_lowering {
     const struct lorac_lower_options *options;
     const char *output; // the graph output that is computed
     struct lorac_program *program;
+    // What only the lowering needs. Not the model's: a model is lowered again and again, and would keep each one's.
+    struct lorac_arena *scratch;
     struct lorac_branch_nodes branch_nodes; // of adapters: their convolutions run them
     struct lorac_placed_adapter *adapters;  // [adapter_count], by the address of the Conv; those without one first
     size_t adapter_count, unplaced_count;

@@ -46,7 +46,7 @@ enum lorac_status lorac_lowering_define(struct lorac_lowering *lowering, const c
         return out_of_memory(error);
     if (number >= lowering->entry_capacity) {
         size_t larger = lowering->entry_capacity ? lowering->entry_capacity * 2 : 256;
-        struct lorac_entry *grown = lorac_arena_alloc_array(lowering->program->arena, larger, sizeof(*grown));
+        struct lorac_entry *grown = lorac_arena_alloc_array(lowering->scratch, larger, sizeof(*grown));
         if (!grown)
             return out_of_memory(error);
         if (lowering->entry_capacity)
@@ -243,6 +243,12 @@ enum lorac_status lorac_lowering_param(struct lorac_lowering *lowering, const On
 
 // ---- what the metadata say
 
+enum lorac_status lorac_lowering_locate(struct lorac_lowering *lowering, const struct lorac_adapter *adapter,
+                                        struct lorac_adapter_site *site, struct lorac_error *error)
+{
+    return lorac_adapter_locate(lowering->model, adapter, lowering->scratch, site, error);
+}
+
 static int compare_placed(const void *a, const void *b)
 {
     const struct lorac_placed_adapter *left = a, *right = b;
@@ -257,12 +263,12 @@ enum lorac_status lorac_lowering_read_meta(struct lorac_lowering *lowering, stru
         if (!lorac_name_table_add(&lowering->trainables, meta->trainable[i], NULL, NULL))
             return out_of_memory(error);
     size_t count = meta->injected ? meta->adapter_count : 0;
-    lowering->adapters = lorac_arena_alloc_array(lowering->program->arena, count, sizeof *lowering->adapters);
+    lowering->adapters = lorac_arena_alloc_array(lowering->scratch, count, sizeof *lowering->adapters);
     if (!lowering->adapters)
         return out_of_memory(error);
     for (size_t i = 0; i < count; i++) {
         struct lorac_adapter_site site = {0};
-        if (lorac_adapter_locate(lowering->model, &meta->adapters[i], &site, NULL) != LORAC_OK)
+        if (lorac_lowering_locate(lowering, &meta->adapters[i], &site, NULL) != LORAC_OK)
             lowering->unplaced_count++;
         lowering->adapters[i] = (struct lorac_placed_adapter){site.conv, &meta->adapters[i]};
     }

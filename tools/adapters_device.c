@@ -38,7 +38,7 @@ static enum lorac_status fill_row(struct lorac_model *model, const struct lorac_
         (struct lorac_conv_row){.node = node, .name = lorac_node_name(node), .group = lorac_node_int(node, "group", 1)};
     if (adapter) {
         struct lorac_adapter_site site;
-        LORAC_TRY(lorac_adapter_locate(model, adapter, &site, error));
+        LORAC_TRY(lorac_adapter_locate(model, adapter, model->arena, &site, error));
         weight = site.weight;
         row->adapted = true;
         row->form = site.form;
@@ -99,7 +99,7 @@ enum lorac_status lorac_adapters_plan(struct lorac_model *model, const struct lo
     int64_t in_adapters = 0;
     LORAC_TRY(lorac_meta_read(model, &meta, error));
     LORAC_TRY(lorac_meta_output(model, &meta, settings->output, &plan.output, error));
-    LORAC_TRY(lorac_branch_nodes_list(model, &meta, &branches, error));
+    LORAC_TRY(lorac_branch_nodes_list(model, &meta, model->arena, &branches, error));
     plan.rows = lorac_arena_alloc_array(model->arena, graph->n_node + 1, sizeof *plan.rows);
     plan.trained = lorac_arena_alloc_array(model->arena, meta.trainable_count + 1, sizeof *plan.trained);
     if (!plan.rows || !plan.trained)

@@ -84,7 +84,7 @@ static enum lorac_status count_step(struct lorac_inspection *inspection, const s
     }
     for (size_t i = 0; i < inspection->trained_meta.adapter_count; i++) {
         struct lorac_adapter_site site;
-        LORAC_TRY(lorac_adapter_locate(inspection->trained, &inspection->trained_meta.adapters[i], &site, error));
+        LORAC_TRY(lorac_adapter_locate(inspection->trained, &inspection->trained_meta.adapters[i], inspection->trained->arena, &site, error));
         size_t product = SIZE_MAX;
         int64_t products = inspection->trained_meta.adapters[i].freeze_a ? 2 : 3;
         lorac_size_of_dims((const int64_t[]){products, site.M, site.kh, site.R, site.Cg, site.kw}, 6, &product);

@@ -12,7 +12,7 @@ static enum lorac_status lower_adapter(struct lorac_lowering *lowering, const On
                                        struct lorac_error *error)
 {
     struct lorac_adapter_site site;
-    LORAC_TRY(lorac_adapter_locate(lorac_lowering_program(lowering)->model, adapter, &site, error));
+    LORAC_TRY(lorac_lowering_locate(lowering, adapter, &site, error));
     if (site.conv != node)
         return lorac_refuse(node, error, "its adapter's metadata names another node");
     LORAC_TRY(lorac_lowering_param_named(lowering, adapter->weight, &step->params[0], error));

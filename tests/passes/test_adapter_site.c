@@ -91,7 +91,7 @@ static void test_table(void)
         REQUIRE(CHECK_OK(lorac_pass_inject.run(model, NULL, &report, &error), error));
         REQUIRE(CHECK_OK(lorac_meta_read(model, &meta, &error), error));
         spoil_model(model, &table[i].spoil);
-        enum lorac_status status = lorac_adapter_locate(model, &meta.adapters[0], &site, &error);
+        enum lorac_status status = lorac_adapter_locate(model, &meta.adapters[0], model->arena, &site, &error);
         if (!table[i].message)
             CHECK_OK(status, error);
         else
@@ -120,7 +120,7 @@ static void test_record(void)
     conv.conv = "c2";
     setting.setting = LORAC_RANK_PLAIN;
     b.b = "pw/lora_B";
-    if (CHECK_OK(lorac_adapter_locate(model, &right, &site, &error), error)) {
+    if (CHECK_OK(lorac_adapter_locate(model, &right, model->arena, &site, &error), error)) {
         CHECK(site.M == 4 && site.Cg == 4 && site.kh == 3 && site.kw == 3 && site.R == 12 && site.s == 2);
         CHECK_STRING(site.conv->name, "c1");
         CHECK_STRING(site.weight.value, "c1.w");
@@ -134,7 +134,7 @@ static void test_record(void)
                  {&setting, "'c1/lora_A' is [12,12]; it must be [4,12]"},
                  {&b, "B is 'c1/lora_B' in the graph and 'pw/lora_B' in the metadata"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        CHECKF(lorac_adapter_locate(model, wrong[i].adapter, &site, &error) == LORAC_ERROR_MISMATCH &&
+        CHECKF(lorac_adapter_locate(model, wrong[i].adapter, model->arena, &site, &error) == LORAC_ERROR_MISMATCH &&
                    strstr(error.message, wrong[i].message), "row %zu: %s", i, error.message);
     lorac_model_free(model);
 }

@@ -52,7 +52,7 @@ static void setup(struct fixture *f, size_t index)
     REQUIRE(CHECK_OK(lorac_meta_read(f->model, &meta, &error), error));
     REQUIRE(CHECK(meta.adapter_count == 1));
     f->adapter = meta.adapters[0];
-    REQUIRE(CHECK_OK(lorac_adapter_locate(f->model, &f->adapter, &f->site, &error), error));
+    REQUIRE(CHECK_OK(lorac_adapter_locate(f->model, &f->adapter, f->model->arena, &f->site, &error), error));
 }
 
 static void check_refused(struct fixture *f, const char *what, const char *name, size_t detail)
@@ -61,7 +61,7 @@ static void check_refused(struct fixture *f, const char *what, const char *name,
     struct lorac_adapter_site site;
     char prefix[64];
     snprintf(prefix, sizeof prefix, "adapter of '%s': ", f->adapter.conv);
-    enum lorac_status status = lorac_adapter_locate(f->model, &f->adapter, &site, &error);
+    enum lorac_status status = lorac_adapter_locate(f->model, &f->adapter, f->model->arena, &site, &error);
     CHECKF(status == LORAC_ERROR_MISMATCH && strncmp(error.message, prefix, strlen(prefix)) == 0,
            "%s of '%s' (%zu): %d %s", what, name, detail, (int)status, error.message);
     lorac_model_free(f->model);
@@ -82,7 +82,7 @@ static void test_found(void)
         CHECK_STRING(f.site.output, f.site.nodes[f.site.node_count - 1]->output[0]);
         CHECK_OK(lorac_model_check(f.model, &error), error);
         REQUIRE(CHECK_OK(lorac_meta_read(f.model, &meta, &error), error));
-        if (CHECK_OK(lorac_branch_nodes_list(f.model, &meta, &own, &error), error)) {
+        if (CHECK_OK(lorac_branch_nodes_list(f.model, &meta, f.model->arena, &own, &error), error)) {
             CHECK(own.count == f.site.node_count && !lorac_branch_nodes_has(&own, f.site.conv));
             for (size_t k = 0; k < f.site.node_count; k++)
                 CHECK(lorac_branch_nodes_has(&own, f.site.nodes[k]));

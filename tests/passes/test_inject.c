@@ -398,7 +398,7 @@ static void test_fresh_names(void)
         CHECK_STRING(meta.adapters[0].a, "c1/lora_A_1");
         CHECK_STRING(meta.adapters[0].b, "c1/lora_B_1");
         struct lorac_adapter_site site;
-        if (CHECK_OK(lorac_adapter_locate(model, &meta.adapters[0], &site, &error), error))
+        if (CHECK_OK(lorac_adapter_locate(model, &meta.adapters[0], model->arena, &site, &error), error))
             CHECK_STRING(site.nodes[site.node_count - 1]->output[0], "c1/lora_Add_output_1");
     }
     lorac_model_free(model);

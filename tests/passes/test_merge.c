@@ -98,7 +98,7 @@ static void test_values(enum lorac_rank_setting setting, double alpha)
         size_t count;
         fill(model, meta.adapters[i].a);
         fill(model, meta.adapters[i].b);
-        REQUIRE(CHECK_OK(lorac_adapter_locate(model, &meta.adapters[i], &sites[i], &error), error));
+        REQUIRE(CHECK_OK(lorac_adapter_locate(model, &meta.adapters[i], model->arena, &sites[i], &error), error));
         w0[i] = read_floats(model, meta.adapters[i].weight, &count);
         a[i] = read_floats(model, meta.adapters[i].a, &count);
         b[i] = read_floats(model, meta.adapters[i].b, &count);

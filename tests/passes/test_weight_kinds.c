@@ -110,7 +110,7 @@ static void test_row(const struct row *row)
     inject(model);
     REQUIRE(CHECK_OK(lorac_meta_read(model, &meta, &error), error) && meta.adapter_count == 1);
     CHECK_STRING(meta.adapters[0].weight, "w");
-    if (CHECKF(lorac_adapter_locate(model, &meta.adapters[0], &site, &error) == LORAC_OK, "%s: %s", row->text,
+    if (CHECKF(lorac_adapter_locate(model, &meta.adapters[0], model->arena, &site, &error) == LORAC_OK, "%s: %s", row->text,
                error.message))
         CHECKF(site.weight.data_type == row->type && site.node_count == (row->type == 1 ? 4 : 5), "%s: type %d",
                row->text, (int)site.weight.data_type);

@@ -1,6 +1,7 @@
 // The C API on small models: what is opened, refused, predicted and evaluated.
 #include "check.h"
 #include "net_fixture.h"
+#include "passes/inject.h"
 
 #include <unistd.h>
 
@@ -57,6 +58,37 @@ static void test_file_equals_memory(void)
     struct lorac_net *none = NULL;
     CHECK(lorac_open("no such file.onnx", &none, &error) == LORAC_ERROR_IO && none == NULL);
     CHECK(lorac_open_memory("not a model", 11, &none, &error) == LORAC_ERROR_FORMAT && none == NULL);
+}
+
+// A net that is prepared again and again keeps nothing of the programs before: what stays with the model is exactly
+// what the first one left there.
+static void test_prepare_again(enum lorac_adapter_form form)
+{
+    struct lorac_error error = {0};
+    struct graph graph = tiny_graph(&(struct tiny_options){.plain = true, .text = TINY_BN_TEXT});
+    struct lorac_inject_options inject = lorac_inject_options_default();
+    struct lorac_pass_report report = {0};
+    struct lorac_net *net = NULL;
+    uint8_t *bytes = NULL;
+    size_t byte_count = 0;
+    inject.form = form;
+    REQUIRE(CHECK_OK(lorac_pass_inject.run(graph.model, &inject, &report, &error), error));
+    REQUIRE(CHECK_OK(lorac_model_pack(graph.model, &bytes, &byte_count, &error), error));
+    REQUIRE(CHECK_OK(lorac_open_memory(bytes, byte_count, &net, &error), error));
+    size_t kept = 0;
+    for (size_t i = 0; i < 4; i++) {
+        struct lorac_prepare_options options = training(1);
+        options.training = i % 2 == 0;
+        options.batch = BATCH + i;
+        CHECK_OK(lorac_prepare(net, &options, &error), error);
+        const size_t now = lorac_arena_bytes(net->model->arena);
+        CHECKF(i == 0 || now == kept, "form %d, prepared %zu times: %zu bytes with the model, %zu after the first",
+               (int)form, i + 1, now, kept);
+        kept = i == 0 ? now : kept;
+    }
+    lorac_close(net);
+    free(bytes);
+    graph_free(&graph);
 }
 
 // ---- what is refused
@@ -361,6 +393,8 @@ int main(void)
     make_images();
     test_info();
     test_file_equals_memory();
+    test_prepare_again(LORAC_FORM_WEIGHT);
+    test_prepare_again(LORAC_FORM_BRANCH);
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         test_refusal(&refusals[i]);
     test_unprepared();
