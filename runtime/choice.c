@@ -1,5 +1,6 @@
 #include "choice.h"
 
+#include "kernels/conv_choice.h"
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
@@ -41,7 +42,8 @@ static bool copy(char *to, size_t bytes, const char *from)
     return true;
 }
 
-// Of another machine: passed over. So is what can be no row of ours.
+// Of another machine: passed over. So is what can be no row of ours: it would stand for the rule, and hide that
+// nothing was measured.
 static enum lorac_status add_given(struct lorac_choices *choices, const struct lorac_choice *given,
                                    struct lorac_error *error)
 {
@@ -52,7 +54,7 @@ static enum lorac_status add_given(struct lorac_choices *choices, const struct l
         !copy(row.step, sizeof row.step, given->key + length + strlen(LORAC_CHOICE_SEPARATOR)) ||
         !copy(row.forward, sizeof row.forward, given->forward) ||
         !copy(row.gradient, sizeof row.gradient, given->gradient) || !copy(row.form, sizeof row.form, given->form) ||
-        lorac_choices_find(choices, row.step))
+        !lorac_conv_names_exist(row.forward, row.gradient, row.form) || lorac_choices_find(choices, row.step))
         return LORAC_OK;
     return lorac_choices_add(choices, &row, error);
 }

@@ -109,9 +109,9 @@ enum lorac_form_policy {
 // How one convolution is run: a row of what lorac_prepare measured, to be kept and handed in again.
 struct lorac_choice {
     const char *key;      // of which convolution, and on which machine: lorac_convolution.key
-    const char *forward;  // the algorithm; NULL, or one that is not known or not allowed here: by the rule
+    const char *forward;  // the algorithm; NULL, or one that is not allowed here: by the rule
     const char *gradient; // of the gradient of its input; the same
-    const char *form;     // "definition" or "branch"; the same
+    const char *form;     // "definition" or "branch"; the same. A row with a name that is not known is passed over
 };
 
 struct lorac_prepare_options {

@@ -144,11 +144,14 @@ enum lorac_status lorac_memory_check(const struct lorac_memory_settings *memory,
     if (memory->micro_batch > 0 && batch % memory->micro_batch != 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--micro-batch %lld does not divide --batch %lld",
                                (long long)memory->micro_batch, (long long)batch);
-    size_t bytes;
+    size_t bytes = SIZE_MAX;
     if (memory->budget && !lorac_size_parse(memory->budget, &bytes))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "--memory-budget %s: must be a size: 150M, 1.5G, 140MiB, or a number of bytes",
                                memory->budget);
+    if (bytes < 1000000 && !memory->budget[strspn(memory->budget, "0123456789.")])
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--memory-budget %s is %zu byte%s; did you mean %sM?",
+                               memory->budget, bytes, bytes == 1 ? "" : "s", memory->budget);
     return LORAC_OK;
 }
 

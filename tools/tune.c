@@ -29,10 +29,14 @@ enum lorac_status lorac_tune_check(const struct lorac_tune_settings *tune, const
         return LORAC_OK;
     if (!tune->tune)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--tune-cache is for --tune: give both");
+    static const char *const no_inputs[] = {NULL}; // they are among the others
     for (; *others; others++)
         if (**others && (strcmp(*others, tune->cache) == 0 || lorac_file_same(*others, tune->cache)))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                    "--tune-cache '%s' is another file of this run: give another name", tune->cache);
+    LORAC_TRY(lorac_output_check("--tune-cache", tune->cache, no_inputs, error));
+    if (lorac_tune_cache_check(tune->cache, error) != LORAC_OK)
+        return lorac_error_prefix(error, "--tune-cache: ");
     return LORAC_OK;
 }
 
@@ -54,8 +58,12 @@ static enum lorac_status prepare_by(const struct lorac_call *call, struct lorac_
     struct lorac_prepare_options tuned = *options;
     struct lorac_error why = {0};
     tuned.tune = true;
-    if (lorac_tune_cache_read(cache, &why) != LORAC_OK)
+    const enum lorac_status found = lorac_tune_cache_read(cache, &why);
+    const bool is_kept = found == LORAC_OK || found == LORAC_ERROR_FORMAT;
+    if (found == LORAC_ERROR_FORMAT)
         lorac_report_note(call, "note: %s; it is not used, and written anew", why.message);
+    else if (!is_kept)
+        lorac_report_note(call, "warning: %s; what is measured is not kept", why.message);
     tuned.choices = cache->choices;
     tuned.choice_count = cache->count;
     double started = lorac_seconds();
@@ -71,7 +79,7 @@ static enum lorac_status prepare_by(const struct lorac_call *call, struct lorac_
     }
     lorac_report_note(call, "tune: measured how to run %zu convolution%s; ready after %.1f s", measured,
                       measured == 1 ? "" : "s", lorac_seconds() - started);
-    if (lorac_tune_cache_write(cache, net, &why) != LORAC_OK)
+    if (is_kept && lorac_tune_cache_write(cache, net, &why) != LORAC_OK)
         lorac_report_note(call, "warning: what was measured could not be kept: %s", why.message);
     return LORAC_OK;
 }

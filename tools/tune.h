@@ -16,13 +16,14 @@ struct lorac_tune_settings {
 extern const struct lorac_option lorac_tune_options[];
 
 // Refuses --tune-cache without --tune, and a file that is one of [others] (NULL-ended; NULL is not allowed inside, ""
-// entries are skipped), which would be overwritten. Errors: ARGUMENT.
+// entries are skipped), which would be overwritten; and one that cannot be written, or is no tune cache. To be called
+// before any work. Errors: ARGUMENT, IO, MISMATCH, MEMORY.
 enum lorac_status lorac_tune_check(const struct lorac_tune_settings *tune, const char *const *others,
                                    struct lorac_error *error);
 
-// lorac_run_prepare; with --tune by what the file holds, and what had to be measured is written there. A file that
-// cannot be read or written is no failure: a note says so. Errors: as lorac_run_prepare, ARGUMENT (the file is the
-// model's own).
+// lorac_run_prepare; with --tune by what the file holds, and what had to be measured is written there. Here a
+// file that cannot be read or written is no failure: a note says so. Errors: as lorac_run_prepare, ARGUMENT (the file is
+// the model's own).
 enum lorac_status lorac_tune_prepare(const struct lorac_call *call, const struct lorac_tune_settings *tune,
                                      struct lorac_net *net, const char *name,
                                      const struct lorac_prepare_options *options, struct lorac_error *error);

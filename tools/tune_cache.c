@@ -1,12 +1,15 @@
 #include "tune_cache.h"
 
+#include "proto/file_writer.h"
+#include "proto/model.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static const char FORMAT[] = "lorac-onnx tune cache";
+#define FORMAT "lorac-onnx tune cache"
 enum { VERSION = 1 };
 
 // ---- the path
@@ -56,34 +59,105 @@ static void make_folders(char *path)
 
 // ---- reading
 
-static bool is_ours(const json_t *root)
+// How the writer begins, so that a file whose rest is damaged is known. [file] is at its beginning, and left there.
+static bool begins_as_ours(FILE *file)
 {
-    const json_t *format = json_object_get(root, "format"), *version = json_object_get(root, "version");
-    return format && json_is_string(format) && strcmp(json_string_value(format), FORMAT) == 0 &&
-           json_is_integer(version) && json_integer_value(version) == VERSION &&
+    static const char *const tokens[] = {"{", "\"format\"", ":", "\"" FORMAT "\""};
+    char text[256];
+    const char *at = text;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    rewind(file);
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        at += strspn(at, " \t\r\n");
+        if (strncmp(at, tokens[i], strlen(tokens[i])) != 0)
+            return false;
+        at += strlen(tokens[i]);
+    }
+    return true;
+}
+
+static bool has_our_format(const json_t *root)
+{
+    const char *format = json_string_value(json_object_get(root, "format"));
+    return format && strcmp(format, FORMAT) == 0;
+}
+
+static bool has_our_version(const json_t *root)
+{
+    const json_t *version = json_object_get(root, "version");
+    return json_is_integer(version) && json_integer_value(version) == VERSION &&
            json_is_object(json_object_get(root, "choices"));
 }
 
-// *root is NULL where there is no file.
-static enum lorac_status load(const char *path, json_t **root, struct lorac_error *error)
+// *root is NULL on failure. Errors: as lorac_tune_cache_read.
+static enum lorac_status parse(const char *path, FILE *file, json_t **root, struct lorac_error *error)
 {
     json_error_t why;
+    const bool begins = begins_as_ours(file);
+    json_t *read = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    enum lorac_status status = LORAC_OK;
+    if (!begins && !has_our_format(read))
+        status = lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                 "'%s' is another kind of file, no tune cache: it is left as it is", path);
+    else if (!read)
+        status = lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' line %d: %s", path, why.line, why.text);
+    else if (!has_our_format(read) || !has_our_version(read))
+        status = lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' is no tune cache of version %d", path, (int)VERSION);
+    if (status != LORAC_OK)
+        json_decref(read);
+    *root = status == LORAC_OK ? read : NULL;
+    return status;
+}
+
+// *root is NULL where there is no file, or an empty one.
+static enum lorac_status load(const char *path, json_t **root, struct lorac_error *error)
+{
+    struct stat info;
     *root = NULL;
-    FILE *file = fopen(path, "rb");
-    if (!file)
+    if (stat(path, &info) != 0)
         return errno == ENOENT || errno == ENOTDIR
                    ? LORAC_OK
                    : lorac_error_set(error, LORAC_ERROR_IO, "cannot read '%s': %s", path, strerror(errno));
-    json_t *read = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    if (!S_ISREG(info.st_mode)) // opening a FIFO would wait
+        return lorac_error_set(error, LORAC_ERROR_IO, "'%s' is not an ordinary file", path);
+    if (info.st_size == 0)
+        return LORAC_OK;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return lorac_error_set(error, LORAC_ERROR_IO, "cannot read '%s': %s", path, strerror(errno));
+    enum lorac_status status = parse(path, file, root, error);
     fclose(file);
-    if (!read)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' line %d: %s", path, why.line, why.text);
-    if (!is_ours(read)) {
-        json_decref(read);
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' is no tune cache of version %d", path, (int)VERSION);
-    }
-    *root = read;
+    return status;
+}
+
+enum lorac_status lorac_tune_cache_check(const char *path, struct lorac_error *error)
+{
+    struct lorac_replacement replacement;
+    json_t *root;
+    enum lorac_status status = load(path, &root, error);
+    json_decref(root);
+    if (status != LORAC_OK && status != LORAC_ERROR_FORMAT)
+        return status;
+    LORAC_TRY(lorac_replacement_open(path, &replacement, error));
+    lorac_replacement_close(&replacement);
     return LORAC_OK;
+}
+
+// "" where the member is not there; NULL where it is no text.
+static const char *text_of(const json_t *row, const char *member)
+{
+    const json_t *value = json_object_get(row, member);
+    return value ? json_string_value(value) : "";
+}
+
+// False for what can be no row of ours.
+static bool read_row(const char *key, const json_t *row, struct lorac_choice *out)
+{
+    *out = (struct lorac_choice){.key = key,
+                                 .forward = json_string_value(json_object_get(row, "forward")),
+                                 .gradient = text_of(row, "gradient"),
+                                 .form = text_of(row, "form")};
+    return out->forward && out->gradient && out->form;
 }
 
 enum lorac_status lorac_tune_cache_read(struct lorac_tune_cache *cache, struct lorac_error *error)
@@ -91,18 +165,15 @@ enum lorac_status lorac_tune_cache_read(struct lorac_tune_cache *cache, struct l
     const char *key;
     json_t *value;
     if (!cache->path)
-        return LORAC_OK;
+        return lorac_error_set(error, LORAC_ERROR_IO,
+                               "neither XDG_CACHE_HOME nor HOME names a folder; give --tune-cache FILE");
     LORAC_TRY(load(cache->path, &cache->root, error));
     json_t *choices = json_object_get(cache->root, "choices");
     cache->choices = calloc(json_object_size(choices) + 1, sizeof *cache->choices);
     if (!cache->choices)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for '%s'", cache->path);
     json_object_foreach(choices, key, value)
-        cache->choices[cache->count++] =
-            (struct lorac_choice){.key = key,
-                                  .forward = json_string_value(json_object_get(value, "forward")),
-                                  .gradient = json_string_value(json_object_get(value, "gradient")),
-                                  .form = json_string_value(json_object_get(value, "form"))};
+        cache->count += read_row(key, value, &cache->choices[cache->count]);
     return LORAC_OK;
 }
 
@@ -127,16 +198,16 @@ static bool add_measured(json_t *choices, const struct lorac_net *net)
     return true;
 }
 
-// What cannot be read is replaced: the reader said so.
-static char *merged_text(const struct lorac_tune_cache *cache, const struct lorac_net *net)
+// The text of the file, malloc'ed: [old] (NULL: nothing) and what was measured. The format comes first, which
+// begins_as_ours looks for. NULL where memory ran out.
+static char *merged_text(json_t *old, const struct lorac_net *net)
 {
-    json_t *root = NULL;
     char *text = NULL;
-    load(cache->path, &root, NULL);
-    if (!root)
-        root = json_pack("{s:s, s:i, s:{}}", "format", FORMAT, "version", (int)VERSION, "choices");
-    if (root && add_measured(json_object_get(root, "choices"), net))
-        text = json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS);
+    json_t *root = json_pack("{s:s, s:i}", "format", FORMAT, "version", (int)VERSION);
+    if (root && (!old || json_object_update_missing(root, old) == 0) &&
+        (old || json_object_set_new(root, "choices", json_object()) == 0) &&
+        add_measured(json_object_get(root, "choices"), net))
+        text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
     return text;
 }
@@ -144,15 +215,17 @@ static char *merged_text(const struct lorac_tune_cache *cache, const struct lora
 enum lorac_status lorac_tune_cache_write(const struct lorac_tune_cache *cache, const struct lorac_net *net,
                                          struct lorac_error *error)
 {
-    if (!cache->path)
-        return lorac_error_set(error, LORAC_ERROR_IO,
-                               "neither XDG_CACHE_HOME nor HOME names a folder; give --tune-cache FILE");
+    json_t *old;
     if (cache->is_own)
         make_folders(cache->path);
-    char *text = merged_text(cache, net);
+    enum lorac_status status = load(cache->path, &old, error); // as it is now
+    if (status != LORAC_OK && status != LORAC_ERROR_FORMAT)
+        return status;
+    char *text = merged_text(old, net);
+    json_decref(old);
     if (!text)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for '%s'", cache->path);
-    enum lorac_status status = lorac_file_write(cache->path, text, strlen(text), error);
+    status = lorac_file_write(cache->path, text, strlen(text), error);
     free(text);
     return status;
 }

@@ -1,7 +1,25 @@
 #include "conv_choice.h"
 
+#include "conv_algorithm.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+static bool exists(bool gradient, const char *name)
+{
+    size_t count, i = 0;
+    const struct lorac_conv_algorithm *const *list = lorac_conv_algorithms(gradient, &count);
+    while (i < count && strcmp(list[i]->name, name) != 0)
+        i++;
+    return !name[0] || i < count;
+}
+
+bool lorac_conv_names_exist(const char *forward, const char *gradient, const char *form)
+{
+    return exists(false, forward) && exists(true, gradient) &&
+           (!form[0] || strcmp(form, "definition") == 0 || strcmp(form, "branch") == 0);
+}
 
 struct writer {
     char *text;

@@ -20,6 +20,9 @@ struct lorac_conv_case {
     size_t packed_limit; // bytes; 0: none
 };
 
+// Whether all three can be names in a row: of algorithms and a form that there are, allowed or not; "": none.
+bool lorac_conv_names_exist(const char *forward, const char *gradient, const char *form);
+
 // [text] of LORAC_CHOICE_STEP bytes; false where it does not fit.
 bool lorac_conv_case_text(const struct lorac_conv_case *conv, char *text);
 

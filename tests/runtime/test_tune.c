@@ -122,9 +122,11 @@ static double loss_of(struct lorac_net *net)
 // and the results stay.
 static void test_each_choice(const char *text)
 {
-    static const char *const names[] = {"winograd4", "winograd2", "gemm",          "direct",
-                                        "pointwise", "no such",   "deconvolution", NULL};
-    static const char *const forms[] = {"definition", "branch", "neither"};
+    static const struct {
+        const char *forward, *gradient;
+    } names[] = {{"winograd4", "winograd4"}, {"winograd2", "winograd2"}, {"gemm", "gemm"}, {"direct", "deconvolution"},
+                 {NULL, "pointwise"},        {NULL, NULL}};
+    static const char *const forms[] = {"definition", "branch"};
     struct kept by_rule, now;
     struct lorac_prepare_options options = with(NULL, 0, false);
     struct lorac_net *net = prepared(text, &options);
@@ -136,25 +138,53 @@ static void test_each_choice(const char *text)
         for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
             struct lorac_choice choices[MAX_CONVOLUTIONS];
             for (size_t i = 0; i < by_rule.count; i++)
-                choices[i] = (struct lorac_choice){by_rule.convolutions[i].key, names[n], names[n], forms[f]};
+                choices[i] = (struct lorac_choice){by_rule.convolutions[i].key, names[n].forward,
+                                                   names[n].gradient, forms[f]};
             options = with(choices, by_rule.count, false);
             net = prepared(text, &options);
             keep(net, &now);
             for (size_t i = 0; i < now.count; i++) {
                 const struct lorac_convolution *c = &now.convolutions[i];
-                followed += names[n] && strcmp(c->forward, names[n]) == 0;
-                CHECK(strcmp(c->forward, "no such") != 0);
-                if (c->form && f < 2)
+                followed += names[n].forward && strcmp(c->forward, names[n].forward) == 0;
+                CHECK(c->chosen == LORAC_CHOSEN_GIVEN);
+                if (c->form)
                     CHECK_STRING(c->form, forms[f]);
-                if (c->form && f == 2)
-                    CHECK(strcmp(c->form, "neither") != 0);
             }
             const double loss = loss_of(net);
             CHECKF(fabs(loss - expected) <= FORM_TOLERANCE * expected, "%s, %s: loss %.9g, by the rule %.9g",
-                   names[n] ? names[n] : "no name", forms[f], loss, expected);
+                   names[n].forward ? names[n].forward : "no name", forms[f], loss, expected);
             lorac_close(net);
         }
     CHECK(followed > 0);
+}
+
+// A row with a name that is not known in its place says nothing: not that it was given, and it is measured anew.
+static void test_unknown_names(void)
+{
+    static const struct lorac_choice unknown[] = {{.forward = "superconv", .gradient = "gemm"},
+                                                  {.forward = "deconvolution"},
+                                                  {.forward = "gemm", .gradient = "direct"},
+                                                  {.forward = "gemm", .form = "neither"}};
+    struct kept by_rule, kept;
+    struct lorac_prepare_options options = with(NULL, 0, true);
+    struct lorac_net *net = prepared(NULL, &options);
+    const size_t measured = count_chosen(net, LORAC_CHOSEN_MEASURED);
+    keep(net, &by_rule);
+    lorac_close(net);
+    for (size_t u = 0; u < sizeof unknown / sizeof *unknown; u++)
+        for (int tune = 0; tune < 2; tune++) {
+            struct lorac_choice choices[MAX_CONVOLUTIONS];
+            for (size_t i = 0; i < by_rule.count; i++) {
+                choices[i] = unknown[u];
+                choices[i].key = by_rule.convolutions[i].key;
+            }
+            options = with(choices, by_rule.count, tune != 0);
+            net = prepared(NULL, &options);
+            keep(net, &kept);
+            CHECK(count_chosen(net, LORAC_CHOSEN_GIVEN) == 0);
+            CHECK(count_chosen(net, LORAC_CHOSEN_MEASURED) == (tune ? measured : 0));
+            lorac_close(net);
+        }
 }
 
 // Another machine's, another number of threads', another version's: not used.
@@ -241,6 +271,7 @@ int main(void)
     test_measured_and_given(TINY_FROZEN_TEXT);
     test_each_choice(NULL);
     test_each_choice(TINY_FROZEN_TEXT);
+    test_unknown_names();
     test_foreign();
     test_exact();
     test_form_policy();

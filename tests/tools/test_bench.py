@@ -160,6 +160,7 @@ def test_text(files):
 @pytest.mark.parametrize("code, text, arguments", [
     (1, "no.onnx", ["no.onnx"]),
     (2, "--optimizer is for training", ["plain.onnx", "--optimizer", "sgd"]),
+    (2, "--recompute is for training", ["plain.onnx", "--recompute", "2"]),
     (2, "--optimizer is for training", ["injected.onnx", "--optimizer", "sgd", "--inference"]),
     (2, "--recompute is for training", ["injected.onnx", "--recompute", "2", "--inference"]),
     (2, "give --input-size", ["free.onnx"]),

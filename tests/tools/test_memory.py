@@ -175,3 +175,12 @@ def test_sizes(files, size, bytes_):
 def test_bad_sizes(files, size):
     result = run("bench", files / "resnet8.onnx", "--memory-budget", size)
     assert result.returncode == 2 and "--memory-budget" in result.stderr
+
+
+@pytest.mark.parametrize("size, said", [("150", "is 150 bytes; did you mean 150M?"), ("1", "is 1 byte; did you mean 1M?"),
+                                        ("999999", "did you mean 999999M?"), ("1.5", "did you mean 1.5M?")])
+def test_a_size_without_its_letter(files, size, said):
+    result = run("bench", files / "resnet8.onnx", "--memory-budget", size)
+    assert result.returncode == 2 and f"--memory-budget {size} " in result.stderr and said in result.stderr
+    for other in "150K", "1000000":
+        assert "did you mean" not in run("bench", files / "resnet8.onnx", "--memory-budget", other).stderr

@@ -1,10 +1,11 @@
 # Copyright the lorac-onnx authors.
 # SPDX-License-Identifier: Apache-2.0
-"""--tune and its file: written, used again, merged, and no failure where it cannot be. No time is judged."""
+"""--tune and its file: written, used again, merged, and refused where it cannot be. No time is judged."""
 
 import json
 import os
 import subprocess
+import tempfile
 
 import numpy as np
 import onnx
@@ -97,11 +98,11 @@ def test_eval_and_bench_have_their_own_entries(files, first, tmp_path):
 
 
 @pytest.mark.parametrize("content, word", [
-    (b"", "line"), (b"{\"format\": ", "line"), (b"\0\1\2", "line"), (b"[]", "no tune cache"),
+    (b'{\n "format": "lorac-onnx tune cache"', "line 2"), (b'{"format":"lorac-onnx tune cache", \0\1\2', "line 1"),
     (b'{"format": "lorac-onnx tune cache", "version": 2, "choices": {}}', "no tune cache of version 1"),
-    (b'{"format": "another", "version": 1, "choices": {}}', "no tune cache"),
+    (b'{"version": 2, "format": "lorac-onnx tune cache"}', "no tune cache of version 1"),
     (b'{"format": "lorac-onnx tune cache", "version": 1, "choices": []}', "no tune cache")])
-def test_a_file_that_is_none_is_written_anew(files, tmp_path, content, word):
+def test_one_of_ours_that_is_damaged_is_written_anew(files, tmp_path, content, word):
     (tmp_path / "tune.json").write_bytes(content)
     notes = train(files, tmp_path / "o.onnx", "--tune-cache", tmp_path / "tune.json")
     assert word in notes and "not used, and written anew" in notes and "measured how" in notes
@@ -109,13 +110,30 @@ def test_a_file_that_is_none_is_written_anew(files, tmp_path, content, word):
     assert NOTHING in train(files, tmp_path / "o.onnx", "--tune-cache", tmp_path / "tune.json")
 
 
-@pytest.mark.parametrize("row", [{"forward": 3}, 7, None, {"forward": "x" * 1000, "gradient": [], "form": {}},
-                                 {"forward": "no such", "gradient": "no such", "form": "no such"}])
-def test_rows_that_are_none(files, first, tmp_path, row):
+def test_the_format_comes_first_and_an_empty_file_is_filled(files, tmp_path):
+    (tmp_path / "tune.json").write_text("")
+    notes = train(files, tmp_path / "o.onnx", "--tune-cache", tmp_path / "tune.json")
+    assert "measured how" in notes and "tune.json" not in notes
+    begin = b'{\n "format": "lorac-onnx tune cache"'
+    assert (tmp_path / "tune.json").read_bytes().startswith(begin)
+    damaged = (tmp_path / "tune.json").read_bytes()[:-40]
+    (tmp_path / "tune.json").write_bytes(damaged)
+    assert "written anew" in train(files, tmp_path / "o.onnx", "--tune-cache", tmp_path / "tune.json")
+
+
+@pytest.mark.parametrize("row", [{"forward": 3}, 7, None, {}, {"forward": "x" * 1000, "gradient": [], "form": {}},
+                                 {"forward": "superconv"}, {"forward": "gemm", "gradient": "no such"},
+                                 {"forward": "gemm", "gradient": 3}, {"forward": "gemm", "form": "no such"}])
+def test_rows_that_are_none_are_measured_again(files, first, tmp_path, row):
     content = json.loads((first / "tune.json").read_text())
     content["choices"] = {key: row for key in content["choices"]}
     (tmp_path / "tune.json").write_text(json.dumps(content))
-    train(files, tmp_path / "o.onnx", "--tune-cache", tmp_path / "tune.json")
+    notes = train(files, tmp_path / "o.onnx", "--tune-cache", tmp_path / "tune.json", "--log", tmp_path / "log")
+    assert "measured how" in notes
+    rows = json.loads((tmp_path / "log").read_text().splitlines()[0])["convolutions"]
+    assert {row["chosen"] for row in rows} <= {"measured", "rule"}
+    after = json.loads((tmp_path / "tune.json").read_text())["choices"]
+    assert set(after) == set(content["choices"]) and row not in after.values()
 
 
 def test_what_others_wrote_stays(files, first, tmp_path):
@@ -137,13 +155,64 @@ def test_the_users_own_file(files, tmp_path):
     assert NOTHING in train(files, tmp_path / "o.onnx", home=tmp_path / "home", cache_home="relative")
 
 
-def test_a_file_that_cannot_be_written_is_no_failure(files, tmp_path):
+# What is at the user's own place is no failure, and stays.
+def test_the_users_own_file_that_cannot_be_used(files, tmp_path):
     (tmp_path / "file").write_text("")
-    for cache in (tmp_path / "no" / "tune.json", tmp_path / "file" / "tune.json", tmp_path):
-        notes = train(files, tmp_path / "o.onnx", "--tune-cache", cache)
-        assert "measured how" in notes and "warning: what was measured could not be kept" in notes, notes
+    notes = train(files, tmp_path / "o.onnx", cache_home=tmp_path / "file")
+    assert "measured how" in notes and "warning: what was measured could not be kept" in notes
+    own = tmp_path / "home" / "lorac-onnx" / "tune.json"
+    own.mkdir(parents=True)
+    notes = train(files, tmp_path / "o.onnx", cache_home=tmp_path / "home")
+    assert "measured how" in notes and "is not an ordinary file; what is measured is not kept" in notes
+    own.rmdir()
+    own.write_text('{"mine": 1}')
+    notes = train(files, tmp_path / "o.onnx", cache_home=tmp_path / "home")
+    assert "measured how" in notes and "no tune cache: it is left as it is; what is measured is not kept" in notes
+    assert own.read_text() == '{"mine": 1}'
     notes = train(files, tmp_path / "o.onnx")
-    assert "neither XDG_CACHE_HOME nor HOME" in notes
+    assert "measured how" in notes and "neither XDG_CACHE_HOME nor HOME" in notes
+
+
+# No model is there: the cache is looked at first.
+def refused_before_work(cache, **keywords):
+    result = subprocess.run([PROGRAM, "bench", "no.onnx", "--tune", "--tune-cache", str(cache)], capture_output=True,
+                            text=True, timeout=60, **keywords)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "no.onnx" not in result.stderr
+    return result.stderr
+
+
+def test_a_given_file_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "fifo")
+    os.symlink("loop", tmp_path / "loop")
+    for name, word in (("no/tune.json", "cannot use the folder"), ("file/tune.json", "is not a folder"), ("", "a folder"),
+                       ("fifo", "not an ordinary file"), ("/dev/null", "not an ordinary file"), ("loop", "loop")):
+        assert word in refused_before_work(tmp_path / name)
+
+
+def test_a_given_file_that_is_read_only_is_refused(tmp_path):
+    with tempfile.TemporaryDirectory() as folder: # not below tmp_path, which only root may enter
+        os.chmod(folder, 0o777)
+        cache = os.path.join(folder, "tune.json")
+        with open(cache, "w") as file:
+            file.write('{"format": "lorac-onnx tune cache", "version": 1, "choices": {}}')
+        os.chmod(cache, 0o444)
+        other = {"user": 65534} if os.geteuid() == 0 else {}
+        assert "cannot write" in refused_before_work(cache, **other)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"\0\1\2", b" ", b'{"format": ', b'{"format": "another", "version": 1}',
+                                     b'{"lorac-onnx tune cache": "format"}'])
+def test_a_given_file_of_another_kind_is_refused_and_stays(tmp_path, content):
+    (tmp_path / "other").write_bytes(content)
+    assert "no tune cache: it is left as it is" in refused_before_work(tmp_path / "other")
+    assert (tmp_path / "other").read_bytes() == content
+
+
+def test_a_model_given_by_mistake_stays(files, tmp_path):
+    before = (files / "plain.onnx").read_bytes()
+    assert "no tune cache" in refused_before_work(files / "plain.onnx")
+    assert (files / "plain.onnx").read_bytes() == before
 
 
 # What packs nothing is slower, so that it is never measured as the fastest; the rule has it for small budgets.
