@@ -35,8 +35,32 @@ static void swap_bytes(uint8_t *bytes, size_t byte_count, size_t item_bytes)
         }
 }
 
-enum lorac_status lorac_array_read_data(struct lorac_stream *stream, bool big_endian, struct lorac_array *array,
-                                        struct lorac_error *error)
+// The bytes of the rows, of [total] for all.
+static struct lorac_stream_part find_rows(const struct lorac_array *array, const struct lorac_rows *rows, size_t total)
+{
+    size_t count = array->rank > 0 ? (size_t)array->dims[0] : 1;
+    if (total == 0)
+        return (struct lorac_stream_part){0};
+    size_t row_bytes = total / count;
+    size_t begin = rows->begin < count ? rows->begin : count, end = rows->end < count ? rows->end : count;
+    return (struct lorac_stream_part){
+        .total = total, .begin = begin * row_bytes, .size = (begin < end ? end - begin : 0) * row_bytes};
+}
+
+void lorac_array_keep_rows(struct lorac_array *array, const struct lorac_rows *rows)
+{
+    const struct lorac_stream_part part = find_rows(array, rows, array->byte_count);
+    if (part.size == array->byte_count)
+        return;
+    memmove(array->data, (const uint8_t *)array->data + part.begin, part.size);
+    array->byte_count = part.size;
+    void *smaller = realloc(array->data, part.size > 0 ? part.size : 1);
+    if (smaller)
+        array->data = smaller;
+}
+
+enum lorac_status lorac_array_read_data(struct lorac_stream *stream, bool big_endian, const struct lorac_rows *rows,
+                                        struct lorac_array *array, struct lorac_error *error)
 {
     char shape[LORAC_SHAPE_TEXT_BYTES];
     size_t byte_count;
@@ -45,10 +69,11 @@ enum lorac_status lorac_array_read_data(struct lorac_stream *stream, bool big_en
         return lorac_error_set(error, LORAC_ERROR_FORMAT,
                                "declares the shape %s of %zu-byte items, more than memory can address",
                                lorac_shape_text(array->dims, array->rank, shape, sizeof shape), array->item_bytes);
-    LORAC_TRY(lorac_stream_read_rest(stream, byte_count, &array->data, error));
-    array->byte_count = byte_count;
+    const struct lorac_stream_part part = find_rows(array, rows, byte_count);
+    LORAC_TRY(lorac_stream_read_rest(stream, &part, &array->data, error));
+    array->byte_count = part.size;
     if (array->item_bytes > 1 && big_endian != lorac_host_is_big_endian())
-        swap_bytes(array->data, byte_count, array->item_bytes);
+        swap_bytes(array->data, part.size, array->item_bytes);
     return LORAC_OK;
 }
 
@@ -71,8 +96,8 @@ static enum lorac_status unknown_format(const uint8_t *magic, struct lorac_error
                            magic[0], magic[1], magic[2], magic[3], hint);
 }
 
-static enum lorac_status read_by_magic(struct lorac_stream *stream, struct lorac_array *array,
-                                       struct lorac_error *error)
+static enum lorac_status read_by_magic(struct lorac_stream *stream, const struct lorac_rows *rows,
+                                       struct lorac_array *array, struct lorac_error *error)
 {
     uint8_t magic[LORAC_MAGIC_BYTES];
     size_t got;
@@ -82,19 +107,20 @@ static enum lorac_status read_by_magic(struct lorac_stream *stream, struct lorac
     if (got < sizeof magic)
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "is truncated: %zu bytes are too few for .npy or IDX", got);
     if (memcmp(magic, "\x93NUM", sizeof magic) == 0)
-        return lorac_npy_read(stream, array, error);
+        return lorac_npy_read(stream, rows, array, error);
     if (magic[0] == 0 && magic[1] == 0)
-        return lorac_idx_read(stream, magic, array, error);
+        return lorac_idx_read(stream, magic, rows, array, error);
     return unknown_format(magic, error);
 }
 
-enum lorac_status lorac_array_read(const char *path, struct lorac_array *out, struct lorac_error *error)
+enum lorac_status lorac_array_read_rows(const char *path, const struct lorac_rows *rows, struct lorac_array *out,
+                                        struct lorac_error *error)
 {
     struct lorac_stream stream = {0};
     struct lorac_array array = {0};
     enum lorac_status status = lorac_stream_open(path, &stream, error);
     if (status == LORAC_OK)
-        status = read_by_magic(&stream, &array, error);
+        status = read_by_magic(&stream, rows, &array, error);
     lorac_stream_close(&stream);
     if (status == LORAC_OK) {
         *out = array;
@@ -103,6 +129,12 @@ enum lorac_status lorac_array_read(const char *path, struct lorac_array *out, st
         lorac_error_prefix(error, "'%s': ", path);
     }
     return status;
+}
+
+enum lorac_status lorac_array_read(const char *path, struct lorac_array *out, struct lorac_error *error)
+{
+    const struct lorac_rows all = {0, SIZE_MAX};
+    return lorac_array_read_rows(path, &all, out, error);
 }
 
 void lorac_array_clear(struct lorac_array *array)

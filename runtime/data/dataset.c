@@ -98,31 +98,22 @@ static enum lorac_status find_range(const struct lorac_dataset_options *options,
     return LORAC_OK;
 }
 
-// A device should not hold images that nobody will look at.
-static void keep_range(struct lorac_array *array, size_t begin, size_t end)
-{
-    size_t image_bytes = array->byte_count / (size_t)array->dims[0];
-    array->dims[0] = (int64_t)(end - begin);
-    array->byte_count = (end - begin) * image_bytes;
-    memmove(array->data, (const uint8_t *)array->data + begin * image_bytes, array->byte_count);
-    void *smaller = realloc(array->data, array->byte_count);
-    if (smaller)
-        array->data = smaller;
-}
-
 static enum lorac_status open_images(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
                                      size_t *file_count, struct lorac_error *error)
 {
     struct lorac_array *array = &dataset->image_array;
-    LORAC_TRY(lorac_array_read(options->images_path, array, error));
+    // A device should not hold images that nobody will look at. Whether the range fits is known with the file's header.
+    struct lorac_rows rows = {0, SIZE_MAX};
+    if (options->has_range)
+        rows = (struct lorac_rows){options->range_begin, options->range_end};
+    LORAC_TRY(lorac_array_read_rows(options->images_path, &rows, array, error));
     enum lorac_status status;
     size_t begin = 0, end = 0;
     LORAC_TRY_GOTO(status, find_element(array, &dataset->element, error), named);
     LORAC_TRY_GOTO(status, check_shape(options, dataset->element, array, error), named);
     LORAC_TRY_GOTO(status, find_range(options, (size_t)array->dims[0], &begin, &end, error), named);
     *file_count = (size_t)array->dims[0];
-    if (end - begin < *file_count)
-        keep_range(array, begin, end);
+    array->dims[0] = (int64_t)(end - begin);
     dataset->first_index = begin;
     dataset->count = end - begin;
     dataset->channels = options->channels;

@@ -27,7 +27,7 @@ static enum lorac_status read_type(uint8_t code, struct lorac_array *array, stru
 }
 
 enum lorac_status lorac_idx_read(struct lorac_stream *stream, const uint8_t magic[LORAC_MAGIC_BYTES],
-                                 struct lorac_array *out, struct lorac_error *error)
+                                 const struct lorac_rows *rows, struct lorac_array *out, struct lorac_error *error)
 {
     LORAC_TRY(read_type(magic[2], out, error));
     out->rank = magic[3];
@@ -42,5 +42,5 @@ enum lorac_status lorac_idx_read(struct lorac_stream *stream, const uint8_t magi
         const uint8_t *b = sizes + 4 * i;
         out->dims[i] = (int64_t)b[0] << 24 | (int64_t)b[1] << 16 | (int64_t)b[2] << 8 | b[3];
     }
-    return lorac_array_read_data(stream, true, out, error);
+    return lorac_array_read_data(stream, true, rows, out, error);
 }

@@ -253,8 +253,10 @@ static enum lorac_status read_header_length(struct lorac_stream *stream, size_t 
     return LORAC_OK;
 }
 
-enum lorac_status lorac_npy_read(struct lorac_stream *stream, struct lorac_array *out, struct lorac_error *error)
+enum lorac_status lorac_npy_read(struct lorac_stream *stream, const struct lorac_rows *rows, struct lorac_array *out,
+                                 struct lorac_error *error)
 {
+    static const struct lorac_rows all = {0, SIZE_MAX};
     size_t length = 0;
     LORAC_TRY(read_header_length(stream, &length, error));
     char *text = malloc(length + 1);
@@ -266,8 +268,12 @@ enum lorac_status lorac_npy_read(struct lorac_stream *stream, struct lorac_array
         status = parse_header(&header, error);
     free(text);
     LORAC_TRY(status);
-    LORAC_TRY(lorac_array_read_data(stream, header.big_endian, out, error));
-    return header.fortran_order ? transpose(out, error) : LORAC_OK;
+    LORAC_TRY(lorac_array_read_data(stream, header.big_endian, header.fortran_order ? &all : rows, out, error));
+    if (header.fortran_order) {
+        LORAC_TRY(transpose(out, error));
+        lorac_array_keep_rows(out, rows);
+    }
+    return LORAC_OK;
 }
 
 // ---- writing

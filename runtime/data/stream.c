@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +14,7 @@ enum {
     BUFFER_BYTES = 128 * 1024,
     FIRST_BLOCK_BYTES = 1024 * 1024,
     READ_BYTES = 1 << 24, // gzread counts in int
+    SKIP_BYTES = 16 * 1024,
 };
 
 enum lorac_status lorac_stream_open(const char *path, struct lorac_stream *out, struct lorac_error *error)
@@ -118,37 +121,77 @@ static enum lorac_status check_end(struct lorac_stream *stream, size_t byte_coun
     return LORAC_OK;
 }
 
-enum lorac_status lorac_stream_read_rest(struct lorac_stream *stream, size_t byte_count, void **out,
+// The rest of a file, from where its header ends.
+struct rest {
+    struct lorac_stream *stream;
+    uint64_t start; // the stream's offset there
+    size_t total;
+    bool length_known; // and compared: an ordinary file that is not gzipped
+};
+
+static enum lorac_status skip(const struct rest *rest, size_t byte_count, struct lorac_error *error)
+{
+    struct lorac_stream *stream = rest->stream;
+    unsigned char piece[SKIP_BYTES];
+    // zlib counts in long where files are not large ones by default.
+    if (rest->length_known && stream->file_bytes <= LONG_MAX) {
+        if (byte_count > 0 && gzseek(stream->file, (z_off_t)byte_count, SEEK_CUR) < 0)
+            return lorac_error_set(error, LORAC_ERROR_IO, "cannot pass over %zu bytes of it: %s", byte_count,
+                                   strerror(errno));
+        stream->offset += byte_count;
+        return LORAC_OK;
+    }
+    while (byte_count > 0) {
+        size_t wanted = byte_count < sizeof piece ? byte_count : sizeof piece, got;
+        LORAC_TRY(lorac_stream_read_some(stream, piece, wanted, &got, error));
+        if (got < wanted)
+            return wrong_length(stream->offset - rest->start, rest->total, error);
+        byte_count -= got;
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status read_block(const struct rest *rest, size_t size, unsigned char **bytes,
+                                    struct lorac_error *error)
+{
+    size_t done = 0, capacity = rest->length_known || size < FIRST_BLOCK_BYTES ? size : FIRST_BLOCK_BYTES;
+    do {
+        unsigned char *larger = realloc(*bytes, capacity > 0 ? capacity : 1);
+        if (!larger)
+            return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu bytes of data", capacity);
+        *bytes = larger;
+        size_t got;
+        LORAC_TRY(lorac_stream_read_some(rest->stream, larger + done, capacity - done, &got, error));
+        done += got;
+        if (done < capacity)
+            return wrong_length(rest->stream->offset - rest->start, rest->total, error);
+        capacity = capacity < size / 2 ? capacity * 2 : size;
+    } while (done < size);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_stream_read_rest(struct lorac_stream *stream, const struct lorac_stream_part *part, void **out,
                                          struct lorac_error *error)
 {
-    bool length_known = stream->regular && gzdirect(stream->file);
-    if (length_known && stream->file_bytes - stream->offset != byte_count)
-        return wrong_length(stream->file_bytes - stream->offset, byte_count, error);
+    const struct rest rest = {.stream = stream,
+                              .start = stream->offset,
+                              .total = part->total,
+                              .length_known = stream->regular && gzdirect(stream->file)};
+    if (rest.length_known && stream->file_bytes - stream->offset != part->total)
+        return wrong_length(stream->file_bytes - stream->offset, part->total, error);
 
-    enum lorac_status status = LORAC_OK;
     unsigned char *bytes = NULL;
-    size_t done = 0, capacity = length_known || byte_count < FIRST_BLOCK_BYTES ? byte_count : FIRST_BLOCK_BYTES;
-    do {
-        unsigned char *larger = realloc(bytes, capacity > 0 ? capacity : 1);
-        if (!larger) {
-            status = lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu bytes of data", capacity);
-            goto failed;
-        }
-        bytes = larger;
-        size_t got;
-        LORAC_TRY_GOTO(status, lorac_stream_read_some(stream, bytes + done, capacity - done, &got, error), failed);
-        done += got;
-        if (done < capacity) {
-            status = wrong_length(done, byte_count, error);
-            goto failed;
-        }
-        capacity = capacity < byte_count / 2 ? capacity * 2 : byte_count;
-    } while (done < byte_count);
-    LORAC_TRY_GOTO(status, check_end(stream, byte_count, error), failed);
+    enum lorac_status status = skip(&rest, part->begin, error);
+    if (status == LORAC_OK)
+        status = read_block(&rest, part->size, &bytes, error);
+    if (status == LORAC_OK)
+        status = skip(&rest, part->total - part->begin - part->size, error);
+    if (status == LORAC_OK)
+        status = check_end(stream, part->total, error);
+    if (status != LORAC_OK) {
+        free(bytes);
+        return status;
+    }
     *out = bytes;
     return LORAC_OK;
-
-failed:
-    free(bytes);
-    return status;
 }

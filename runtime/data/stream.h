@@ -30,9 +30,16 @@ enum lorac_status lorac_stream_read_some(struct lorac_stream *stream, void *out,
 enum lorac_status lorac_stream_read(struct lorac_stream *stream, void *out, size_t byte_count, const char *what,
                                     struct lorac_error *error);
 
-// All that is left of the file, which must be exactly [byte_count] bytes (FORMAT else, with both numbers), malloc'ed.
-// A header that promises more than there is costs no memory: the block grows with what was read.
-enum lorac_status lorac_stream_read_rest(struct lorac_stream *stream, size_t byte_count, void **out,
+// A part of what is left of the file.
+struct lorac_stream_part {
+    size_t total;       // all that is left must be exactly so many bytes
+    size_t begin, size; // what is kept of it
+};
+
+// The part, malloc'ed. Errors: IO, MEMORY, FORMAT (damaged gzip, or what is left has another length: with both numbers).
+// Only the part is held: what is around it is passed over in an ordinary file, and unpacked piece by piece in a gzipped
+// one. A header that promises more than there is costs no memory: the block grows with what was read.
+enum lorac_status lorac_stream_read_rest(struct lorac_stream *stream, const struct lorac_stream_part *part, void **out,
                                          struct lorac_error *error);
 
 #endif

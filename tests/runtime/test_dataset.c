@@ -3,6 +3,9 @@
 
 #include "runtime/data/dataset.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
 static const char images_path[] = "test_dataset_images.npy", labels_path[] = "test_dataset_labels.npy";
 static struct bytes bytes;
 static uint8_t counting[4096]; // 0, 1, 2, ...
@@ -121,6 +124,27 @@ static void test_channels_last(void)
 
 // ---- ranges
 
+enum { PLAIN, GZIPPED, FORTRAN, IDX, HOW_COUNT };
+
+// Ten images of 2 x 2 x 3, counting in row-major order.
+static void write_ten(size_t how)
+{
+    bytes.count = 0;
+    if (how == IDX) {
+        put_number(&bytes, 0x0804, 4, true);
+        for (size_t i = 0; i < 4; i++)
+            put_number(&bytes, (const uint64_t[]){10, 2, 2, 3}[i], 4, true);
+        put(&bytes, counting, 120);
+    } else if (how == FORTRAN) {
+        put_npy_header(&bytes, 1, "{'descr': '|u1', 'fortran_order': True, 'shape': (10, 2, 2, 3), }\n");
+        for (size_t i = 0; i < 120; i++) // image fastest, then row, column, channel
+            put(&bytes, &counting[i % 10 * 12 + i / 10 % 2 * 6 + i / 20 % 2 * 3 + i / 40], 1);
+    } else {
+        put_npy(&bytes, "|u1", "(10, 2, 2, 3)", counting, 120);
+    }
+    (how == GZIPPED ? write_gzip : write_plain)(images_path, &bytes);
+}
+
 static void test_ranges(void)
 {
     static const struct {
@@ -138,14 +162,16 @@ static void test_ranges(void)
         {5, SIZE_MAX, "is outside the 10 images"},
     };
     const uint8_t labels[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
-        write_images("|u1", "(10, 2, 2, 3)", 120);
+    for (size_t r = 0; r < HOW_COUNT * (sizeof rows / sizeof rows[0]); r++) {
+        const size_t begin = rows[r / HOW_COUNT].begin, end = rows[r / HOW_COUNT].end;
+        const char *fragment = rows[r / HOW_COUNT].fragment;
+        write_ten(r % HOW_COUNT);
         write_labels("|u1", "(10,)", labels, 10);
         struct lorac_dataset_options options = {.images_path = images_path,
                                                 .labels_path = labels_path,
                                                 .has_range = true,
-                                                .range_begin = rows[r].begin,
-                                                .range_end = rows[r].end,
+                                                .range_begin = begin,
+                                                .range_end = end,
                                                 .channels = 3,
                                                 .height = 2,
                                                 .width = 2,
@@ -153,20 +179,121 @@ static void test_ranges(void)
         struct lorac_dataset set;
         struct lorac_error error = {0};
         enum lorac_status status = lorac_dataset_open(&options, &set, &error);
-        if (!CHECKF(status == (rows[r].fragment ? LORAC_ERROR_ARGUMENT : LORAC_OK), "row %zu: status %d: %s", r, status,
+        if (!CHECKF(status == (fragment ? LORAC_ERROR_ARGUMENT : LORAC_OK), "row %zu: status %d: %s", r, status,
                     error.message))
             continue;
         if (status != LORAC_OK) {
-            CHECKF(strstr(error.message, rows[r].fragment) != NULL, "row %zu: %s", r, error.message);
+            CHECKF(strstr(error.message, fragment) != NULL, "row %zu: %s", r, error.message);
             continue;
         }
-        CHECK(set.count == rows[r].end - rows[r].begin && set.first_index == rows[r].begin);
-        CHECK(memcmp(set.pixels, counting + 12 * rows[r].begin, 12 * set.count) == 0);
+        CHECK(set.count == end - begin && set.first_index == begin);
+        CHECKF(memcmp(set.pixels, counting + 12 * begin, 12 * set.count) == 0, "row %zu: other pixels", r);
         CHECK(set.image_array.byte_count == 12 * set.count && set.image_array.dims[0] == (int64_t)set.count);
         for (size_t i = 0; i < set.count; i++)
-            CHECK(set.labels[i] == (int32_t)(rows[r].begin + i));
+            CHECK(set.labels[i] == (int32_t)(begin + i));
         lorac_dataset_clear(&set);
     }
+}
+
+// A gzipped set must be whole, also behind the range.
+static void test_range_of_damaged(void)
+{
+    static struct bytes whole;
+    struct lorac_dataset_options options = {.images_path = images_path,
+                                            .has_range = true,
+                                            .range_begin = 2,
+                                            .range_end = 4,
+                                            .channels = 3,
+                                            .height = 2,
+                                            .width = 2};
+    struct lorac_dataset set;
+    struct lorac_error error = {0};
+    write_ten(GZIPPED);
+    read_plain(images_path, &whole);
+    for (size_t cut = 1; cut < 40; cut++) {
+        bytes.count = 0;
+        put(&bytes, whole.at, whole.count - cut);
+        write_plain(images_path, &bytes);
+        CHECKF(lorac_dataset_open(&options, &set, &error) == LORAC_ERROR_FORMAT, "cut by %zu: %s", cut, error.message);
+    }
+    bytes.count = 0;
+    put_npy(&bytes, "|u1", "(10, 2, 2, 3)", counting, 119);
+    write_gzip(images_path, &bytes);
+    CHECK(lorac_dataset_open(&options, &set, &error) == LORAC_ERROR_FORMAT);
+    CHECKF(strstr(error.message, "holds 119 bytes of data after its header, which declares 120"), "%s", error.message);
+}
+
+enum { LARGE_SIDE = 128, LARGE_BYTES = LARGE_SIDE * LARGE_SIDE };
+
+static void open_large(size_t begin, size_t end, const uint8_t *image, size_t image_index)
+{
+    const struct lorac_dataset_options options = {.images_path = images_path,
+                                                  .has_range = true,
+                                                  .range_begin = begin,
+                                                  .range_end = end,
+                                                  .channels = 1,
+                                                  .height = LARGE_SIDE,
+                                                  .width = LARGE_SIDE};
+    struct lorac_dataset set;
+    struct lorac_error error = {0};
+    if (!CHECK_OK(lorac_dataset_open(&options, &set, &error), error))
+        return;
+    CHECK(set.count == end - begin);
+    CHECK(memcmp((const uint8_t *)set.pixels + (image_index - begin) * LARGE_BYTES, image, LARGE_BYTES) == 0);
+    lorac_dataset_clear(&set);
+}
+
+// A file of 2^40 bytes, nearly all of them a hole, which no memory holds: a range of it is read all the same.
+static void test_range_of_huge_file(void)
+{
+    enum { COUNT = 1 << 26, AT = COUNT - 3 };
+    char shape[64];
+    snprintf(shape, sizeof shape, "(%d, %d, %d)", COUNT, LARGE_SIDE, LARGE_SIDE);
+    write_images("|u1", shape, 0);
+    const off_t header = (off_t)bytes.count;
+    static uint8_t image[LARGE_BYTES];
+    for (size_t i = 0; i < sizeof image; i++)
+        image[i] = (uint8_t)(i % 253);
+    int file = open(images_path, O_WRONLY);
+    REQUIRE(file >= 0);
+    if (ftruncate(file, header + (off_t)COUNT * LARGE_BYTES) != 0) {
+        printf("no file of 2^40 bytes can be made here: no range of one is read\n");
+        close(file);
+        return;
+    }
+    CHECK(pwrite(file, image, sizeof image, header + (off_t)AT * LARGE_BYTES) == (ssize_t)sizeof image);
+    close(file);
+    open_large(AT - 2, AT + 2, image, AT);
+}
+
+static long peak_kilobytes(void)
+{
+    struct rusage usage;
+    REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+}
+
+// What is around the range in a gzipped set of 64 MB is unpacked and not held. A peak never falls: this comes first.
+static void test_range_of_gzipped(void)
+{
+    enum { COUNT = 4096, AT = 2000 };
+    static const long MOST_KILOBYTES = 8 * 1024; // a tenth is used; the set is eight times that
+    static uint8_t images[2][LARGE_BYTES];       // the first is black
+    char shape[64];
+    for (size_t i = 0; i < LARGE_BYTES; i++)
+        images[1][i] = (uint8_t)(i % 253);
+    snprintf(shape, sizeof shape, "(%d, %d, %d)", COUNT, LARGE_SIDE, LARGE_SIDE);
+    bytes.count = 0;
+    put_npy(&bytes, "|u1", shape, counting, 0);
+    gzFile file = gzopen(images_path, "wb1");
+    REQUIRE(file != NULL);
+    REQUIRE(gzwrite(file, bytes.at, (unsigned)bytes.count) == (int)bytes.count);
+    for (int i = 0; i < COUNT; i++)
+        REQUIRE(gzwrite(file, images[i == AT], LARGE_BYTES) == LARGE_BYTES);
+    REQUIRE(gzclose(file) == Z_OK);
+    const long before = peak_kilobytes();
+    open_large(AT - 1, AT + 2, images[1], AT);
+    CHECKF(peak_kilobytes() - before < MOST_KILOBYTES, "the peak grew by %ld kB", peak_kilobytes() - before);
 }
 
 // ---- labels: three images
@@ -330,9 +457,12 @@ int main(void)
 {
     for (size_t i = 0; i < sizeof counting; i++)
         counting[i] = (uint8_t)(i % 251);
+    test_range_of_gzipped();
     test_images();
     test_channels_last();
     test_ranges();
+    test_range_of_damaged();
+    test_range_of_huge_file();
     test_labels();
     test_labels_in_range();
     test_fashion_mnist();
