@@ -67,6 +67,10 @@ static size_t least_planned(const struct lorac_program *program)
     return least;
 }
 
+// Lowering a hundred thousand nodes takes a good part of a second: of a graph that large not all candidates are tried.
+// Nodes and initialisers of all lowerings together: all candidates of a ResNet-50 with adapters, at a batch of 32.
+enum { MOST_NODES = 1 << 19 };
+
 struct search {
     struct lorac_model *model;
     const struct lorac_meta *meta;
@@ -75,6 +79,7 @@ struct search {
     bool for_least;                   // memory, whatever the work; else for the least work
     bool found;                       // any within the target
     struct lorac_memory_choice best;  // of those
+    size_t nodes;                     // that were lowered so far, and initialisers
     size_t planned[SEGMENT_COUNT];    // of the micro-batch at hand, with so many segments; 0: not tried yet
 };
 
@@ -83,7 +88,7 @@ struct candidate {
     size_t planned_bytes, least_planned;
 };
 
-static enum lorac_status measure(const struct search *search, const struct lorac_lower_options *lower,
+static enum lorac_status measure(struct search *search, const struct lorac_lower_options *lower,
                                  struct candidate *out, struct lorac_error *error)
 {
     struct lorac_memory_setting setting = search->request->setting;
@@ -91,6 +96,7 @@ static enum lorac_status measure(const struct search *search, const struct lorac
     struct lorac_program *program = NULL;
     setting.threads = LORAC_BUDGET_THREADS;
     LORAC_TRY(lorac_lower(search->model, search->meta, lower, &program, error));
+    search->nodes += search->model->proto->graph->n_node + search->model->proto->graph->n_initializer;
     enum lorac_status status = lorac_memory_predict(program, &setting, &memory, error);
     if (status == LORAC_OK)
         *out = (struct candidate){
@@ -161,7 +167,7 @@ static enum lorac_status try_micro_batch(struct search *search, size_t micro_bat
     bool fits = false;
     lower.batch = micro_batch;
     memset(search->planned, 0, sizeof search->planned);
-    for (size_t i = 0; i < LIMIT_COUNT && (!fits || search->for_least); i++) {
+    for (size_t i = 0; i < LIMIT_COUNT && (!fits || search->for_least) && search->nodes <= MOST_NODES; i++) {
         lower.packed_limit = packed_limits[search->for_least ? LIMIT_COUNT - 1 - i : i];
         lower.choices = choices;
         LORAC_TRY(try_limit(search, &lower, &fits, error));
@@ -177,7 +183,7 @@ static enum lorac_status try_micro_batch(struct search *search, size_t micro_bat
 static enum lorac_status try_all(struct search *search, struct lorac_error *error)
 {
     const size_t batch = search->request->batch, given = search->request->micro_batch;
-    for (size_t i = 1; i <= batch; i++) {
+    for (size_t i = 1; i <= batch && search->nodes <= MOST_NODES; i++) {
         const size_t micro = search->for_least ? i : batch + 1 - i;
         if (batch % micro == 0 && (given == 0 || given == micro))
             LORAC_TRY(try_micro_batch(search, micro, error));
@@ -195,6 +201,7 @@ enum lorac_status lorac_memory_choose(struct lorac_model *model, const struct lo
     if (!search.found) {
         search.target = SIZE_MAX;
         search.for_least = true;
+        search.nodes = 0;
         LORAC_TRY(try_all(&search, error));
     }
     *choice = search.best;
