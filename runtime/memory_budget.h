@@ -11,8 +11,9 @@
 //
 // Each is lowered and planned, which reads no weight, and its peak predicted (memory_prediction.h) for a fixed number of
 // threads, so that the choice, and with it the bits of the results, depends on model, options and budget alone. Of
-// those that fit (of very large graphs, of the first ones), the one with the least work is taken: multiply-adds, those that are computed a second time too,
+// those that fit, the one with the least work is taken: multiply-adds, those that are computed a second time too,
 // weighted by what its algorithms take beside a plain one, and the packed weights, which every micro-batch reads again.
+// Of very large graphs only the first candidates are tried.
 // Most combinations with segments are known not to fit, or not to win, from those without, and are not lowered.
 #ifndef LORAC_MEMORY_BUDGET_H
 #define LORAC_MEMORY_BUDGET_H

@@ -2,8 +2,8 @@
 // says how they were made). The images of each step were chosen away from every ReLU kink, so that a correct float32
 // implementation agrees to rounding. All are run with adapters by the definition and as branches, as plain sums and,
 // the branches, by Winograd where it is the rule, these also with the batch in parts and with much of the network
-// computed twice: within the same bounds, as F(4x4) with the points of conv_winograd.c rounds as plain sums of a few
-// hundred channels do.
+// computed twice: within the same bounds but for one, as F(4x4) with the points of conv_winograd.c rounds as plain sums
+// of a few hundred channels do.
 #include "check.h"
 
 #include "passes/inject.h"
@@ -23,6 +23,10 @@
 static const double LOSS_RELATIVE = 1e-4, LOSS_ABSOLUTE = 1e-6; // whichever is larger
 static const double GRADIENT_NORM_RELATIVE = 5e-5;
 static const double FIRST_GRADIENT_RELATIVE = 3e-5; // norm of the difference over the norm, each tensor
+// The images were chosen so that no ReLU's input lies within relu_margin of its kink: 5e-6 and more, which plain sums stay
+// within. Winograd's rounding, 2e-6 of the largest output, does not always: one pixel that decides otherwise has moved
+// the gradient of one tensor by 3.5e-5 (r20-bn-frozen, in a build by clang with sanitizers; 1.2e-5 by gcc).
+static const double FIRST_GRADIENT_WINOGRAD_RELATIVE = 1e-4;
 static const double FINAL_OF_DISTANCE = 2e-3;       // of the distance the tensor moved
 static const double LOGITS_RELATIVE = 1e-4;         // of the largest logit
 // Running statistics are averages over thousands of values, moved ten times by a tenth.
@@ -223,8 +227,9 @@ static bool name_of_param(const struct golden *g, const struct lorac_param *para
     return false;
 }
 
-static void compare_first_gradients(struct golden *g)
+static void compare_first_gradients(struct golden *g, bool exact)
 {
+    const double bound = exact ? FIRST_GRADIENT_RELATIVE : FIRST_GRADIENT_WINOGRAD_RELATIVE;
     size_t compared = 0;
     for (size_t i = 0; i < g->net->program->param_count; i++) {
         const struct lorac_param *param = &g->net->program->params[i];
@@ -237,7 +242,7 @@ static void compare_first_gradients(struct golden *g)
         float *golden = read_floats(g, file, &count);
         REQUIRE(golden != NULL && count == param->count);
         double relative = distance(param->gradient, golden, count) / length(golden, count);
-        CHECKF(relative <= FIRST_GRADIENT_RELATIVE, "%s: gradient of %s off by %g", g->name, name, relative);
+        CHECKF(relative <= bound, "%s: gradient of %s off by %g", g->name, name, relative);
         worst(&g->gradient, relative);
         free(golden);
         compared++;
@@ -386,7 +391,7 @@ static void run_case(const char *name, size_t threads, const struct way *way)
     for (size_t step = 0; step < steps; step++) {
         run_step(&g, step);
         if (step == 0)
-            compare_first_gradients(&g);
+            compare_first_gradients(&g, way->exact);
     }
     compare_logits(&g, "logits_after");
     compare_final(&g);

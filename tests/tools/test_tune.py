@@ -224,13 +224,18 @@ def test_a_budget_that_the_rule_keeps_is_enough(files, tmp_path):
     smallest = json.loads(run("inspect", model, "--json", "--batch", 4).stdout)["smallest_memory_budget"]
     budget = smallest + 100000  # the images that bench makes come on top
     tuned = ["--tune", "--tune-cache", cache]
-    run("bench", *common, "--memory-budget", budget, *tuned)
+    fallback = "do not fit the memory budget; the rule's are taken"
+    first = run("bench", *common, "--memory-budget", budget, *tuned)
+    assert first.returncode == 0, first.stderr
+    if not cache.exists():  # what was measured here did not fit by itself, and is not kept
+        assert fallback in first.stderr
+        return
     content = json.loads(cache.read_text())
     for row in content["choices"].values():
         row.update({"forward": "direct", "gradient": "deconvolution"})
     cache.write_text(json.dumps(content))
     result = run("bench", *common, "--memory-budget", budget, *tuned)
-    assert result.returncode == 0 and "do not fit the memory budget; the rule's are taken" in result.stderr, result.stderr
+    assert result.returncode == 0 and fallback in result.stderr, result.stderr
     assert json.loads(cache.read_text()) == content
 
 
