@@ -20,6 +20,9 @@ IMAGES = 32
 # Of the real peak. What no formula knows: how the heap cuts its memory, and how many pages of the program are touched;
 # half a megabyte of seven for the smallest network, and within 3 % for the others when it was measured.
 TOLERANCE = 0.1
+# What a process takes before it reads a model is 4 MB, more or less by as much as this: how many pages of the program and
+# its libraries count depends on what the system has in its cache. It matters beside budgets below 10 MB alone.
+PROCESS_BYTES = 1e6
 
 with open(PROGRAM, "rb") as program:
     if b"__asan_init" in program.read():
@@ -103,13 +106,14 @@ def test_inspect_predicts_the_peak(files, tmp_path, model, batch, threads, form)
     options = ["--threads", threads, "--form-policy", form]
     found = run("inspect", files / f"{model}.onnx", "--json", "--batch", batch, *options)
     predicted = json.loads(found.stdout)["training_peak_bytes"]
-    assert predicted == pytest.approx(peak_of_training(files, tmp_path, model, batch, options), rel=TOLERANCE)
+    peak = peak_of_training(files, tmp_path, model, batch, options)
+    assert predicted == pytest.approx(peak, rel=TOLERANCE, abs=PROCESS_BYTES)
 
 
 def test_bench_predicts_the_peak(files):
     found = run("bench", files / "resnet20.onnx", "--steps", 1, "--warm-up", 1, "--threads", 1, "--json")
     memory = json.loads(found.stdout)["memory_bytes"]
-    assert memory["resident_predicted"] == pytest.approx(memory["resident_peak"], rel=TOLERANCE)
+    assert memory["resident_predicted"] == pytest.approx(memory["resident_peak"], rel=TOLERANCE, abs=PROCESS_BYTES)
 
 
 # ---- budgets
@@ -128,11 +132,11 @@ def test_budget_is_kept(files, tmp_path, model, part):
     budget = int(least + part * (most - least)) + 100000 + os.stat(files / f"{model.removesuffix('-alone')}.npy").st_size
     options = ["--threads", 1, "--memory-budget", budget]
     peak = peak_of_training(files, tmp_path, model, 32, options)
-    assert peak < (1 + TOLERANCE) * budget
+    assert peak < max((1 + TOLERANCE) * budget, budget + PROCESS_BYTES)
     record = json.loads((tmp_path / "log").read_text().splitlines()[0])["memory_budget"]
     assert record["bytes"] == budget and record["predicted_peak_bytes"] <= budget
-    assert record["predicted_peak_bytes"] == pytest.approx(peak, rel=TOLERANCE)
-    if model == "resnet20-bn": # statistics of the whole batch: what is left is to compute again
+    assert record["predicted_peak_bytes"] == pytest.approx(peak, rel=TOLERANCE, abs=PROCESS_BYTES)
+    if model == "resnet20-bn":  # statistics of the whole batch: what is left is to compute again
         assert record["micro_batch"] == 32 and (record["recompute"] > 1 or part > 0)
 
 
