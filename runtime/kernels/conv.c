@@ -88,11 +88,11 @@ static const struct lorac_choice_row *measured(const struct lorac_program *progr
     return program->choices && describe(program, step, text) ? lorac_choices_find(program->choices, text) : NULL;
 }
 
-static struct choice choose(const struct lorac_program *program, const struct lorac_step *step, bool changing)
+static struct choice choose(const struct lorac_program *program, const struct lorac_step *step,
+                            const struct lorac_choice_row *row, bool changing)
 {
     const struct lorac_conv_shape *shape = &((const struct conv *)step->config)->shape;
     const struct lorac_conv_demand demand = demand_of(program, changing);
-    const struct lorac_choice_row *row = measured(program, step);
     struct choice choice = {0};
     if (row)
         choice.forward = lorac_conv_algorithm_named(false, row->forward, shape, &demand);
@@ -122,7 +122,7 @@ static bool can_be_branch(const struct lorac_program *program, const struct lora
 }
 
 static bool choose_branch(const struct lorac_program *program, const struct lorac_step *step, struct conv *conv,
-                          struct choice definition, struct choice frozen)
+                          const struct lorac_choice_row *row, struct choice definition, struct choice frozen)
 {
     if (!can_be_branch(program, step, conv, &conv->branch))
         return false;
@@ -130,7 +130,6 @@ static bool choose_branch(const struct lorac_program *program, const struct lora
     conv->branch.trains_b = param_trainable(program, step, 3);
     conv->branch.wants_dx = frozen.gradient != NULL;
     conv->branch.beside = frozen.forward->beside != NULL;
-    const struct lorac_choice_row *row = measured(program, step);
     if (program->form_policy == LORAC_FORM_POLICY_AUTO && row && row->form[0])
         return strcmp(row->form, "branch") == 0;
     return program->form_policy == LORAC_FORM_POLICY_BRANCH ||
@@ -212,9 +211,10 @@ static enum lorac_status memory(struct lorac_program *program, struct lorac_step
 {
     (void)error;
     struct conv *conv = step->config;
-    const struct choice frozen = choose(program, step, false);
-    const struct choice definition = choose(program, step, needs_weight_gradient(program, step));
-    conv->is_branch = choose_branch(program, step, conv, definition, frozen);
+    const struct lorac_choice_row *row = measured(program, step);
+    const struct choice frozen = choose(program, step, row, false);
+    const struct choice definition = choose(program, step, row, needs_weight_gradient(program, step));
+    conv->is_branch = choose_branch(program, step, conv, row, definition, frozen);
     const struct choice choice = conv->is_branch ? frozen : definition;
     conv->forward = choice.forward;
     conv->gradient = choice.gradient;
