@@ -5,6 +5,7 @@
 #include "check.h"
 #include "tiny_model.h"
 
+#include "proto/tensor.h"
 #include "runtime/train/loop.h"
 
 enum { IMAGES = 22, BATCH = 4 };
@@ -111,6 +112,22 @@ __attribute__((unused)) static struct lorac_dataset tiny_dataset(void)
                                   .width = TINY_SIDE,
                                   .pixels = pixels,
                                   .labels = labels};
+}
+
+// Every number of initialiser [name].
+__attribute__((unused)) static void set_weights(struct lorac_net *net, const char *name, float value)
+{
+    struct lorac_error error = {0};
+    Onnx__TensorProto *tensor = lorac_model_initializer(net->model, name);
+    size_t count = 0;
+    REQUIRE(tensor != NULL);
+    CHECK_OK(lorac_tensor_count(tensor, &count, &error), error);
+    float *values = malloc(count * sizeof *values);
+    REQUIRE(values != NULL);
+    for (size_t i = 0; i < count; i++)
+        values[i] = value;
+    CHECK_OK(lorac_tensor_set_float(net->model, tensor, values, count, &error), error);
+    free(values);
 }
 
 #endif

@@ -3,7 +3,6 @@
 #include "check.h"
 #include "net_fixture.h"
 
-#include "proto/tensor.h"
 #include "runtime/recompute.h"
 
 #define C3(in, channels) "[" #channels "," #in ",3,3]"
@@ -253,21 +252,6 @@ static void test_inference(void)
 }
 
 // ---- bad numbers
-
-static void set_weights(struct lorac_net *net, const char *name, float value)
-{
-    struct lorac_error error = {0};
-    Onnx__TensorProto *tensor = lorac_model_initializer(net->model, name);
-    size_t count = 0;
-    REQUIRE(tensor != NULL);
-    CHECK_OK(lorac_tensor_count(tensor, &count, &error), error);
-    float *values = malloc(count * sizeof *values);
-    REQUIRE(values != NULL);
-    for (size_t i = 0; i < count; i++)
-        values[i] = value;
-    CHECK_OK(lorac_tensor_set_float(net->model, tensor, values, count, &error), error);
-    free(values);
-}
 
 // The sentence of a step that fails: weight [name] is large enough for an overflow, forward (3e38), or on the way back.
 static void message_of(const char *name, float value, size_t recompute, struct lorac_error *error)

@@ -371,21 +371,6 @@ static void test_bad_policy(void)
 
 // ---- NaN and infinity
 
-static void set_weights(struct lorac_net *net, const char *name, float value)
-{
-    struct lorac_error error = {0};
-    Onnx__TensorProto *tensor = lorac_model_initializer(net->model, name);
-    size_t count = 0;
-    REQUIRE(tensor != NULL);
-    CHECK_OK(lorac_tensor_count(tensor, &count, &error), error);
-    float *values = malloc(count * sizeof *values);
-    REQUIRE(values != NULL);
-    for (size_t i = 0; i < count; i++)
-        values[i] = value;
-    CHECK_OK(lorac_tensor_set_float(net->model, tensor, values, count, &error), error);
-    free(values);
-}
-
 static void test_bad_weights(void)
 {
     static const char *const names[] = {"w", "vb", "u", "g", "n_c/lora_A"};
