@@ -53,10 +53,9 @@ INFERENCE = {
     "r18-infer-b1": (dict(depth=18), "kernel", 1, "merged ResNet-18, CIFAR form, 32x32, batch 1"),
     "r18-infer-b32": (dict(depth=18), "kernel", 32, "merged ResNet-18, CIFAR form, 32x32, batch 32"),
 }
-# Rows of lorac-onnx with a memory budget, as --own has them: name: (model, options)
+# Rows of lorac-onnx with a memory budget, as --own would add them.
 SMALL = {
-    "r18-b32": {"LoRA-C, small": ("adapters", "--memory-budget 120M"),
-                "B alone, small": ("alone", "--memory-budget 60M")},
+    "r18-b32": ["LoRA-C, small=adapters:--memory-budget 120M", "B alone, small=alone:--memory-budget 60M"],
 }
 # lorac-onnx alone at several batches: does a step's time per image, or its memory, grow faster than the batch?
 GROWTH = {"r18-growth": (dict(depth=18), "kernel", (8, 32, 128), "ResNet-18, CIFAR form, 32x32, growing batch")}
@@ -130,9 +129,7 @@ def training_systems(folder, batch, own, ways):
     if (folder / "alone.onnx").exists():
         systems.append(own_system("lorac-onnx, B alone", folder / "alone.onnx", batch))
     systems.append(own_system("lorac-onnx, all weights", folder / "all.onnx", batch))
-    systems += own_rows(folder, batch, own)
-    for name, (model, options) in SMALL.get(folder.name, {}).items():
-        systems.append(own_system(f"lorac-onnx, {name}", folder / f"{model}.onnx", batch, shlex.split(options)))
+    systems += own_rows(folder, batch, [*own, *SMALL.get(folder.name, [])])
     for method, name, losses, reference in (("lora_c", "PyTorch, LoRA-C", 3, "adapters"),
                                             ("peft", "PyTorch, PEFT's LoRA", 1, "adapters"),
                                             ("full", "PyTorch, all weights", 3, "all")):

@@ -59,11 +59,15 @@ def ratios(own, other, key):
     return statistics.median(pairs), min(pairs), max(pairs)
 
 
+def heading(setting):
+    count = setting["threads"]
+    return f"### {setting['title']}, {count} thread{'' if count == 1 else 's'}"
+
+
 def table_of(setting):
     rows = rows_of(setting)
     own = [row for row in rows if row["name"].startswith(OWN)]
-    threads = "1 thread" if setting["threads"] == 1 else f"{setting['threads']} threads"
-    lines = [f"### {setting['title']}, {threads}", ""]
+    lines = [heading(setting), ""]
     header = ["system", "step, ms", "range", "peak, MB"]
     for row in own:
         short = row["name"].removeprefix(OWN).removeprefix(", ") or OWN
@@ -95,8 +99,7 @@ def growth_table(setting):
     """Batches of lorac-onnx beside the first."""
     rows = rows_of(setting)
     batches = [int(row["name"].split()[-1]) for row in rows]
-    threads = "1 thread" if setting["threads"] == 1 else f"{setting['threads']} threads"
-    lines = [f"### {setting['title']}, {threads}", "",
+    lines = [heading(setting), "",
              f"| batch | step, ms | ms an image | beside batch {batches[0]} | peak, MB |", "|---|---|---|---|---|"]
     for batch, row in zip(batches, rows):
         ratio = ratios(row, rows[0], "median")[0] * batches[0] / batch
