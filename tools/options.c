@@ -415,7 +415,7 @@ static enum lorac_status check_required(const struct lorac_option_set *set, stru
 {
     const struct lorac_option *option;
     for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
-        if (option->required && !(set->given >> i & 1)) {
+        if (option->required && !set->given[i]) {
             char what[64];
             snprintf(what, sizeof what, " %s is missing", option->value);
             return refuse_with_help(option, what, error);
@@ -427,7 +427,7 @@ static void set_defaults(struct lorac_option_set *set)
 {
     const struct lorac_option_group *group;
     const struct lorac_option *option;
-    set->given = 0;
+    memset(set->given, 0, sizeof set->given);
     for (size_t i = 0; (option = option_at(set->groups, i, &group)) != NULL; i++)
         set_default(option, (char *)set->settings + group->offset);
 }
@@ -455,9 +455,9 @@ enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, ch
             return refuse_with_help(option, " needs a value", error);
         LORAC_TRY(lorac_option_set_value(option, (char *)set->settings + group->offset, optarg, error));
         // Which of two values counts would be a guess; a flag says the same twice.
-        if (takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given >> row & 1)
+        if (takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given[row])
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is given twice: give it once", option->name);
-        set->given |= UINT64_C(1) << row;
+        set->given[row] = true;
     }
     *operands = optind;
     return help_name && lorac_options_given(set, help_name) ? LORAC_OK : check_required(set, error);
@@ -468,7 +468,7 @@ bool lorac_options_given(const struct lorac_option_set *set, const char *name)
     const struct lorac_option *option;
     for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
         if (strcmp(option->name, name) == 0)
-            return set->given >> i & 1;
+            return set->given[i];
     assert(!"no such option in this command");
     return false;
 }

@@ -82,14 +82,14 @@ struct lorac_option_group {
     size_t offset; // of the group's struct in the command's settings
 };
 
+enum { LORAC_OPTIONS_MAX = 128 };
+
 // A command's options together with what the user gave.
 struct lorac_option_set {
     const struct lorac_option_group *groups; // ended by one with options == NULL
     void *settings;                          // the command's struct
-    uint64_t given;                          // bit i: the i-th row of all tables together was on the command line
+    bool given[LORAC_OPTIONS_MAX];           // [i]: the i-th row of all tables together was on the command line
 };
-
-enum { LORAC_OPTIONS_MAX = 64 };
 
 // Fills the settings from defaults and from argv[1 .. argc-1]. argv is reordered: *operands is the index of the first
 // operand, the rest are operands too. Required options are checked unless the flag [help_name] was given; an option

@@ -101,34 +101,44 @@ static struct placement draw_placement(const struct lorac_batch_source *source, 
     return placement;
 }
 
-// One pixel [C] of image [index] at (row, column).
-static void write_pixel(const struct lorac_batch_source *source, size_t index, size_t row, size_t column, float *out)
+struct lorac_image lorac_dataset_image(const struct lorac_dataset *dataset, size_t index)
+{
+    const size_t size = dataset->channels * dataset->height * dataset->width;
+    const size_t item = dataset->element == LORAC_ELEMENT_U8 ? sizeof(uint8_t) : sizeof(float);
+    assert(index < dataset->count);
+    return (struct lorac_image){(const char *)dataset->pixels + index * size * item, dataset->height, dataset->width};
+}
+
+// One pixel [C] at (row, column).
+static void write_pixel(const struct lorac_batch_source *source, const struct lorac_image *image, size_t row,
+                        size_t column, float *out)
 {
     const struct lorac_dataset *set = source->dataset;
-    const size_t C = set->channels, plane = set->height * set->width, place = row * set->width + column;
+    const size_t C = set->channels, plane = image->height * image->width, place = row * image->width + column;
     if (set->element == LORAC_ELEMENT_U8) {
-        const uint8_t *pixel = (const uint8_t *)set->pixels + (index * plane + place) * C;
+        const uint8_t *pixel = (const uint8_t *)image->pixels + place * C;
         for (size_t c = 0; c < C; c++)
             out[c] = source->normalize.table[c][pixel[source->normalize.reverse_channels ? C - 1 - c : c]];
     } else {
-        const float *image = (const float *)set->pixels + index * plane * C;
+        const float *values = image->pixels;
         for (size_t c = 0; c < C; c++)
-            out[c] = set->channels_last ? image[place * C + c] : image[c * plane + place];
+            out[c] = set->channels_last ? values[place * C + c] : values[c * plane + place];
     }
 }
 
-void lorac_batch_image(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out)
+void lorac_batch_image(const struct lorac_batch_source *source, const struct lorac_image *image, size_t index,
+                       uint64_t epoch, float *out)
 {
     const struct lorac_dataset *set = source->dataset;
     const size_t C = set->channels, H = set->height, W = set->width;
-    assert(index < set->count && (set->element != LORAC_ELEMENT_U8 || C <= LORAC_MAX_CHANNELS));
+    assert(set->element != LORAC_ELEMENT_U8 || C <= LORAC_MAX_CHANNELS);
     const struct placement placement = draw_placement(source, index, epoch);
     for (size_t y = 0; y < H; y++)
         for (size_t x = 0; x < W; x++, out += C) {
             size_t row = y + placement.down;
             size_t column = (placement.flip ? W - 1 - x : x) + placement.right;
             if (row < H && column < W) // padding above or to the left is a very large number
-                write_pixel(source, index, row, column, out);
+                write_pixel(source, image, row, column, out);
             else
                 memset(out, 0, C * sizeof *out);
         }

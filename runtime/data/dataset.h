@@ -128,9 +128,20 @@ struct lorac_batch_source {
 // 0, 1, 2, ... where [shuffle] is false. [count] fits in 32 bits, as lorac_dataset_open sees to.
 void lorac_batch_order(uint64_t seed, uint64_t epoch, bool shuffle, size_t count, uint32_t *order);
 
-// Writes image [index] to out[H, W, C] (channels last, float), normalised and augmented: after normalisation, padded by
-// crop_pad zeros, cropped at a random place, flipped left-right with probability 1/2; every random number a function of
-// (seed, "augment", epoch, index). Float sets are only reordered and augmented, as they are.
-void lorac_batch_image(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out);
+// The pixels of one image, as its set holds them.
+struct lorac_image {
+    const void *pixels; // as struct lorac_dataset's, of one image
+    size_t height, width;
+};
+
+// Image [index] of a set in memory.
+struct lorac_image lorac_dataset_image(const struct lorac_dataset *dataset, size_t index);
+
+// Writes [image], which is the set's number [index], to out[H, W, C] (channels last, float), normalised and augmented:
+// after normalisation, padded by crop_pad zeros, cropped at a random place, flipped left-right with probability 1/2;
+// every random number a function of (seed, "augment", epoch, index). Float sets are only reordered and augmented, as
+// they are.
+void lorac_batch_image(const struct lorac_batch_source *source, const struct lorac_image *image, size_t index,
+                       uint64_t epoch, float *out);
 
 #endif

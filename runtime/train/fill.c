@@ -27,10 +27,13 @@ static void fill_image(void *context, size_t i)
     const struct fill_work *work = context;
     const size_t image = work->begin + i;
     float *out = work->input + i * work->image_size;
-    if (image < work->fill->count)
-        lorac_batch_image(work->fill->source, lorac_fill_index(work->fill, image), work->fill->epoch, out);
-    else
+    if (image >= work->fill->count) {
         memset(out, 0, work->image_size * sizeof *out);
+        return;
+    }
+    const size_t index = lorac_fill_index(work->fill, image);
+    const struct lorac_image pixels = lorac_dataset_image(work->fill->source->dataset, index);
+    lorac_batch_image(work->fill->source, &pixels, index, work->fill->epoch, out);
 }
 
 void lorac_fill_run(void *context, size_t begin, float *input)

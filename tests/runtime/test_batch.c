@@ -23,6 +23,12 @@ static struct lorac_dataset make_set(enum lorac_element element, size_t channels
                                   .pixels = element == LORAC_ELEMENT_U8 ? (const void *)pixels : (const void *)planes};
 }
 
+static void write_image(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out)
+{
+    const struct lorac_image image = lorac_dataset_image(source->dataset, index);
+    lorac_batch_image(source, &image, index, epoch, out);
+}
+
 static const struct lorac_input_meta imagenet = {.given = true,
                                                  .scale = 1.0 / 255,
                                                  .mean_count = 3,
@@ -52,7 +58,7 @@ static void check_plain(enum lorac_element element, size_t channels, const struc
         return;
     float out[H * W * 3];
     for (size_t i = 0; i < N; i++) {
-        lorac_batch_image(&source, i, 0, out);
+        write_image(&source, i, 0, out);
         for (size_t at = 0; at < H * W * channels; at++) {
             size_t c = at % channels, x = at / channels % W, y = at / channels / W;
             float expected = expected_at(&set, input, i, y, x, c);
@@ -110,8 +116,8 @@ static void check_crop_flip(enum lorac_element element)
     float image[H * W * 3], out[H * W * 3], again[H * W * 3];
     for (uint64_t epoch = 0; epoch < EPOCHS; epoch++)
         for (size_t i = 0; i < N; i++) {
-            lorac_batch_image(&plain, i, epoch, image);
-            lorac_batch_image(&source, i, epoch, out);
+            write_image(&plain, i, epoch, image);
+            write_image(&source, i, epoch, out);
             size_t fits = 0;
             for (size_t place = 0; place < 2 * PLACES * PLACES; place++) {
                 size_t flip = place % 2, down = place / 2 % PLACES, right = place / 2 / PLACES;
@@ -121,7 +127,7 @@ static void check_crop_flip(enum lorac_element element)
                 }
             }
             CHECKF(fits == 1, "element %d epoch %d image %zu: %zu placements fit", element, (int)epoch, i, fits);
-            lorac_batch_image(&source, i, epoch, again);
+            write_image(&source, i, epoch, again);
             CHECK(memcmp(out, again, sizeof out) == 0);
         }
     // 1800 draws over 50 placements: 36 each; six standard deviations are 36
@@ -139,17 +145,17 @@ static void test_augment_depends_on_all_keys(void)
     float first[H * W], other[H * W];
     int epochs_differ = 0, seeds_differ = 0;
     for (uint64_t k = 1; k < 20; k++) {
-        lorac_batch_image(&source, 0, 0, first);
-        lorac_batch_image(&source, 0, k, other);
+        write_image(&source, 0, 0, first);
+        write_image(&source, 0, k, other);
         epochs_differ += memcmp(first, other, sizeof first) != 0;
         source.seed = 1 + k;
-        lorac_batch_image(&source, 0, 0, other);
+        write_image(&source, 0, 0, other);
         seeds_differ += memcmp(first, other, sizeof first) != 0;
         source.seed = 1;
     }
     CHECKF(epochs_differ >= 15 && seeds_differ >= 15, "epochs %d, seeds %d of 19", epochs_differ, seeds_differ);
     source.crop_pad = 0; // only the flip is left
-    lorac_batch_image(&source, 0, 0, first);
+    write_image(&source, 0, 0, first);
     CHECK(first[0] == planes[0] || first[0] == planes[W - 1]);
 }
 
