@@ -8,9 +8,18 @@
 
 #include "pass.h"
 
+// Another rank or alpha for some of the adapters.
+struct lorac_inject_override {
+    const char *layers; // POSIX extended regex of node names
+    int64_t rank;       // 0: as for all
+    double alpha;       // 0: as for all, also where the rank is another
+};
+
 struct lorac_inject_options {
     int64_t rank;                    // 4; at least 1
     double alpha;                    // 8; finite, not 0
+    const struct lorac_inject_override *overrides; // [override_count]; the first that matches a name counts. NULL
+    size_t override_count;
     enum lorac_rank_setting setting; // kernel
     enum lorac_adapter_form form;    // weight
     uint64_t seed;                   // 0; A depends on it and the convolution's name alone

@@ -1,5 +1,6 @@
 // What inject would do: looks at every Conv and says what it gets, or why nothing. Edits nothing.
 #include "conv_check.h"
+#include "inject_override.h"
 #include "inject_parts.h"
 #include "match.h"
 
@@ -38,6 +39,7 @@ struct planner {
     const char **trainable; // of meta, sorted
     const struct lorac_adapter *recorded; // of options->record, by the convolution's name; [recorded_count]
     size_t recorded_count;
+    struct lorac_override_set overrides;
     regex_t layers, exclude, branch_layers;
     bool has_layers, has_exclude, has_branch_layers;
     struct lorac_branch_nodes own; // of the adapters that are there
@@ -83,23 +85,14 @@ static enum lorac_status check_options(struct lorac_model *model, const struct l
     LORAC_TRY(check_scale(options->rank, options->alpha, error));
     for (size_t i = 0; options->record && i < options->record->adapter_count; i++)
         LORAC_TRY(check_scale(options->record->adapters[i].rank, options->record->adapters[i].alpha, error));
-    return options->input.given ? lorac_input_meta_check(&options->input, input_channels(model), error) : LORAC_OK;
-}
-
-static enum lorac_status compile(const char *flag, const char *pattern, regex_t *regex, bool *compiled,
-                                 struct lorac_error *error)
-{
-    if (!pattern)
-        return LORAC_OK;
-    int code = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
-    if (code != 0) {
-        char text[256];
-        regerror(code, regex, text, sizeof text);
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is not a POSIX extended regular expression: %s",
-                               flag, pattern, text);
+    for (size_t i = 0; i < options->override_count; i++) {
+        int64_t rank;
+        double alpha;
+        lorac_override_scale(options, &options->overrides[i], &rank, &alpha);
+        if (check_scale(rank, alpha, error) != LORAC_OK)
+            return lorac_error_prefix(error, "--override '%s': ", options->overrides[i].layers);
     }
-    *compiled = true;
-    return LORAC_OK;
+    return options->input.given ? lorac_input_meta_check(&options->input, input_channels(model), error) : LORAC_OK;
 }
 
 // ---- adapters that are there already
@@ -299,8 +292,11 @@ static enum lorac_status choose_adapter(struct planner *planner, struct lorac_co
     const struct lorac_inject_options *options = planner->options;
     const struct lorac_adapter *recorded = recorded_adapter(planner, row);
     bool named = planner->has_branch_layers && regexec(&planner->branch_layers, row->name, 0, NULL, 0) == 0;
-    row->rank = recorded ? recorded->rank : options->rank;
-    row->alpha = recorded ? recorded->alpha : options->alpha;
+    lorac_override_scale(options, lorac_override_find(&planner->overrides, row->name), &row->rank, &row->alpha);
+    if (recorded) {
+        row->rank = recorded->rank;
+        row->alpha = recorded->alpha;
+    }
     row->setting = recorded ? recorded->setting : options->setting;
     row->form = recorded ? recorded->form : named ? LORAC_FORM_BRANCH : options->form;
     row->freeze_a = recorded ? recorded->freeze_a : options->freeze_a;
@@ -502,10 +498,11 @@ static enum lorac_status plan_all(struct planner *planner, struct lorac_error *e
     const struct lorac_inject_options *options = planner->options;
     struct lorac_inject_plan *plan = &planner->plan;
     LORAC_TRY(check_options(model, options, error));
-    LORAC_TRY(compile("--layers", options->layers, &planner->layers, &planner->has_layers, error));
-    LORAC_TRY(compile("--exclude", options->exclude, &planner->exclude, &planner->has_exclude, error));
-    LORAC_TRY(compile("--branch-layers", options->branch_layers, &planner->branch_layers, &planner->has_branch_layers,
+    LORAC_TRY(lorac_inject_compile("--layers", options->layers, &planner->layers, &planner->has_layers, error));
+    LORAC_TRY(lorac_inject_compile("--exclude", options->exclude, &planner->exclude, &planner->has_exclude, error));
+    LORAC_TRY(lorac_inject_compile("--branch-layers", options->branch_layers, &planner->branch_layers, &planner->has_branch_layers,
                       error));
+    LORAC_TRY(lorac_override_compile(options, model->arena, &planner->overrides, error));
     LORAC_TRY(lorac_meta_read(model, &planner->meta, error));
     LORAC_TRY(sort_record(planner, error));
     LORAC_TRY(locate_sites(planner, error));
@@ -538,6 +535,7 @@ enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lora
     struct planner planner = {.model = model, .options = options ? options : &defaults};
     lorac_constant_begin(model);
     enum lorac_status status = plan_all(&planner, error);
+    lorac_override_clear(&planner.overrides);
     if (planner.has_layers)
         regfree(&planner.layers);
     if (planner.has_exclude)

@@ -5,6 +5,18 @@
 #include "command.h"
 #include "passes/inject.h"
 
+// What --override says, parsed.
+enum { LORAC_PATTERN_BYTES = 256 };
+struct lorac_override_list {
+    size_t count;
+    struct lorac_inject_override items[LORAC_TEXTS_MAX]; // their patterns are in [patterns]
+    char patterns[LORAC_TEXTS_MAX][LORAC_PATTERN_BYTES];
+};
+
+// "REGEX:rank=8,alpha=16" for each of [texts]; the last colon counts. Errors: ARGUMENT.
+enum lorac_status lorac_overrides_parse(const struct lorac_texts *texts, struct lorac_override_list *out,
+                                        struct lorac_error *error);
+
 struct lorac_adapter_settings {
     int64_t rank;
     double alpha;
@@ -12,13 +24,17 @@ struct lorac_adapter_settings {
     int form;    // enum lorac_adapter_form
     int bn;      // enum lorac_bn_mode
     const char *layers, *exclude, *branch_layers;
+    struct lorac_texts override_texts;
+    struct lorac_override_list overrides; // of them, by lorac_adapters_check
     bool freeze_a, train_first, train_last, train_all, as_inputs;
     const char *output; // --output-name of the command, no option of this table: a graph output's name, or NULL
 };
 extern const struct lorac_option lorac_adapter_options[];
 
-// Refuses --train-all together with options of adapters, and --train-last with --no-train-last. Errors: ARGUMENT.
-enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error);
+// Refuses --train-all together with options of adapters, and --train-last with --no-train-last, and parses --override.
+// Errors: ARGUMENT.
+enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_adapter_settings *settings,
+                                       struct lorac_error *error);
 
 // What inject would do to [model] (plain), or what is in it (injected): see passes/inject.h. The device build has no
 // passes: it shows what is there.

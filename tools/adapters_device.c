@@ -6,9 +6,11 @@
 
 #include <string.h>
 
-enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error)
+enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_adapter_settings *settings,
+                                       struct lorac_error *error)
 {
     (void)call;
+    (void)settings;
     (void)error;
     return LORAC_OK;
 }

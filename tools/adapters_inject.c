@@ -15,6 +15,10 @@ const struct lorac_option lorac_adapter_options[] = {
     {.name = "alpha", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(alpha), .fallback = "8",
      .help = "The adapters' product counts alpha/rank times; twice the rank is usually best.",
      .limit = LORAC_ABOVE(0)},
+    {.name = "override", .type = LORAC_OPTION_TEXTS, .value = "REGEX:rank=R,alpha=X", .offset = FIELD(override_texts),
+     .fallback_text = "none",
+     .help = "Another rank or alpha, or both, for adapters whose node name matches; may be given up to 16 times, the "
+             "first that matches counts. What it does not name is as for all."},
     {.name = "rank-setting", .type = LORAC_OPTION_ENUM, .choices = rank_settings, .offset = FIELD(setting),
      .fallback = "kernel", .help = "Inner dimension: rank times the kernel's size, or the rank itself (for ResNet-50 "
                                    "and larger)."},
@@ -45,11 +49,12 @@ const struct lorac_option lorac_adapter_options[] = {
 // clang-format on
 #undef FIELD
 
-enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_error *error)
+enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lorac_adapter_settings *settings,
+                                       struct lorac_error *error)
 {
     static const char *const without_adapters[] = {"rank",          "alpha",      "rank-setting", "form",
                                                    "branch-layers", "layers",     "exclude",      "freeze-a",
-                                                   "train-first",   "train-last", "no-train-last"};
+                                                   "train-first",   "train-last", "no-train-last", "override"};
     const struct lorac_option_set *options = &call->options;
     if (lorac_options_given(options, "train-last") && lorac_options_given(options, "no-train-last"))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
@@ -64,7 +69,7 @@ enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lor
                 "--train-all makes no adapters and trains every layer: --%s has no effect, leave one "
                 "of them out",
                 without_adapters[i]);
-    return LORAC_OK;
+    return lorac_overrides_parse(&settings->override_texts, &settings->overrides, error);
 }
 
 bool lorac_adapters_given(const struct lorac_call *call)
@@ -79,6 +84,8 @@ void lorac_adapters_fill(const struct lorac_adapter_settings *settings, struct l
 {
     options->rank = settings->rank;
     options->alpha = settings->alpha;
+    options->overrides = settings->overrides.items;
+    options->override_count = settings->overrides.count;
     options->setting = (enum lorac_rank_setting)settings->setting;
     options->form = (enum lorac_adapter_form)settings->form;
     options->branch_layers = settings->branch_layers;

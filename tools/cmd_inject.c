@@ -46,10 +46,10 @@ static const struct lorac_option_group groups[] = {
 
 static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
 {
-    const struct inject_settings *settings = call->options.settings;
+    struct inject_settings *settings = call->options.settings;
     const char *names = settings->new_job.class_names;
     const char *inputs[] = {call->operands[0], names ? names : "", NULL};
-    LORAC_TRY(lorac_adapters_check(call, error));
+    LORAC_TRY(lorac_adapters_check(call, &settings->adapters, error));
     LORAC_TRY(lorac_new_job_check(call, &settings->new_job, error));
     LORAC_TRY(lorac_pixels_check(call, error));
     return lorac_output_check("-o", settings->output, inputs, error);
@@ -100,7 +100,6 @@ static enum lorac_status print_report(const struct lorac_pass_report *report, co
 
 static void note_rank(const struct lorac_call *call, const struct lorac_inject_plan *plan)
 {
-    const struct inject_settings *settings = call->options.settings;
     const struct lorac_conv_row *example = NULL;
     int64_t example_rank = 0;
     size_t count = 0;
@@ -122,7 +121,7 @@ static void note_rank(const struct lorac_call *call, const struct lorac_inject_p
         lorac_report_note(call,
                           "note: rank %" PRId64 " is above the full rank of %zu convolution%s (e.g. '%s': inner "
                           "dimension %" PRId64 " of %" PRId64 "): a smaller --rank loses nothing",
-                          settings->adapters.rank, count, count == 1 ? "" : "s", example->name, example->R,
+                          example->rank, count, count == 1 ? "" : "s", example->name, example->R,
                           example_rank);
 }
 
@@ -224,6 +223,8 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     note_rank(call, &plan);
     note_unmatched(call, &plan, "--exclude", settings->adapters.exclude);
     note_unmatched(call, &plan, "--branch-layers", settings->adapters.branch_layers);
+    for (size_t i = 0; i < options.override_count; i++)
+        note_unmatched(call, &plan, "--override", options.overrides[i].layers);
     note_loss(call, model, &plan);
     try_training(model, &trial, &reason);
     print_verdict(call, model, &plan, &trial, &reason);

@@ -33,8 +33,8 @@ static const struct lorac_option_group groups[] = {
 static enum lorac_status inspect(const struct lorac_call *call, struct lorac_inspection *inspection,
                                  struct lorac_error *error)
 {
-    const struct lorac_inspect_settings *settings = call->options.settings;
-    LORAC_TRY(lorac_adapters_check(call, error));
+    struct lorac_inspect_settings *settings = call->options.settings;
+    LORAC_TRY(lorac_adapters_check(call, &settings->adapters, error));
     LORAC_TRY(lorac_inspection_make(inspection, call->operands[0], settings, error));
     if (inspection->meta.injected && lorac_adapters_given(call))
         lorac_report_note(call,
