@@ -45,7 +45,7 @@ def test_each_adapter_has_the_values_of_the_first_that_matches(base, tmp_path):
         rank, alpha = expected(adapter["conv"])
         kernel = tensors[adapter["weight"]].shape[3]
         assert (adapter["rank"], adapter["alpha"]) == (rank, alpha), adapter["conv"]
-        assert tensors[adapter["a"]].shape[0] == rank * kernel
+        assert tensors[adapter["A"]].shape[0] == rank * kernel
         assert tensors[f"{adapter['conv']}/lora_scale"] == np.float32(alpha / rank)
 
 
