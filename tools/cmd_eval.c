@@ -1,5 +1,5 @@
 // eval: accuracy, loss and speed of any model that the runtime can run, and its raw outputs.
-#include "groups.h"
+#include "data_group.h"
 #include "report.h"
 #include "signals.h"
 #include "tune.h"

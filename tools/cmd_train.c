@@ -1,11 +1,10 @@
 // train: fine-tunes an injected model's adapters on labelled images.
-#include "groups.h"
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
+#include "train_data.h"
 #include "tune.h"
 #include "runtime/kernels/kernel.h"
-#include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
 #include <inttypes.h>
@@ -256,13 +255,12 @@ static enum lorac_exit save_and_report(const struct lorac_call *call, const stru
     return LORAC_EXIT_DONE;
 }
 
-static void fill_loop(const struct train_settings *settings, const struct lorac_dataset *dataset,
-                      const struct lorac_normalize *normalize, struct lorac_progress *progress,
-                      struct lorac_loop_options *loop)
+static void fill_loop(const struct train_settings *settings, const struct lorac_train_data *data,
+                      struct lorac_progress *progress, struct lorac_loop_options *loop)
 {
     *loop = lorac_loop_options_default();
-    loop->source.dataset = dataset;
-    loop->source.normalize = *normalize;
+    loop->source.dataset = &data->dataset;
+    loop->source.normalize = data->normalize;
     loop->source.augment = (enum lorac_augment)settings->augment;
     loop->source.crop_pad = 4;
     loop->source.seed = settings->data.seed;
@@ -276,15 +274,14 @@ static void fill_loop(const struct train_settings *settings, const struct lorac_
 }
 
 static enum lorac_exit train_prepared(const struct lorac_call *call, const struct train_settings *settings,
-                                      struct lorac_net *net, const struct lorac_dataset *dataset,
-                                      const struct lorac_normalize *normalize)
+                                      struct lorac_net *net, const struct lorac_train_data *data)
 {
     struct lorac_error error = {0}, log_error = {0};
     struct lorac_progress progress;
     struct lorac_loop_options loop;
     if (lorac_progress_init(&progress, call, net, settings->log, &error) != LORAC_OK)
         return lorac_report_failure(call, &error);
-    fill_loop(settings, dataset, normalize, &progress, &loop);
+    fill_loop(settings, data, &progress, &loop);
     lorac_interrupt_catch();
     enum lorac_status ended = lorac_loop_run(net, &loop, &error);
     enum lorac_status log_status = lorac_progress_finish(&progress, &log_error);
@@ -296,36 +293,16 @@ static enum lorac_exit train_prepared(const struct lorac_call *call, const struc
     return code;
 }
 
-// What the loop would refuse as well, said before anything else is.
-static enum lorac_status check_counts(const struct train_settings *settings, const struct lorac_dataset *dataset,
-                                      struct lorac_error *error)
-{
-    size_t batch = (size_t)settings->batch;
-    if (dataset->count < batch)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--batch %zu: there are only %zu images: give at most %zu",
-                               batch, dataset->count, dataset->count);
-    uint64_t steps = settings->steps ? settings->steps : settings->epochs * (dataset->count / batch);
-    if (settings->warmup_steps > steps)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                               "--warmup-steps %" PRIu64 ": there are only %" PRIu64 " steps", settings->warmup_steps,
-                               steps);
-    return LORAC_OK;
-}
-
-static enum lorac_status open_data(const struct lorac_call *call, const struct train_settings *settings,
-                                   const struct lorac_net *net, const struct lorac_input_shape *shape,
-                                   struct lorac_dataset *dataset, struct lorac_normalize *normalize,
-                                   struct lorac_error *error)
-{
-    LORAC_TRY(lorac_data_open(&settings->data, shape, net->classes, dataset, error));
-    LORAC_TRY(lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, dataset, normalize, error));
-    return check_counts(settings, dataset, error);
-}
-
 static enum lorac_status prepare(const struct lorac_call *call, const struct train_settings *settings,
-                                 struct lorac_net *net, struct lorac_dataset *dataset,
-                                 struct lorac_normalize *normalize, struct lorac_error *error)
+                                 struct lorac_net *net, struct lorac_train_data *data, struct lorac_error *error)
 {
+    const struct lorac_train_data_request request = {.call = call,
+                                                     .data = &settings->data,
+                                                     .pixels = &settings->pixels,
+                                                     .batch = (size_t)settings->batch,
+                                                     .epochs = settings->epochs,
+                                                     .steps = settings->steps,
+                                                     .warmup_steps = settings->warmup_steps};
     struct lorac_info info;
     struct lorac_input_shape shape;
     LORAC_TRY(lorac_output_check_model("-o", settings->output, net->model, error));
@@ -343,16 +320,13 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     if (lorac_get_info(net, &info, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
-        LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));
-    options.memory_other = dataset->image_array.byte_count + dataset->count * sizeof *dataset->labels;
+        LORAC_TRY(lorac_train_data_open(&request, net, &shape, data, error));
+    options.memory_other = lorac_train_data_bytes(data);
     LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
-    if (!dataset->pixels)
-        LORAC_TRY(open_data(call, settings, net, &shape, dataset, normalize, error));
-    if (lorac_fill_check(net, dataset, error) != LORAC_OK) // to name the file
-        return lorac_error_prefix(error, "'%s': ", settings->data.data);
-    lorac_pixels_note_unused(call, dataset);
+    LORAC_TRY(lorac_train_data_open(&request, net, &shape, data, error));
+    LORAC_TRY(lorac_train_data_check(&request, net, data, error));
     lorac_run_note_threads(call, &settings->run);
-    print_start(call, net, &info, dataset);
+    print_start(call, net, &info, &data->dataset);
     return LORAC_OK;
 }
 
@@ -361,16 +335,15 @@ static enum lorac_exit run(const struct lorac_call *call)
     const struct train_settings *settings = call->options.settings;
     struct lorac_error error = {0};
     struct lorac_net *net = NULL;
-    struct lorac_dataset dataset = {0};
-    struct lorac_normalize normalize;
+    struct lorac_train_data data = {0};
     enum lorac_exit code;
     if (check_settings(call, settings, &error) != LORAC_OK || lorac_open(call->operands[0], &net, &error) != LORAC_OK ||
         check_model(net, call->operands[0], &error) != LORAC_OK ||
-        prepare(call, settings, net, &dataset, &normalize, &error) != LORAC_OK)
+        prepare(call, settings, net, &data, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
     else
-        code = train_prepared(call, settings, net, &dataset, &normalize);
-    lorac_dataset_clear(&dataset);
+        code = train_prepared(call, settings, net, &data);
+    lorac_train_data_clear(&data);
     lorac_close(net);
     return code;
 }

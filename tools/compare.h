@@ -3,7 +3,7 @@
 #ifndef LORAC_COMPARE_H
 #define LORAC_COMPARE_H
 
-#include "groups.h"
+#include "data_group.h"
 
 // The options of both commands beside data, pixels and run.
 struct lorac_compare_settings {

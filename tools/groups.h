@@ -94,6 +94,9 @@ struct lorac_pixel_settings {
 };
 extern const struct lorac_option lorac_pixel_options[];
 
+// Whether any of them was given.
+bool lorac_pixels_given(const struct lorac_call *call);
+
 // Refuses --normalize none together with flags that say otherwise. Errors: ARGUMENT.
 enum lorac_status lorac_pixels_check(const struct lorac_call *call, struct lorac_error *error);
 
@@ -110,26 +113,6 @@ void lorac_pixels_note_unused(const struct lorac_call *call, const struct lorac_
 enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const struct lorac_pixel_settings *pixels,
                                        const struct lorac_input_meta *record, const struct lorac_dataset *dataset,
                                        struct lorac_normalize *out, struct lorac_error *error);
-
-// ---- data: --data --labels --range --corrupt --seed
-
-struct lorac_data_settings {
-    const char *data, *labels; // labels stay NULL in commands without the option
-    struct lorac_range range;
-    const char *corrupt;
-    uint64_t seed; // of the corruption, and of whatever else the command draws
-};
-extern const struct lorac_option lorac_data_options[];          // --data, --range, --corrupt, --seed
-extern const struct lorac_option lorac_labelled_data_options[]; // with --labels; --data is required
-extern const struct lorac_option lorac_training_data_options[]; // both are required
-
-// Refuses options that need --data where there is none, and a bad --corrupt. Errors: ARGUMENT.
-enum lorac_status lorac_data_check(const struct lorac_call *call, const struct lorac_data_settings *data,
-                                   struct lorac_error *error);
-
-// Opens the set for a model that takes [shape] and gives [classes], and corrupts it where asked.
-enum lorac_status lorac_data_open(const struct lorac_data_settings *data, const struct lorac_input_shape *shape,
-                                  size_t classes, struct lorac_dataset *out, struct lorac_error *error);
 
 // ---- files
 

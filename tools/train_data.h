@@ -1,0 +1,38 @@
+// What train trains on: the images and how they become numbers.
+#ifndef LORAC_TRAIN_DATA_H
+#define LORAC_TRAIN_DATA_H
+
+#include "data_group.h"
+
+struct lorac_train_data { // zero-initialise it
+    bool open;
+    struct lorac_dataset dataset;
+    struct lorac_normalize normalize;
+};
+
+// What the command line says about it.
+struct lorac_train_data_request {
+    const struct lorac_call *call;
+    const struct lorac_data_settings *data;
+    const struct lorac_pixel_settings *pixels;
+    size_t batch;
+    uint64_t epochs, steps, warmup_steps; // as in struct lorac_loop_options
+};
+
+// Opens the images for a model that takes [shape]; nothing where they are open. The model's classes may be unknown yet
+// (net->classes 0): then lorac_train_data_check sees to the labels.
+// Errors: as lorac_dataset_open; ARGUMENT (fewer images than a batch, fewer steps than warm-up).
+enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *request, const struct lorac_net *net,
+                                        const struct lorac_input_shape *shape, struct lorac_train_data *data,
+                                        struct lorac_error *error);
+
+// What it holds: struct lorac_prepare_options' memory_other.
+size_t lorac_train_data_bytes(const struct lorac_train_data *data);
+
+// That the prepared net takes the images; the message names the file.
+enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, const struct lorac_net *net,
+                                         const struct lorac_train_data *data, struct lorac_error *error);
+
+void lorac_train_data_clear(struct lorac_train_data *data);
+
+#endif
