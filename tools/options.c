@@ -24,23 +24,23 @@ static const struct lorac_option *option_at(const struct lorac_option_group *gro
     return NULL;
 }
 
-static bool takes_value(const struct lorac_option *option)
+bool lorac_option_takes_value(const struct lorac_option *option)
 {
     return option->type != LORAC_OPTION_FLAG && option->type != LORAC_OPTION_NO_FLAG;
 }
 
-static const char *choice_at(const struct lorac_option *option, size_t i)
+const char *lorac_option_choice(const struct lorac_option *option, size_t i)
 {
     return option->choice_at ? option->choice_at(i) : option->choices[i];
 }
 
-// "sgd|adamw" or "sgd, adamw".
-static void join_choices(const struct lorac_option *option, const char *separator, char *text, size_t text_bytes)
+void lorac_option_join_choices(const struct lorac_option *option, const char *separator, char *text, size_t text_bytes)
 {
     size_t used = 0;
     text[0] = '\0';
-    for (size_t i = 0; choice_at(option, i); i++) {
-        int written = snprintf(text + used, text_bytes - used, "%s%s", i ? separator : "", choice_at(option, i));
+    for (size_t i = 0; lorac_option_choice(option, i); i++) {
+        int written =
+            snprintf(text + used, text_bytes - used, "%s%s", i ? separator : "", lorac_option_choice(option, i));
         if (written < 0 || (size_t)written >= text_bytes - used)
             return;
         used += (size_t)written;
@@ -225,14 +225,14 @@ static enum lorac_status add_text(const struct lorac_option *option, struct lora
 static enum lorac_status set_choice(const struct lorac_option *option, int *out, const char *text,
                                     struct lorac_error *error)
 {
-    for (size_t i = 0; choice_at(option, i); i++)
-        if (strcmp(choice_at(option, i), text) == 0) {
+    for (size_t i = 0; lorac_option_choice(option, i); i++)
+        if (strcmp(lorac_option_choice(option, i), text) == 0) {
             *out = (int)i;
             return LORAC_OK;
         }
     char choices[256], rule[300];
-    join_choices(option, ", ", choices, sizeof choices);
-    snprintf(rule, sizeof rule, "must be %s%s", choice_at(option, 1) ? "one of " : "", choices);
+    lorac_option_join_choices(option, ", ", choices, sizeof choices);
+    snprintf(rule, sizeof rule, "must be %s%s", lorac_option_choice(option, 1) ? "one of " : "", choices);
     return refuse(option, text, rule, error);
 }
 
@@ -350,12 +350,12 @@ static void make_tables(const struct lorac_option_group *groups, struct getopt_t
         assert(i < LORAC_OPTIONS_MAX);
         struct option *entry = &tables->long_options[i];
         entry->name = option->name;
-        entry->has_arg = takes_value(option) ? required_argument : no_argument;
+        entry->has_arg = lorac_option_takes_value(option) ? required_argument : no_argument;
         entry->val = LONG_BASE + (int)i;
         tables->names[i] = option->name;
         if (option->letter) {
             tables->letters[used++] = option->letter;
-            if (takes_value(option))
+            if (lorac_option_takes_value(option))
                 tables->letters[used++] = ':';
         }
     }
@@ -455,7 +455,7 @@ enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, ch
             return refuse_with_help(option, " needs a value", error);
         LORAC_TRY(lorac_option_set_value(option, (char *)set->settings + group->offset, optarg, error));
         // Which of two values counts would be a guess; a flag says the same twice.
-        if (takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given[row])
+        if (lorac_option_takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given[row])
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is given twice: give it once", option->name);
         set->given[row] = true;
     }
@@ -471,60 +471,4 @@ bool lorac_options_given(const struct lorac_option_set *set, const char *name)
             return set->given[i];
     assert(!"no such option in this command");
     return false;
-}
-
-// ---- help
-
-enum { HELP_INDENT = 30, HELP_WIDTH = 100 };
-
-// Prints words from column HELP_INDENT on, wrapped. [column] is where the cursor is.
-static void print_wrapped(FILE *file, const char *text, size_t column)
-{
-    if (column + 2 > HELP_INDENT) {
-        fputc('\n', file);
-        column = 0;
-    }
-    fprintf(file, "%*s", (int)(HELP_INDENT - column), "");
-    column = HELP_INDENT;
-    while (*text) {
-        size_t length = strcspn(text, " ");
-        if (column > HELP_INDENT && column + 1 + length > HELP_WIDTH) {
-            fprintf(file, "\n%*s", HELP_INDENT, "");
-            column = HELP_INDENT;
-        } else if (column > HELP_INDENT) {
-            fputc(' ', file);
-            column++;
-        }
-        fwrite(text, 1, length, file);
-        column += length;
-        text += length;
-        text += strspn(text, " ");
-    }
-    fputc('\n', file);
-}
-
-static void print_option(const struct lorac_option *option, FILE *file)
-{
-    char value[128] = "", left[192], help[1024], letter[8] = "    ";
-    if (option->type == LORAC_OPTION_ENUM)
-        join_choices(option, "|", value, sizeof value);
-    else if (takes_value(option))
-        snprintf(value, sizeof value, "%s", option->value);
-    if (option->letter)
-        snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    int column = snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name, *value ? " " : "", value);
-    const char *fallback = option->fallback_text ? option->fallback_text : option->fallback;
-    snprintf(help, sizeof help, "%s%s%s%s%s", option->help, fallback ? " (default " : "", fallback ? fallback : "",
-             fallback ? ")" : "", option->required ? " (required)" : "");
-    fputs(left, file);
-    print_wrapped(file, help, (size_t)column);
-}
-
-void lorac_options_print_help(const struct lorac_option_group *groups, FILE *file)
-{
-    for (; groups->options; groups++) {
-        fprintf(file, "\n%s:\n", groups->title);
-        for (const struct lorac_option *option = groups->options; option->name; option++)
-            print_option(option, file);
-    }
 }

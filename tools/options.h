@@ -105,6 +105,21 @@ bool lorac_options_given(const struct lorac_option_set *set, const char *name);
 enum lorac_status lorac_option_set_value(const struct lorac_option *option, void *group_settings, const char *text,
                                          struct lorac_error *error);
 
+// ---- a row's parts, for all that is made from the tables
+
+bool lorac_option_takes_value(const struct lorac_option *option);
+// Of an ENUM: the i-th choice, NULL past the last.
+const char *lorac_option_choice(const struct lorac_option *option, size_t i);
+// Of an ENUM: "sgd|adamw", or "sgd, adamw", in [text], cut to what fits whole.
+void lorac_option_join_choices(const struct lorac_option *option, const char *separator, char *text, size_t text_bytes);
+
+// What the help calls the value: "N", "sgd|adamw", "" for flags; in [text], which is returned.
+enum { LORAC_OPTION_VALUE_TEXT = 128 };
+const char *lorac_option_value_text(const struct lorac_option *option, char text[LORAC_OPTION_VALUE_TEXT]);
+// The help with the default and "(required)"; in [text], which is returned.
+enum { LORAC_OPTION_HELP_TEXT = 1024 };
+const char *lorac_option_help_text(const struct lorac_option *option, char text[LORAC_OPTION_HELP_TEXT]);
+
 // The groups as help text.
 void lorac_options_print_help(const struct lorac_option_group *groups, FILE *file);
 

@@ -4,6 +4,7 @@
 
 #include "proto/lorac_status.h"
 #include "tools/options.c"
+#include "tools/options_help.c"
 
 struct settings {
     bool flag, on;
