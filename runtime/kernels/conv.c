@@ -130,6 +130,7 @@ static bool choose_branch(const struct lorac_program *program, const struct lora
     conv->branch.trains_b = param_trainable(program, step, 3);
     conv->branch.wants_dx = frozen.gradient != NULL;
     conv->branch.beside = frozen.forward->beside != NULL;
+    conv->branch.merged = lorac_conv_merges(&conv->branch, frozen.forward, frozen.gradient);
     if (program->form_policy == LORAC_FORM_POLICY_AUTO && row && row->form[0])
         return strcmp(row->form, "branch") == 0;
     return program->form_policy == LORAC_FORM_POLICY_BRANCH ||
@@ -178,6 +179,12 @@ static size_t packing_floats(const struct conv *conv)
     return lorac_conv_weight_count(&conv->shape) * ((size_t)builds(conv) + (size_t)reorders);
 }
 
+// Of gain * B, where there is a gain.
+static size_t normed_b_floats(const struct conv *conv)
+{
+    return conv->normed ? conv->adapter.rows * conv->adapter.R : 0;
+}
+
 // Workspace beside the algorithms' and packing's, and what is kept.
 static size_t memory_of_branch(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
 {
@@ -186,8 +193,10 @@ static size_t memory_of_branch(struct lorac_program *program, struct lorac_step 
     keep_param(program, step, 2);
     keep_param(program, step, 3);
     size_t bytes = lorac_conv_branch_workspace_bytes(&conv->branch);
-    if (conv->normed)
-        bytes = largest(bytes, conv->adapter.rows * conv->adapter.R * sizeof(float)); // gain*B
+    size_t packing = normed_b_floats(conv) * sizeof(float);
+    if (conv->branch.merged)
+        packing += conv->gradient->merge->scratch_bytes(&conv->branch);
+    bytes = largest(bytes, packing);
     return conv->branch.beside ? largest(bytes, conv->forward->beside->scratch_bytes(&conv->branch)) : bytes;
 }
 
@@ -365,15 +374,23 @@ static void run_algorithm(const struct lorac_step *step, const struct lorac_conv
     algorithm->run(state, env);
 }
 
-static void pack_branch_b(struct lorac_step *step, const struct lorac_kernel_env *env)
+// What the branch adds by: B, or gain * B, at the beginning of the workspace.
+static const float *branch_b(const struct lorac_step *step, const struct lorac_kernel_env *env)
 {
     const struct conv *conv = step->config;
     const struct conv_state *state = step->state;
     const float *b = lorac_step_param(env->program, step, 3)->data;
-    if (state->norm) {
-        lorac_conv_norm_rows(state->norm, b, env->workspace, conv->branch.blocks * conv->branch.R, env);
-        b = env->workspace;
-    }
+    if (!state->norm)
+        return b;
+    lorac_conv_norm_rows(state->norm, b, env->workspace, conv->branch.blocks * conv->branch.R, env);
+    return env->workspace;
+}
+
+static void pack_branch_b(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
+    const float *b = branch_b(step, env);
     lorac_conv_branch_pack_b(state->branch, b);
     if (conv->branch.beside)
         conv->forward->beside->pack_b(state->forward, b);
@@ -387,6 +404,18 @@ static void pack_branch_a(struct lorac_step *step, const struct lorac_kernel_env
     lorac_conv_branch_pack_a(state->branch, a);
     if (conv->branch.beside)
         conv->forward->beside->pack_a(state->forward, a, env->workspace, env);
+}
+
+// Into the gradient's weights, where they have both.
+static void merge_branch(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
+    if (!conv->branch.merged)
+        return;
+    float *scratch = (float *)env->workspace + normed_b_floats(conv);
+    conv->gradient->merge->pack(state->gradient, state->forward, &conv->branch,
+                                lorac_step_param(env->program, step, 2)->data, branch_b(step, env), scratch, env);
 }
 
 static enum lorac_status create_norm(const struct lorac_step *step, const struct lorac_kernel_env *env,
@@ -417,6 +446,7 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
         LORAC_TRY(conv->forward->beside->attach(state->forward, &conv->branch, step->kept, error));
     pack_branch_a(step, env);
     pack_branch_b(step, env);
+    merge_branch(step, env);
     return LORAC_OK;
 }
 
@@ -429,6 +459,8 @@ static enum lorac_status refresh(struct lorac_step *step, const struct lorac_ker
         pack_branch_a(step, env);
     if (conv->branch.trains_b)
         pack_branch_b(step, env);
+    if (conv->branch.trains_a || conv->branch.trains_b)
+        merge_branch(step, env);
     return LORAC_OK;
 }
 

@@ -1,6 +1,8 @@
 // Which algorithm a convolution gets (conv_algorithm.h).
 #include "conv_algorithm.h"
 
+#include "conv_branch.h"
+
 #include <string.h>
 
 // Fastest first. The last of each list supports every shape and demand, accumulating excepted.
@@ -71,6 +73,13 @@ bool lorac_conv_borrows(const struct lorac_conv_shape *shape, const struct lorac
                         const struct lorac_conv_algorithm *gradient)
 {
     return gradient && gradient->lender == forward && gradient->borrows(shape);
+}
+
+bool lorac_conv_merges(const struct lorac_conv_branch *branch, const struct lorac_conv_algorithm *forward,
+                       const struct lorac_conv_algorithm *gradient)
+{
+    return gradient && gradient->merge && gradient->lender == forward && !gradient->borrows(&branch->shape) &&
+           gradient->merge->pays(branch);
 }
 
 const struct lorac_conv_algorithm *lorac_conv_algorithm_named(bool gradient, const char *name,

@@ -22,6 +22,17 @@ struct lorac_conv_beside {
     void (*pack_b)(void *state, const float *b);
 };
 
+// A gradient that can have the adapter of a branch in the weights that it packed for itself: dx then comes from
+// W0 + s * view(B @ A), and nothing is left to add.
+struct lorac_conv_merge {
+    bool (*pays)(const struct lorac_conv_branch *branch); // measured to be faster than adding to dx afterwards
+    size_t (*scratch_bytes)(const struct lorac_conv_branch *branch);
+    // To be called before the first run and whenever a or b changed; both as in lorac_conv_branch_pack_a and _b.
+    // [lender]: the state of the convolution, which has W0. [scratch]: of scratch_bytes.
+    void (*pack)(void *state, const void *lender, const struct lorac_conv_branch *branch, const float *a,
+                 const float *b, float *scratch, const struct lorac_kernel_env *env);
+};
+
 struct lorac_conv_algorithm {
     const char *name;
     bool approximate; // its error is not that of a plain sum: never where results must be exact
@@ -54,6 +65,7 @@ struct lorac_conv_algorithm {
                                           const struct lorac_kernel_env *env, void **state, struct lorac_error *error);
     size_t (*packed_bytes)(const struct lorac_conv_shape *shape);
     const struct lorac_conv_beside *beside; // NULL: an adapter runs after it
+    const struct lorac_conv_merge *merge;   // of a gradient with a lender; NULL: an adapter adds to dx after it
     double relative_time; // measured, beside XNNPACK's direct convolution, where it is chosen; 0: the same
 };
 
@@ -73,6 +85,9 @@ const struct lorac_conv_algorithm *lorac_conv_gradient_algorithm(const struct lo
 // Whether the gradient borrows the weights of this convolution; false where [gradient] is NULL.
 bool lorac_conv_borrows(const struct lorac_conv_shape *shape, const struct lorac_conv_algorithm *forward,
                         const struct lorac_conv_algorithm *gradient);
+// Whether the gradient has the adapter in its weights: never where it borrows them. False where [gradient] is NULL.
+bool lorac_conv_merges(const struct lorac_conv_branch *branch, const struct lorac_conv_algorithm *forward,
+                       const struct lorac_conv_algorithm *gradient);
 // Whether it may be chosen at all, be it fast or slow.
 bool lorac_conv_algorithm_fits(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
                                const struct lorac_conv_demand *demand);

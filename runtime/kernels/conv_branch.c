@@ -78,7 +78,7 @@ static size_t row_floats(size_t count)
 
 static bool goes_back(const struct lorac_conv_branch *branch)
 {
-    return branch->wants_dx || branch->trains_a;
+    return lorac_conv_branch_adds_dx(branch) || branch->trains_a;
 }
 
 // Where each part of the block lies, in floats; *total is the block's size.
@@ -101,7 +101,7 @@ static struct layout make_layout(const struct lorac_conv_branch *branch)
     bool back = goes_back(branch);
     struct layout layout;
     layout.down = take(&next, branch->beside ? 0 : rows * branch->width * row_floats(branch->R));
-    layout.down_t = take(&next, branch->wants_dx ? rows * branch->R * row_floats(branch->width) : 0);
+    layout.down_t = take(&next, lorac_conv_branch_adds_dx(branch) ? rows * branch->R * row_floats(branch->width) : 0);
     layout.up = take(&next, branch->beside ? 0 : kR * s->M);
     layout.up_t = take(&next, back ? s->M * row_floats(kR) : 0);
     layout.row_of = take(&next, s->OH * s->kh);
@@ -185,7 +185,7 @@ enum lorac_status lorac_conv_branch_create(const struct lorac_conv_branch *branc
     state->up_t_row = row_floats(branch->blocks * branch->R);
     state->row_of = tables + layout.row_of;
     state->column_of = tables + layout.column_of;
-    state->down_t = branch->wants_dx ? block + layout.down_t : NULL;
+    state->down_t = lorac_conv_branch_adds_dx(branch) ? block + layout.down_t : NULL;
     if (goes_back(branch)) {
         state->up_t = block + layout.up_t;
         state->row_phases = (void *)(block + layout.row_phases);

@@ -19,6 +19,7 @@ struct lorac_conv_branch {
     size_t width;                  // channels of the widest block
     double s;
     bool trains_a, trains_b, wants_dx;
+    bool merged; // dx comes whole from the convolution's gradient (lorac_conv_merge): here are dA and dB only
     bool beside; // forward runs with the convolution (lorac_conv_beside): here is the way back only
 };
 
@@ -31,6 +32,12 @@ struct lorac_branch_block lorac_conv_branch_block(const struct lorac_conv_branch
 // False where the convolution has no such form here: more than one group, a stride above 64, or sizes that overflow.
 bool lorac_conv_branch_init(struct lorac_conv_branch *branch, const struct lorac_conv_shape *shape,
                             const struct lorac_conv_adapter *adapter);
+
+// Whether dx is added to here.
+static inline bool lorac_conv_branch_adds_dx(const struct lorac_conv_branch *branch)
+{
+    return branch->wants_dx && !branch->merged;
+}
 
 size_t lorac_conv_branch_kept_bytes(const struct lorac_conv_branch *branch);      // of h, which backward reads
 size_t lorac_conv_branch_workspace_bytes(const struct lorac_conv_branch *branch); // of forward and backward
@@ -53,7 +60,7 @@ struct lorac_branch_backward {
     const float *x; // read where trains_a
     const float *h; // read where trains_b
     const float *dy;
-    float *dx;          // added to, where wants_dx
+    float *dx;          // added to, where adds_dx
     float *da, *db;     // added to, where trained
     const double *gain; // [M]: db is wanted of a B whose rows m were multiplied by gain[m] before packing; NULL: 1
 };
@@ -81,9 +88,9 @@ struct lorac_branch_state {
     const struct lorac_conv_branch *branch;
     float *down;   // [blocks, taps*width, down_row]: D_a with the R outputs adjacent; NULL where [beside]
     float *down_t; // [blocks, taps*R, down_t_row]: with the channels adjacent, taps in the order of the phases; NULL
-                   // where dx is not wanted
+                   // where dx is not added to
     float *up;     // [blocks*R, M]; NULL where [beside]
-    float *up_t;   // [M, up_t_row]; NULL where neither dx nor dA is wanted
+    float *up_t;   // [M, up_t_row]; NULL where neither dx nor dA is computed
     size_t down_row, down_t_row, up_t_row;
     int32_t *row_of, *column_of; // [OH, kh], [OW, kw]: the place that a tap reads, -1 outside
     // What flows back, where up_t is not NULL: [stride_h], [stride_w], and [taps]: each tap's place in their order.

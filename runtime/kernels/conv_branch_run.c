@@ -379,7 +379,7 @@ static void back_block(const struct job *job, size_t a, size_t first, const stru
     size_t tap = a * branch->taps + lorac_branch_taps_before(state, region->i, region->k);
     size_t row = region->i + region->row * s->stride_h;
     size_t place = (((first + region->first) * s->H + row) * s->W + region->k) * s->C + block.c0;
-    if (branch->wants_dx) {
+    if (lorac_conv_branch_adds_dx(branch)) {
         const struct lorac_outer back = {.left = left,
                                          .left_channel = left_row,
                                          .left_pixel = 1,

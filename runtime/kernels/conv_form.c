@@ -8,7 +8,9 @@
 // where lanes are the multiply-adds of the branch's products, with the side that fills vectors rounded up to 16, and
 // floats what they read and write of x, y, dy, dx and h. Where Winograd runs the adapter's forward pass with the
 // convolution (lorac_conv_beside), h takes 36 products for 16 pixels instead of 9 for one, x and y are in the cache,
-// and h is transformed back. In the forms' own measurements, of a layer's adapter alone, all after the convolution:
+// and h is transformed back. Where the gradient has the adapter in its weights (lorac_conv_merge), dx takes no products
+// and no floats here, but MERGE + MERGE_RANK*R for each weight at each step: R = 12, 64 -> 64 0.15 ms, 128 -> 128 0.5
+// ms. In the forms' own measurements, of a layer's adapter alone, all after the convolution:
 //
 //     layer, batch 32, R = 12      definition   branch   branch, A frozen      (milliseconds, one thread)
 //     16 -> 16, 32 x 32, batch 64         2.5     24.4     19.5
@@ -28,7 +30,8 @@
 // 64 layers by the definition and as branches: 807 and 846 ms, with A frozen 800 and 781.
 #include "conv_branch.h"
 
-static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16, BESIDE_PRODUCTS = 36 / 16.0;
+static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16, BESIDE_PRODUCTS = 36 / 16.0,
+                    MERGE = 170, MERGE_RANK = 10;
 
 static double padded(size_t floats)
 {
@@ -41,7 +44,7 @@ bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double
     double in = (double)s->N * (double)s->H * (double)s->W, out = (double)s->N * (double)s->OH * (double)s->OW;
     double C = (double)s->C, M = (double)s->M, R = (double)branch->R, kR = (double)branch->blocks * R;
     double weights = (double)lorac_conv_weight_count(s), F = out * weights;
-    double dx = branch->wants_dx, da = branch->trains_a, db = branch->trains_b;
+    double dx = lorac_conv_branch_adds_dx(branch), da = branch->trains_a, db = branch->trains_b;
 
     double windows = (double)branch->blocks * (double)branch->taps * out; // each is read by R outputs
     double down = branch->beside ? (double)branch->blocks * BESIDE_PRODUCTS * out : windows;
@@ -50,5 +53,7 @@ bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double
     lanes += out * (kR * padded(s->M) + (db + (dx > da ? dx : da)) * M * padded(branch->blocks * branch->R));
     double floats = in * C * (2 * dx + da) + out * (M + (1 + db) * kR);
     floats += branch->beside ? 2 * out * kR : in * C + 2 * out * M;
-    return branch_conv * F + PRODUCT * lanes + TRAFFIC * floats < definition * F + DENSE * F + weights * (PACK + 3 * R);
+    double merge = branch->merged ? weights * (MERGE + MERGE_RANK * R) : 0;
+    double cost = branch_conv * F + PRODUCT * lanes + TRAFFIC * floats + merge;
+    return cost < definition * F + DENSE * F + weights * (PACK + 3 * R);
 }

@@ -41,6 +41,7 @@ enum {
     BLOCK_FLOATS = 160 * 1024, // of a block's transformed inputs
     MIN_BLOCK = 4 * GROUP,     // tiles: each packed weight serves as many products
     BORROWED_BYTES = 4 << 20,  // of a second copy, which is then not made
+    MERGE_PIXELS = 24,         // for each output: below it adding to dx costs less than packing at each step
     ENOUGH_BLOCKS = 8,         // to give threads whole blocks
     LINE = 16,                 // floats of a cache line; strides end on an odd number of lines, for the cache's sets
 };
@@ -426,6 +427,37 @@ static const struct lorac_conv_beside beside_2 = {adapter_bytes_2, attach, lorac
 static const struct lorac_conv_beside beside_4 = {adapter_bytes_4, attach, lorac_winograd_adapter_scratch_bytes, pack_a,
                                                   pack_b};
 
+// ---- an adapter in the gradient's weights
+
+static size_t merge_bytes_2(const struct lorac_conv_branch *branch)
+{
+    return lorac_winograd_merge_bytes(branch, 2);
+}
+
+static size_t merge_bytes_4(const struct lorac_conv_branch *branch)
+{
+    return lorac_winograd_merge_bytes(branch, 4);
+}
+
+static void pack_merged(void *opaque, const void *lender, const struct lorac_conv_branch *branch, const float *a,
+                        const float *b, float *scratch, const struct lorac_kernel_env *env)
+{
+    const struct state *state = opaque, *from = lender;
+    const struct lorac_winograd_merge merge = {branch, state->loops, state->plan.m, from->packed, state->packed};
+    lorac_winograd_merge(&merge, a, b, scratch, env);
+}
+
+// The adapter's rows are added to all packed weights once a step, to dx at every pixel: with few pixels for each output
+// the first costs more. 128 -> 128, 16 x 16, R = 12: as much with 12 images, 24 pixels for each output.
+static bool merge_pays(const struct lorac_conv_branch *branch)
+{
+    const struct lorac_conv_shape *s = &branch->shape;
+    return s->N * s->OH * s->OW >= MERGE_PIXELS * s->M;
+}
+
+static const struct lorac_conv_merge merge_2 = {merge_pays, merge_bytes_2, pack_merged};
+static const struct lorac_conv_merge merge_4 = {merge_pays, merge_bytes_4, pack_merged};
+
 // ---- when
 
 static bool supports(const struct lorac_conv_shape *s)
@@ -537,7 +569,7 @@ static struct packing pack_gradient(const struct lorac_conv_shape *s, const floa
         return create(&p, NULL, lender, finish, in, out, env, state, error);                                           \
     }                                                                                                                  \
     ALGORITHM(variable, text, gradient, m, .lender = &lorac_conv_##of, .borrows = borrows_##variable,                  \
-              .create_borrowing = create_borrowing_##variable)
+              .create_borrowing = create_borrowing_##variable, .merge = &merge_##m)
 
 ALGORITHM(winograd4, "winograd4", forward, 4, .beside = &beside_4);
 ALGORITHM(winograd2, "winograd2", forward, 2, .beside = &beside_2);

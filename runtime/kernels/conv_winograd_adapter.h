@@ -41,4 +41,18 @@ const float *lorac_winograd_adapter_down(const struct lorac_winograd_adapter *ad
 // What is added to outputs from [first] on of the image that begins with h; up NULL where there is no adapter.
 struct lorac_winograd_up lorac_winograd_adapter_up(const struct lorac_winograd_adapter *adapter, size_t first);
 
+// ---- an adapter in the weights of the input gradient (lorac_conv_merge; conv_winograd_merge.c)
+
+struct lorac_winograd_merge {
+    const struct lorac_conv_branch *branch;
+    const struct lorac_winograd_loops *loops;
+    size_t m;
+    const float *from; // the convolution's packed weights, of W0
+    float *to;         // the gradient's, of W0 + s * view(B @ A)
+};
+
+size_t lorac_winograd_merge_bytes(const struct lorac_conv_branch *branch, size_t m); // of scratch
+void lorac_winograd_merge(const struct lorac_winograd_merge *merge, const float *a, const float *b, float *scratch,
+                          const struct lorac_kernel_env *env);
+
 #endif

@@ -379,6 +379,25 @@ static void borrowed_product(size_t m, const float *tiles, size_t tile_count, si
         lent_products(&lent, 4, tiles, tile_count, row_stride, point_stride, turned, products);
 }
 
+INLINE void turn_points(const struct lent *lent, const size_t E, float *to)
+{
+    const struct turned *rows = E == 6 ? TURNED_6 : TURNED_4;
+    for (size_t p = 0; p < E * E; p++) {
+        const struct turned *i = rows + p / E, *j = rows + p % E;
+        turn(lent, E, i->row * E + j->row, i->factor * j->factor, to + p * lent->outputs * padded(lent->count));
+    }
+}
+
+static void turned_weights(size_t m, const float *packed, size_t inputs, size_t outputs, size_t first, size_t count,
+                           float *to)
+{
+    const struct lent lent = {packed, inputs, outputs, first, count};
+    if (m == 4)
+        turn_points(&lent, 6, to);
+    else
+        turn_points(&lent, 4, to);
+}
+
 // ---- tiles of outputs: A' products A
 
 INLINE void output_4(const vector *x, size_t step, vector *y, size_t y_step)
@@ -493,5 +512,6 @@ const struct lorac_winograd_loops JOIN(lorac_winograd_, LORAC_SIMD_VARIANT) = {
     .input = input,
     .product = product,
     .borrowed_product = borrowed_product,
+    .turned_weights = turned_weights,
     .output = output,
 };

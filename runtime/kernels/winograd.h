@@ -56,6 +56,11 @@ struct lorac_winograd_loops {
                              const float *packed, size_t inputs, size_t outputs, size_t first, size_t count,
                              float *turned, float *products);
 
+    // The weights that borrowed_product multiplies by, of all points, as `weight` packs them for the gradient: to is the
+    // chunk's, [outputs] its channels.
+    void (*turned_weights)(size_t m, const float *packed, size_t inputs, size_t outputs, size_t first, size_t count,
+                           float *to);
+
     // One tile of outputs, [count] of a chunk: pixels [rows, columns] of m x m, y with the strides given.
     //     y = clamp(A' products A + bias + s * h @ up + (accumulate: y), low, high); a NaN stays one
     // up NULL: without it.

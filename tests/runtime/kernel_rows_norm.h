@@ -39,6 +39,8 @@ static const struct kernel_row norm_rows[] = {
     {{9, 20, 4, 5}, "c=Conv(a, w[21,20,3,3]) lora=kernel:4:8 pads=[1,1,1,1]; " NORM(c, 21), 0, ROW_FOLDED},
     {{2, 17, 9, 11}, "c=Conv(a, w[19,17,3,3], b[19]) lora=kernel:4:8 pads=[1,1,1,1]; " NORM(c, 19), 0,
      ROW_WINOGRAD | ROW_FOLDED},
+    {{2, 33, 13, 15}, "c=Conv(a, w[16,33,3,3]) lora=kernel:4:8 pads=[1,1,1,1]; " NORM(c, 16), 0,
+     ROW_WINOGRAD | ROW_FOLDED}, // in the gradient's weights
     // with the activation behind it, which the convolution does too
     {{2, 3, 4, 5}, "c=Conv(a, w[4,3,3,3]*, b[4]*) pads=[1,1,1,1]; n=BatchNormalization(c, s[4], t[4], m[4], v[4]+); "
                    "y=Relu(n)", 0, ROW_FOLDED},

@@ -1,7 +1,7 @@
 // Every algorithm of a convolution and of its input gradient, on every shape that it supports, against plain loops in
 // double: with bias, limits and accumulating, for all instruction sets, with 1, 2 and 3 threads (the same bits), with
 // nothing written outside of the output and the workspace; gradients that borrow the convolution's weights;
-// adapters that run beside the convolution; NaN and infinity; and which one is chosen.
+// adapters that run beside the convolution or in its gradient; NaN and infinity; and which one is chosen.
 #include "check.h"
 #include "count_allocations.h"
 #include "proto/rng.h"
@@ -300,8 +300,13 @@ static double expected(const struct problem *p, const struct lorac_conv_finish *
 
 // ---- running
 
+static void free_result(float *out)
+{
+    free(out - GUARD_FLOATS);
+}
+
 struct states {
-    void *state, *lender; // lender: NULL where nothing is borrowed
+    void *state, *lender; // lender: NULL where nothing is borrowed or merged
 };
 
 struct adapter {
@@ -313,9 +318,31 @@ struct adapter {
 // How an algorithm is run, beside its own way.
 struct way {
     bool borrowing;
-    const struct adapter *adapter; // beside the convolution; NULL: none
+    const struct adapter *adapter; // beside the convolution, or in the gradient's weights; NULL: none
 };
 static const struct way alone = {false, NULL}, borrowing = {true, NULL};
+
+// The lender's state, for p's gradient.
+static void *create_lender(const struct problem *p, const struct lorac_conv_algorithm *algorithm, float *packing,
+                           const struct lorac_kernel_env *env)
+{
+    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
+    struct lorac_error error = {0};
+    void *lender = NULL;
+    CHECK_OK(algorithm->lender->create(&p->shape, p->weight, &plain, packing, NULL, NULL, env, &lender, &error), error);
+    return lender;
+}
+
+static void merge(const struct adapter *adapter, const struct lorac_conv_algorithm *algorithm,
+                  const struct states *states, const struct lorac_kernel_env *env)
+{
+    size_t floats = algorithm->merge->scratch_bytes(&adapter->branch) / sizeof(float);
+    float *scratch = guarded(floats);
+    algorithm->merge->pack(states->state, states->lender, &adapter->branch, adapter->b, adapter->a, scratch, env);
+    algorithm->merge->pack(states->state, states->lender, &adapter->branch, adapter->a, adapter->b, scratch, env);
+    CHECK(guards_stand(scratch, floats));
+    free_result(scratch);
+}
 
 static void attach(const struct adapter *adapter, const struct lorac_conv_algorithm *algorithm, void *state,
                    const struct lorac_kernel_env *env)
@@ -335,14 +362,11 @@ static struct states create(const struct problem *p, const struct lorac_conv_alg
                             const struct way *way, const struct lorac_conv_finish *finish, float *out,
                             const struct lorac_kernel_env *env)
 {
-    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
     float *packing = need(lorac_conv_weight_count(&p->shape) * sizeof(float));
     struct states states = {NULL, NULL};
     struct lorac_error error = {0};
     if (way->borrowing) {
-        CHECK_OK(
-            algorithm->lender->create(&p->shape, p->weight, &plain, packing, NULL, NULL, env, &states.lender, &error),
-            error);
+        states.lender = create_lender(p, algorithm, packing, env);
         CHECK_OK(algorithm->create_borrowing(&p->shape, states.lender, finish, p->in, out, env, &states.state, &error),
                  error);
     } else {
@@ -350,7 +374,10 @@ static struct states create(const struct problem *p, const struct lorac_conv_alg
                  error);
     }
     REQUIRE(states.state != NULL);
-    if (way->adapter)
+    if (way->adapter && p->gradient) {
+        states.lender = create_lender(p, algorithm, packing, env);
+        merge(way->adapter, algorithm, &states, env);
+    } else if (way->adapter)
         attach(way->adapter, algorithm, states.state, env);
     free(packing);
     return states;
@@ -389,16 +416,11 @@ static float *run(const struct problem *p, const struct lorac_conv_algorithm *al
              : !guards_stand(workspace, bytes / sizeof(float)) ? "it wrote outside of the workspace"
                                                                : "";
     algorithm->destroy(states.state);
-    if (way->borrowing)
+    if (states.lender)
         algorithm->lender->destroy(states.lender);
     lorac_parallel_free(env.pool);
     free(workspace - GUARD_FLOATS);
     return out;
-}
-
-static void free_result(float *out)
-{
-    free(out - GUARD_FLOATS);
 }
 
 static const char *text_of(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
@@ -504,8 +526,8 @@ static struct problem adapted_problem(const struct problem *p, const struct adap
 
 // Bounds as for the convolution: the adapter's sums are short, and so are those that add it. Measured to no more
 // either.
-static void check_beside(const struct problem *p, const struct lorac_conv_algorithm *algorithm, size_t R,
-                         const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t most_threads)
+static void check_adapter(const struct problem *p, const struct lorac_conv_algorithm *algorithm, size_t R,
+                          const struct lorac_conv_finish *finish, const struct lorac_simd *simd, size_t most_threads)
 {
     struct adapter adapter = make_adapter(&p->shape, R);
     struct problem adapted = adapted_problem(p, &adapter);
@@ -570,9 +592,9 @@ static void check_algorithm(const struct problem *p, const struct lorac_conv_alg
         check_finish(p, algorithm, &plain, variants[i], i == 0 ? THREADS : 1); // the cut is the same for all
         if (!p->gradient || algorithm->accumulates)
             check_finish(p, algorithm, &full, variants[i], 1);
-        if (algorithm->beside) // R within a vector, and more than a chunk of outputs
-            check_beside(p, algorithm, i == 0 && p->shape.H % 2 == 0 ? 34 : 5, i == 0 ? &plain : &full, variants[i],
-                         i == 0 ? THREADS : 1);
+        if (algorithm->beside || algorithm->merge) // R within a vector, and more than a chunk of outputs
+            check_adapter(p, algorithm, i == 0 && p->shape.H % 2 == 0 ? 34 : 5, i == 0 ? &plain : &full, variants[i],
+                          i == 0 ? THREADS : 1);
         if (algorithm->pack)
             check_at_run(p, algorithm, variants[i]);
         if (algorithm->lender)
