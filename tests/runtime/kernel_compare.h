@@ -104,26 +104,24 @@ static double difference(const struct trial *trial, const char *name, const doub
     return (moved_loss(trial, name, h, direction, at) - moved_loss(trial, name, -h, direction, at)) / (2 * h);
 }
 
-// Single elements (all of a small tensor) and random directions, which see all elements at once.
-static void compare_gradient(const struct trial *trial, const char *name, const float *got, size_t count)
+static double largest_gradient(const float *got, size_t count)
 {
-    struct lorac_rng rng;
-    double *direction = need(count, sizeof(double)), largest = SMALLEST_GRADIENT;
-    lorac_rng_init(&rng, 11, "samples", count, 0);
+    double largest = SMALLEST_GRADIENT;
     for (size_t i = 0; i < count; i++)
         largest = fmax(largest, fabs((double)got[i]));
-    for (size_t k = 0; k < (count < MAX_SAMPLES ? count : MAX_SAMPLES); k++) {
-        size_t at = count <= MAX_SAMPLES ? k : lorac_rng_below(&rng, count);
-        double expected = difference(trial, name, NULL, at);
-        if (!CHECKF(fabs((double)got[at] - expected) <= TOLERANCE_BACKWARD * fmax(largest, fabs(expected)),
-                    "%s: gradient of %s[%zu] is %.9g, differences say %.9g (largest %.3g)", trial->text, name, at,
-                    (double)got[at], expected, largest))
-            break; // one message a tensor is enough
-    }
-    for (int k = 0; k < DIRECTIONS; k++) {
+    return largest;
+}
+
+// Random directions, which see all elements at once.
+static void compare_directions(const struct trial *trial, const char *name, const float *got, size_t count,
+                               int directions, struct lorac_rng *rng)
+{
+    const double largest = largest_gradient(got, count);
+    double *direction = need(count, sizeof(double));
+    for (int k = 0; k < directions; k++) {
         double along = 0, norm = sqrt((double)count);
         for (size_t i = 0; i < count; i++) {
-            direction[i] = (lorac_rng_next(&rng) & 1 ? 1 : -1) / norm;
+            direction[i] = (lorac_rng_next(rng) & 1 ? 1 : -1) / norm;
             along += direction[i] * (double)got[i];
         }
         double expected = difference(trial, name, direction, 0);
@@ -132,6 +130,23 @@ static void compare_gradient(const struct trial *trial, const char *name, const 
                k, along, expected, largest);
     }
     free(direction);
+}
+
+// Single elements (all of a small tensor), then directions.
+static void compare_gradient(const struct trial *trial, const char *name, const float *got, size_t count)
+{
+    struct lorac_rng rng;
+    double largest = largest_gradient(got, count);
+    lorac_rng_init(&rng, 11, "samples", count, 0);
+    for (size_t k = 0; k < (count < MAX_SAMPLES ? count : MAX_SAMPLES); k++) {
+        size_t at = count <= MAX_SAMPLES ? k : lorac_rng_below(&rng, count);
+        double expected = difference(trial, name, NULL, at);
+        if (!CHECKF(fabs((double)got[at] - expected) <= TOLERANCE_BACKWARD * fmax(largest, fabs(expected)),
+                    "%s: gradient of %s[%zu] is %.9g, differences say %.9g (largest %.3g)", trial->text, name, at,
+                    (double)got[at], expected, largest))
+            break; // one message a tensor is enough
+    }
+    compare_directions(trial, name, got, count, DIRECTIONS, &rng);
 }
 
 // The oracle gets an input that falls a little from each element to the next, so that the first of equal ones is the

@@ -27,9 +27,10 @@ static const struct kernel_row branch_rows[] = {
     {{1, 16, 9, 12}, "Conv(a, w[18,16,3,3]) lora=plain:34:8 pads=[1,1,1,1]", 0, ROW_WINOGRAD},
     {{3, 24, 8, 5}, "Conv(a, w[16,24,3,3], b[16]) lora=kernel:2:4:frozen pads=[1,1,1,1]", 0, ROW_WINOGRAD},
     {{2, 33, 5, 4}, "Conv(a, w[32,33,3,3]) lora=kernel:2:4 pads=[2,2,2,2]", 0, ROW_WINOGRAD},
-    // so many pixels that the gradient has the adapter in its weights; the last without dA
+    // so many pixels that the gradient has the adapter in its weights; the last two without dA
     {{2, 33, 13, 15}, "Conv(a, w[16,33,3,3], b[16]) lora=kernel:5:8 pads=[1,1,1,1]", 0, ROW_WINOGRAD},
     {{3, 17, 17, 16}, "Conv(a, w[33,17,3,3]) lora=plain:34:8:frozen pads=[1,1,1,1]", 0, ROW_WINOGRAD},
+    {{2, 40, 13, 15}, "Conv(a, w[16,40,3,3]) lora=kernel:3:8:frozen pads=[1,1,1,1]", 0, ROW_WINOGRAD},
 };
 
 #endif

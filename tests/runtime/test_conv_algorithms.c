@@ -694,6 +694,37 @@ static void check_choice(void)
     }
 }
 
+// Where the gradient's weights have the adapter: never where they are borrowed, not of few pixels, and only beside the
+// algorithm that they come from.
+static void check_merges(void)
+{
+    static const struct {
+        struct conv_row row;
+        const struct lorac_conv_algorithm *forward, *gradient;
+        bool merges;
+    } merges[] = {
+        {{3, 16, 8, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, &lorac_conv_winograd4, &lorac_conv_gradient_winograd4, true},
+        {{3, 16, 8, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, &lorac_conv_winograd2, &lorac_conv_gradient_winograd2, true},
+        {{3, 16, 8, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, &lorac_conv_winograd4, &lorac_conv_gradient_winograd2, false},
+        {{3, 16, 8, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, &lorac_conv_direct, &lorac_conv_gradient_winograd4, false},
+        {{3, 16, 8, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, &lorac_conv_winograd4, &lorac_conv_gradient_deconv, false},
+        {{3, 16, 8, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, &lorac_conv_winograd4, NULL, false},
+        {{1, 16, 23, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, &lorac_conv_winograd4, &lorac_conv_gradient_winograd4, false},
+        {{32, 32, 32, 256, 256, {1, 1, 1, 1}, 3, 1, 1},
+         &lorac_conv_winograd4,
+         &lorac_conv_gradient_winograd4,
+         false},
+    };
+    for (size_t i = 0; i < sizeof merges / sizeof *merges; i++) {
+        const struct lorac_conv_shape shape = shape_of(&merges[i].row);
+        const struct lorac_conv_adapter sizes = {
+            .rows = shape.M * shape.kh, .columns = shape.C * shape.kw, .R = 4, .s = 1};
+        struct lorac_conv_branch branch;
+        REQUIRE(lorac_conv_branch_init(&branch, &shape, &sizes));
+        CHECKF(lorac_conv_merges(&branch, merges[i].forward, merges[i].gradient) == merges[i].merges, "row %zu", i);
+    }
+}
+
 int main(void)
 {
     struct lorac_error error = {0};
@@ -709,6 +740,7 @@ int main(void)
     }
     check_bad_numbers();
     check_choice();
+    check_merges();
     printf("largest error of the largest output: plain %.2g, F(2x2) %.2g, F(4x4) %.2g\n", worst[0], worst[1], worst[2]);
     return check_report();
 }

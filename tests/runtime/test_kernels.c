@@ -178,6 +178,24 @@ static void check_adds(const struct trial *trial, struct lorac_session *session,
 
 // ---- parameters that changed from outside
 
+// [moved]: with the changed parameters.
+static void check_refreshed_backward(const struct trial *moved, struct lorac_session *session)
+{
+    struct lorac_program *program = lorac_session_program(session);
+    struct lorac_rng rng;
+    float *gradient = lorac_session_logits_gradient(session);
+    for (size_t i = 0; i < ref_count(&moved->weights); i++)
+        gradient[i] = (float)moved->weights.data[i];
+    lorac_session_zero_gradients(session);
+    lorac_session_backward(session);
+    lorac_rng_init(&rng, 13, "directions", 0, 0);
+    for (size_t i = 0; i < program->param_count; i++) {
+        const struct lorac_param *param = &program->params[i];
+        if (param->trainable)
+            compare_directions(moved, param->name, param->gradient, param->count, 1, &rng);
+    }
+}
+
 static void check_refresh(const struct trial *trial, struct lorac_session *session)
 {
     struct lorac_program *program = lorac_session_program(session);
@@ -199,6 +217,10 @@ static void check_refresh(const struct trial *trial, struct lorac_session *sessi
     to_onnx_order(logits, lorac_session_logits(session), got);
     compare_forward(trial, "logits with changed parameters", got, lorac_value_count(logits),
                     ref_run_value(run, trial->logits));
+    struct trial moved = *trial;
+    moved.run = run;
+    if (strstr(trial->row->text, "Conv(a,")) // not of kinks, which the changed parameters may meet
+        check_refreshed_backward(&moved, session);
     free(got);
     ref_run_free(run);
 }
