@@ -48,6 +48,13 @@ void lorac_train_state_free(struct lorac_train_state *state);
 // Bytes it holds (optimiser state, last good values).
 size_t lorac_train_state_bytes(const struct lorac_program *program, const struct lorac_optimizer_options *options);
 
+// The optimiser's own state (snapshot.h): array [k], below the count, of the [tensor]-th trainable parameter, [count of
+// that parameter]; and the updates that were done, 0 before the first.
+size_t lorac_train_state_array_count(const struct lorac_train_state *state);
+float *lorac_train_state_array(struct lorac_train_state *state, size_t tensor, size_t k);
+uint64_t lorac_train_state_step(const struct lorac_train_state *state);
+void lorac_train_state_set_step(struct lorac_train_state *state, uint64_t step);
+
 // Norm of all gradients together, in double, with a fixed partition: the same bits for any number of threads.
 // *bad is the name of the first tensor whose gradient is not finite, NULL where all are.
 double lorac_gradient_norm(struct lorac_session *session, const char **bad);

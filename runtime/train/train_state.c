@@ -7,6 +7,7 @@
 #include "proto/finite.h"
 #include "runtime/kernels/parallel.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,27 @@ void lorac_train_state_free(struct lorac_train_state *state)
     free(state->bad);
     free(state->numbers);
     free(state);
+}
+
+size_t lorac_train_state_array_count(const struct lorac_train_state *state)
+{
+    return state->optimizer->state_count;
+}
+
+float *lorac_train_state_array(struct lorac_train_state *state, size_t tensor, size_t k)
+{
+    assert(tensor < state->tensor_count && k < state->optimizer->state_count);
+    return state->tensors[tensor].state[k];
+}
+
+uint64_t lorac_train_state_step(const struct lorac_train_state *state)
+{
+    return state->step;
+}
+
+void lorac_train_state_set_step(struct lorac_train_state *state, uint64_t step)
+{
+    state->step = step;
 }
 
 // ---- norm
