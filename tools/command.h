@@ -39,4 +39,10 @@ struct lorac_command {
     enum lorac_exit (*run)(const struct lorac_call *call);
 };
 
+// Every command, NULL-ended, in the order of the help.
+enum { LORAC_COMMANDS_MAX = 32 };
+const struct lorac_command *const *lorac_commands(void);
+// By its name; NULL where there is none.
+const struct lorac_command *lorac_command_find(const char *name);
+
 #endif

@@ -1,6 +1,5 @@
 // lorac-onnx: finds the command, parses its options, runs it.
 #include "command.h"
-#include "command_list.h"
 #include "groups.h"
 #include "report.h"
 #include "runtime/lorac.h"
@@ -10,29 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DECLARE(name) extern const struct lorac_command lorac_command_##name;
-LORAC_COMMAND_LIST(DECLARE)
-#undef DECLARE
-
-#define ENTRY(name) &lorac_command_##name,
-static const struct lorac_command *const commands[] = {LORAC_COMMAND_LIST(ENTRY) NULL};
-#undef ENTRY
-
-static const struct lorac_command *find_command(const char *name)
-{
-    for (size_t i = 0; commands[i]; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
-    return NULL;
-}
-
 static void print_usage(FILE *file)
 {
     fputs("Usage: lorac-onnx COMMAND [options]\n\n"
           "Fine-tunes ONNX ResNets on the device with LoRA-C adapters.\n\nCommands:\n",
           file);
-    for (size_t i = 0; commands[i]; i++)
-        fprintf(file, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
+    for (const struct lorac_command *const *command = lorac_commands(); *command; command++)
+        fprintf(file, "  %-12s%s\n", (*command)->name, (*command)->summary);
     fputs("\n  lorac-onnx COMMAND -h    the options of a command (also: lorac-onnx help COMMAND)\n"
           "  lorac-onnx --version     the version\n\n"
           "Exit codes: 0 done, 1 failed, 2 usage, 3 above tolerance, 130 interrupted with the output written.\n",
@@ -63,9 +46,9 @@ static enum lorac_exit refuse_command(const char *name)
         fprintf(stderr, "lorac-onnx: this build for devices has no '%s'\n", name);
         return LORAC_EXIT_USAGE;
     }
-    const char *names[sizeof commands / sizeof *commands];
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        names[i] = commands[i] ? commands[i]->name : NULL;
+    const char *names[LORAC_COMMANDS_MAX + 1] = {NULL};
+    for (size_t i = 0; i < LORAC_COMMANDS_MAX && lorac_commands()[i]; i++)
+        names[i] = lorac_commands()[i]->name;
     const char *nearest = lorac_nearest_name(name, names);
     if (nearest)
         fprintf(stderr, "lorac-onnx: unknown command '%s': did you mean '%s'?\n", name, nearest);
@@ -80,7 +63,7 @@ static enum lorac_exit run_help(int argc, char **argv)
         print_usage(stdout);
         return LORAC_EXIT_DONE;
     }
-    const struct lorac_command *command = find_command(argv[2]);
+    const struct lorac_command *command = lorac_command_find(argv[2]);
     if (!command)
         return refuse_command(argv[2]);
     print_command_help(command);
@@ -148,7 +131,7 @@ static enum lorac_exit dispatch(int argc, char **argv)
         fprintf(stderr, "lorac-onnx: unknown option '%s': the command comes first, see lorac-onnx -h\n", word);
         return LORAC_EXIT_USAGE;
     }
-    const struct lorac_command *command = find_command(word);
+    const struct lorac_command *command = lorac_command_find(word);
     return command ? run_command(command, argc - 1, argv + 1) : refuse_command(word);
 }
 
