@@ -32,8 +32,10 @@ struct run {
     size_t batch;
     uint32_t *order; // [images], of the present epoch
     int32_t *labels; // [batch]
-    double loss_sum, epoch_start;
+    double loss_sum;
     uint64_t correct_sum;
+    double timed_from; // seconds, of the first step of the epoch that this call did
+    uint64_t timed_steps;
 };
 
 static enum lorac_status check_options(const struct lorac_net *net, const struct lorac_loop_options *options,
@@ -74,6 +76,10 @@ static enum lorac_status plan_steps(struct run *run, struct lorac_error *error)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "warm-up of %" PRIu64 " steps is longer than the %" PRIu64 " steps of training",
                                options->warmup_steps, total);
+    if (options->start.step > total)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "the run to go on with is at step %" PRIu64 ", but there are only %" PRIu64 " steps",
+                               options->start.step, total);
     run->schedule =
         (struct lorac_schedule){options->schedule, run->net->options.optimizer.lr, total, options->warmup_steps};
     return LORAC_OK;
@@ -85,7 +91,18 @@ static void begin_epoch(struct run *run, uint64_t epoch)
     lorac_batch_order(source->seed, epoch, run->options->shuffle, source->dataset->count, run->order);
     run->loss_sum = 0;
     run->correct_sum = 0;
-    run->epoch_start = seconds_now();
+    run->timed_from = seconds_now();
+    run->timed_steps = 0;
+}
+
+// In the middle of an epoch, with its sums of then.
+static void begin_at(struct run *run, const struct lorac_loop_position *start)
+{
+    if (start->step % run->steps_per_epoch == 0)
+        return;
+    begin_epoch(run, start->step / run->steps_per_epoch);
+    run->loss_sum = start->loss_sum;
+    run->correct_sum = start->correct_sum;
 }
 
 static void report(struct run *run, uint64_t step, double lr, const struct lorac_step_result *result,
@@ -104,11 +121,13 @@ static void report(struct run *run, uint64_t step, double lr, const struct lorac
         .lr = lr,
         .result = *result,
     };
-    const double steps = (double)progress->step_in_epoch, images = steps * (double)run->batch;
-    const double seconds = seconds_now() - run->epoch_start;
+    const double steps = (double)progress->step_in_epoch;
+    const double seconds = seconds_now() - run->timed_from;
+    run->timed_steps++;
     progress->epoch_loss = run->loss_sum / steps;
-    progress->epoch_accuracy = (double)run->correct_sum / images;
-    progress->images_per_second = seconds > 0 ? images / seconds : 0;
+    progress->epoch_accuracy = (double)run->correct_sum / (steps * (double)run->batch);
+    progress->images_per_second = seconds > 0 ? (double)run->timed_steps * (double)run->batch / seconds : 0;
+    progress->position = (struct lorac_loop_position){step + 1, run->loss_sum, run->correct_sum};
 }
 
 static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_error *error)
@@ -155,7 +174,9 @@ enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_
     if (!run.order || !run.labels)
         status = lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the order of %zu images",
                                  options->source.dataset->count);
-    for (uint64_t step = 0; status == LORAC_OK && step < run.schedule.total_steps; step++)
+    else
+        begin_at(&run, &options->start);
+    for (uint64_t step = options->start.step; status == LORAC_OK && step < run.schedule.total_steps; step++)
         status = run_step(&run, step, error);
     free(run.order);
     free(run.labels);

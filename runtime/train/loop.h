@@ -5,6 +5,14 @@
 
 #include "runtime/net.h"
 
+// Where a run stands between two steps. With the numbers of a snapshot (snapshot.h) it is all that a run goes on from:
+// the order of the images, their augmentation and the learning rate follow from the step.
+struct lorac_loop_position {
+    uint64_t step;        // steps done
+    double loss_sum;      // over the steps of the present epoch
+    uint64_t correct_sum; // images, the same
+};
+
 struct lorac_loop_progress {
     uint64_t step, total_steps;              // steps done (1 after the first), steps in all
     uint64_t epoch, total_epochs;            // epoch of this step, 0 for the first
@@ -13,7 +21,8 @@ struct lorac_loop_progress {
     struct lorac_step_result result;
     double epoch_loss;        // mean over the epoch so far
     double epoch_accuracy;    // over the epoch so far, of the training batches, 0 .. 1
-    double images_per_second; // over the epoch so far
+    double images_per_second; // over the epoch so far, of this call
+    struct lorac_loop_position position; // to go on from
 };
 // Returning true ends the loop after this step (status ABORTED).
 typedef bool (*lorac_loop_callback)(void *context, const struct lorac_loop_progress *progress);
@@ -25,13 +34,14 @@ struct lorac_loop_options {
     bool shuffle;                      // true
     enum lorac_schedule_kind schedule; // cosine
     uint64_t warmup_steps;             // 0
+    struct lorac_loop_position start;  // 0: the beginning; else the net has the values of then
     lorac_loop_callback callback;      // NULL: none
     void *context;
 };
 struct lorac_loop_options lorac_loop_options_default(void);
 
 // Trains the prepared [net] (training == true). The last partial batch of each epoch is dropped; a set smaller than one
-// batch is refused (ARGUMENT, says which --batch fits). Errors: NOT_FINITE (names the layer; the net keeps the last
+// batch is refused (ARGUMENT, says which --batch fits). Where the start is the end there is nothing to do. Errors: NOT_FINITE (names the layer; the net keeps the last
 // good values), ABORTED.
 enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_options *options,
                                  struct lorac_error *error);

@@ -2,6 +2,8 @@
 #include "check.h"
 #include "net_fixture.h"
 
+#include "runtime/train/snapshot.h"
+
 struct watch {
     uint64_t calls, stop_at, steps_per_epoch, total;
     double loss_sum, last_lr;
@@ -94,6 +96,67 @@ static void test_loop_is_repeatable(void)
     lorac_close(first);
 }
 
+// ---- going on
+
+struct stop {
+    uint64_t at;
+    struct lorac_loop_progress last;
+};
+
+static bool stop_at(void *context, const struct lorac_loop_progress *progress)
+{
+    struct stop *stop = context;
+    stop->last = *progress;
+    return progress->step == stop->at;
+}
+
+// Stopped after [at] steps and gone on in another net with the numbers of then: as without.
+static void test_loop_goes_on(uint64_t at)
+{
+    struct lorac_error error = {0};
+    const struct tiny_options tiny = {.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN};
+    struct lorac_net *whole = open_prepared(&tiny, true), *first = open_prepared(&tiny, true),
+                     *second = open_prepared(&tiny, true);
+    const struct lorac_dataset dataset = tiny_dataset();
+    struct stop stop = {.at = 0};
+    struct lorac_loop_options options = lorac_loop_options_default();
+    options.source.dataset = &dataset;
+    options.source.normalize = whole->normalize;
+    options.source.augment = LORAC_AUGMENT_CROP_FLIP;
+    options.epochs = 3;
+    options.callback = stop_at;
+    options.context = &stop;
+    CHECK_OK(lorac_loop_run(whole, &options, &error), error);
+    const struct lorac_loop_progress end = stop.last;
+    stop = (struct stop){.at = at};
+    if (at > 0)
+        CHECK(lorac_loop_run(first, &options, &error) == LORAC_ERROR_ABORTED || at == end.total_steps);
+    struct lorac_snapshot from, to;
+    CHECK_OK(lorac_snapshot_init(&from, first, LORAC_SNAPSHOT_RUN, &error), error);
+    CHECK_OK(lorac_snapshot_init(&to, second, LORAC_SNAPSHOT_RUN, &error), error);
+    float *values = calloc(from.value_count, sizeof *values);
+    REQUIRE(values != NULL && from.value_count == to.value_count);
+    lorac_snapshot_copy_out(&from, values);
+    lorac_snapshot_copy_in(&to, values);
+    lorac_train_state_set_step(second->train, lorac_train_state_step(first->train));
+    CHECK(stop.last.position.step == at);
+    options.start = stop.last.position;
+    stop = (struct stop){.last = stop.last};
+    CHECK_OK(lorac_loop_run(second, &options, &error), error);
+    CHECKF(same_bytes(whole, second), "other numbers after step %u", (unsigned)at);
+    CHECKF(memcmp(&stop.last.position, &end.position, sizeof end.position) == 0 && stop.last.step == end.step &&
+               stop.last.epoch_loss == end.epoch_loss && stop.last.epoch_accuracy == end.epoch_accuracy,
+           "another report after step %u", (unsigned)at);
+    options.start.step = end.total_steps + 1;
+    CHECK(lorac_loop_run(second, &options, &error) == LORAC_ERROR_ARGUMENT && strstr(error.message, "only 15") != NULL);
+    free(values);
+    lorac_snapshot_clear(&from);
+    lorac_snapshot_clear(&to);
+    lorac_close(whole);
+    lorac_close(first);
+    lorac_close(second);
+}
+
 static void test_loop_refusals(void)
 {
     struct lorac_error error = {0};
@@ -126,6 +189,8 @@ int main(void)
     for (size_t i = 0; i < sizeof loop_cases / sizeof loop_cases[0]; i++)
         test_loop(&loop_cases[i]);
     test_loop_is_repeatable();
+    for (uint64_t at = 0; at <= 15; at++)
+        test_loop_goes_on(at);
     test_loop_refusals();
     return check_report();
 }
