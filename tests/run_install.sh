@@ -8,7 +8,8 @@ rm -rf "$folder"
 mkdir -p "$folder/app"
 DESTDIR= cmake --install "$build" --prefix "$folder/prefix" >/dev/null
 libdir=$(dirname "$(find "$folder/prefix" -name liblorac.so)")
-for file in include/lorac.h include/lorac_status.h bin/lorac-onnx; do
+for file in include/lorac.h include/lorac_status.h bin/lorac-onnx share/man/man1/lorac-onnx.1 \
+    share/man/man1/lorac-onnx-train.1 share/bash-completion/completions/lorac-onnx; do
     [ -f "$folder/prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 

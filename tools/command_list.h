@@ -15,4 +15,6 @@
     X(extract)                                                                                                         \
     LORAC_EDIT_COMMAND(X, apply)                                                                                       \
     X(compare)                                                                                                         \
-    X(bench)
+    X(bench)                                                                                                           \
+    X(man)                                                                                                             \
+    X(completion)

@@ -2,6 +2,7 @@
 #include "command.h"
 #include "groups.h"
 #include "report.h"
+#include "topics.h"
 #include "runtime/lorac.h"
 
 #include <errno.h>
@@ -16,7 +17,11 @@ static void print_usage(FILE *file)
           file);
     for (const struct lorac_command *const *command = lorac_commands(); *command; command++)
         fprintf(file, "  %-12s%s\n", (*command)->name, (*command)->summary);
+    fputs("\nTopics:\n", file);
+    for (const struct lorac_topic *topic = lorac_topics; topic->name; topic++)
+        fprintf(file, "  %-12s%s\n", topic->name, topic->summary);
     fputs("\n  lorac-onnx COMMAND -h    the options of a command (also: lorac-onnx help COMMAND)\n"
+          "  lorac-onnx help TOPIC    what is no command's own\n"
           "  lorac-onnx --version     the version\n\n"
           "Exit codes: 0 done, 1 failed, 2 usage, 3 above tolerance, 130 interrupted with the output written.\n",
           file);
@@ -40,21 +45,36 @@ static bool is_left_out(const char *name)
 #endif
 }
 
+// [what] is unknown: with the nearest command, or topic where these count too.
+static enum lorac_exit refuse_name(const char *what, const char *name, bool topics)
+{
+    enum { TOPICS_MAX = 32 };
+    const char *names[LORAC_COMMANDS_MAX + TOPICS_MAX + 1] = {NULL};
+    size_t count = 0;
+    for (; lorac_commands()[count]; count++)
+        names[count] = lorac_commands()[count]->name;
+    for (size_t i = 0; topics && i < TOPICS_MAX && lorac_topics[i].name; i++)
+        names[count++] = lorac_topics[i].name;
+    const char *nearest = lorac_nearest_name(name, names);
+    if (nearest)
+        fprintf(stderr, "lorac-onnx: unknown %s '%s': did you mean '%s'?\n", what, name, nearest);
+    else
+        fprintf(stderr, "lorac-onnx: unknown %s '%s': see lorac-onnx -h\n", what, name);
+    return LORAC_EXIT_USAGE;
+}
+
 static enum lorac_exit refuse_command(const char *name)
 {
     if (is_left_out(name)) {
         fprintf(stderr, "lorac-onnx: this build for devices has no '%s'\n", name);
         return LORAC_EXIT_USAGE;
     }
-    const char *names[LORAC_COMMANDS_MAX + 1] = {NULL};
-    for (size_t i = 0; i < LORAC_COMMANDS_MAX && lorac_commands()[i]; i++)
-        names[i] = lorac_commands()[i]->name;
-    const char *nearest = lorac_nearest_name(name, names);
-    if (nearest)
-        fprintf(stderr, "lorac-onnx: unknown command '%s': did you mean '%s'?\n", name, nearest);
-    else
-        fprintf(stderr, "lorac-onnx: unknown command '%s': see lorac-onnx -h\n", name);
-    return LORAC_EXIT_USAGE;
+    return refuse_name("command", name, false);
+}
+
+static enum lorac_exit refuse_help(const char *name)
+{
+    return is_left_out(name) ? refuse_command(name) : refuse_name("command or topic", name, true);
 }
 
 static enum lorac_exit run_help(int argc, char **argv)
@@ -64,9 +84,13 @@ static enum lorac_exit run_help(int argc, char **argv)
         return LORAC_EXIT_DONE;
     }
     const struct lorac_command *command = lorac_command_find(argv[2]);
-    if (!command)
-        return refuse_command(argv[2]);
-    print_command_help(command);
+    const struct lorac_topic *topic = lorac_topic_find(argv[2]);
+    if (command)
+        print_command_help(command);
+    else if (topic)
+        fputs(topic->text, stdout);
+    else
+        return refuse_help(argv[2]);
     return LORAC_EXIT_DONE;
 }
 

@@ -1,0 +1,60 @@
+#include "topics.h"
+
+#include <stddef.h>
+#include <string.h>
+
+// clang-format off
+const struct lorac_topic lorac_topics[] = {
+    {"adapters", "what is trained, and how large it is",
+     "Each convolution but the first gets W = W0 + (alpha/rank) * view(B*A). W0 stays; A starts at random, B at zero,\n"
+     "so that inject changes no output. The last layer is trained too, unless --no-train-last.\n\n"
+     "  --rank R --alpha X      4 and 8; alpha of twice the rank is usually best\n"
+     "  --rank-setting          kernel (smaller models) or plain (ResNet-50 and larger)\n"
+     "  --override REGEX:...    another rank or alpha for some layers\n"
+     "  --layers, --exclude     which convolutions, by node name (lorac-onnx inspect MODEL.onnx lists them)\n"
+     "  --freeze-a              train B alone: less memory and time, for at most a point of accuracy\n"
+     "  --train-all             no adapters: all weights\n\n"
+     "A trained adapter is a small file of its own: extract takes it out, apply puts it into the base model,\n"
+     "merge --adapter a.safetensors=0.7 --adapter b.safetensors=0.3 mixes several.\n"},
+    {"pixels", "how images become the numbers that the model takes",
+     "x = (value*scale - mean)/std, per channel of the model's input, from uint8 pixels in the order RGB. --scale is\n"
+     "1/255 unless given. `inject` records --mean, --std, --scale and --channel-order in the model, and train, eval and\n"
+     "compare take them from there; their own flags come before the record. A model trained with torchvision's recipe:\n\n"
+     "  --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n\n"
+     "--normalize none takes pixels as the numbers they are. float32 images are never changed.\n"
+     "Wrong values do not fail: they only make the accuracy bad. Look at `eval` of the untrained model first.\n"},
+    {"memory", "what training takes, and how to make it take less",
+     "`inspect` predicts the peak of the whole process within a tenth, and the smallest budget that would do.\n\n"
+     "  --memory-budget 150M    the fastest way that fits: smaller micro-batches, kernels that pack less,\n"
+     "                          recomputation; fails before any work where nothing fits\n"
+     "  --micro-batch N         images that are run at once; the step stays that of the whole --batch\n"
+     "  --recompute N           compute parts a second time instead of keeping them; the same bits\n"
+     "  inject --freeze-a       keep h and one bit a Relu only\n"
+     "  --threads 1             a little less\n"},
+    {"determinism", "when two runs give the same bits",
+     "The same files, options and seed give the same output to the bit, on the same machine, with any number of\n"
+     "threads. Every random number is a function of --seed, its purpose, the epoch and the image, never of the order\n"
+     "in which threads finish.\n\n"
+     "Another processor, another instruction set or another version may round differently. --tune chooses by measured\n"
+     "times: the same --tune-cache gives the same bits. --micro-batch, --memory-budget, --form-policy and --exact change\n"
+     "the rounding.\n"},
+    {"exit-codes", "what a script can tell from a run",
+     "  0    done\n"
+     "  1    failed: a file or a model that cannot be read, run or written; NaN; memory that ran out\n"
+     "  2    usage: an option or a value that is wrong, or does not fit the files that it names\n"
+     "  3    above tolerance: compare, and merge's own check\n"
+     "  130  interrupted (SIGINT, SIGTERM, SIGHUP), with the output written\n\n"
+     "Results go to stdout; errors, notes and progress to stderr, one line each, \"lorac-onnx COMMAND: ...\". A message\n"
+     "names the file, the node or the option, the value, and what to do. Outputs are written to a temporary file,\n"
+     "synced and renamed: they are there whole, or as they were.\n"},
+    {NULL, NULL, NULL},
+};
+// clang-format on
+
+const struct lorac_topic *lorac_topic_find(const char *name)
+{
+    for (const struct lorac_topic *topic = lorac_topics; topic->name; topic++)
+        if (strcmp(topic->name, name) == 0)
+            return topic;
+    return NULL;
+}
