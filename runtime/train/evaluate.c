@@ -15,17 +15,17 @@ static void score(struct evaluation *evaluation, const float *logits)
 {
     const struct lorac_evaluate_request *request = evaluation->request;
     const size_t classes = evaluation->net->classes;
-    const int32_t *labels = evaluation->fill.source->dataset->labels + evaluation->fill.first;
     for (size_t i = 0; i < evaluation->fill.count; i++) {
+        const int32_t *label = evaluation->fill.source->dataset->labels + lorac_fill_index(&evaluation->fill, i);
         const struct lorac_loss_rows row = {
-            .logits = logits + i * classes, .labels = labels + i, .rows = 1, .classes = classes, .batch = 1};
+            .logits = logits + i * classes, .labels = label, .rows = 1, .classes = classes, .batch = 1};
         size_t correct;
         evaluation->loss_sum += lorac_cross_entropy(&row, NULL, &correct, NULL);
         evaluation->correct += correct;
         if (request->class_images)
-            request->class_images[labels[i]]++;
+            request->class_images[*label]++;
         if (request->class_correct)
-            request->class_correct[labels[i]] += correct;
+            request->class_correct[*label] += correct;
     }
 }
 
@@ -38,7 +38,7 @@ static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_e
     const float *logits, *outputs;
     LORAC_TRY(lorac_net_forward(evaluation->net, &net_fill, &logits, &outputs, error));
     if (!lorac_values_finite(logits, fill->count * classes))
-        return lorac_net_bad_forward(evaluation->net, &net_fill, fill->source->dataset->first_index + fill->first,
+        return lorac_net_bad_forward(evaluation->net, &net_fill, fill->source->dataset->first_index + lorac_fill_index(fill, 0),
                                      error);
     const size_t bytes = fill->count * classes * sizeof(float);
     if (request->logits)
@@ -54,7 +54,7 @@ static enum lorac_status run_all(struct evaluation *evaluation, struct lorac_err
 {
     const struct lorac_evaluate_request *request = evaluation->request;
     struct lorac_fill_batch *fill = &evaluation->fill;
-    const size_t total = fill->source->dataset->count;
+    const size_t total = request->images ? request->count : fill->source->dataset->count;
     for (size_t done = 0; done < total;) {
         fill->first = done;
         fill->count = total - done < fill->rows ? total - done : fill->rows;
@@ -81,13 +81,15 @@ enum lorac_status lorac_net_evaluate(struct lorac_net *net, const struct lorac_e
     }
     struct evaluation evaluation = {.net = net, .request = request};
     evaluation.fill.source = request->source;
+    evaluation.fill.order = request->images;
     evaluation.fill.rows = net->program->batch;
     evaluation.fill.pool = lorac_session_pool(net->session);
     LORAC_TRY(run_all(&evaluation, error));
     if (result) {
-        const double images = dataset->count > 0 ? (double)dataset->count : 1;
+        const size_t count = request->images ? request->count : dataset->count;
+        const double images = count > 0 ? (double)count : 1;
         *result = (struct lorac_evaluation){
-            .images = dataset->count, .correct = evaluation.correct, .loss = evaluation.loss_sum / images};
+            .images = count, .correct = evaluation.correct, .loss = evaluation.loss_sum / images};
     }
     return LORAC_OK;
 }

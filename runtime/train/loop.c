@@ -29,8 +29,8 @@ struct run {
     const struct lorac_loop_options *options;
     struct lorac_schedule schedule;
     uint64_t steps_per_epoch;
-    size_t batch;
-    uint32_t *order; // [images], of the present epoch
+    size_t batch, image_count;
+    uint32_t *order; // [image_count], of the present epoch
     int32_t *labels; // [batch]
     double loss_sum;
     uint64_t correct_sum;
@@ -38,20 +38,26 @@ struct run {
     uint64_t timed_steps;
 };
 
+static size_t count_images(const struct lorac_loop_options *options)
+{
+    return options->images ? options->image_count : options->source.dataset->count;
+}
+
 static enum lorac_status check_options(const struct lorac_net *net, const struct lorac_loop_options *options,
                                        struct lorac_error *error)
 {
     const struct lorac_dataset *dataset = options->source.dataset;
+    const size_t count = count_images(options);
     if (!net->session || !net->train)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "the model is not prepared for training; call lorac_prepare "
                                "with training set");
     if (!dataset->labels)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "training images have no labels; give them");
-    if (dataset->count < net->options.batch)
+    if (count < net->options.batch)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                               "%zu images are fewer than one batch of %zu; use --batch %zu or less", dataset->count,
-                               net->options.batch, dataset->count);
+                               "%zu images are fewer than one batch of %zu; use --batch %zu or less", count,
+                               net->options.batch, count);
     if (dataset->count > UINT32_MAX)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "%zu images are more than the %" PRIu32 " that can be shuffled; use --range",
@@ -62,7 +68,7 @@ static enum lorac_status check_options(const struct lorac_net *net, const struct
 static enum lorac_status plan_steps(struct run *run, struct lorac_error *error)
 {
     const struct lorac_loop_options *options = run->options;
-    run->steps_per_epoch = options->source.dataset->count / run->batch;
+    run->steps_per_epoch = run->image_count / run->batch;
     uint64_t total = options->steps;
     if (total == 0) {
         if (options->epochs > UINT64_MAX / run->steps_per_epoch)
@@ -88,46 +94,81 @@ static enum lorac_status plan_steps(struct run *run, struct lorac_error *error)
 static void begin_epoch(struct run *run, uint64_t epoch)
 {
     const struct lorac_batch_source *source = &run->options->source;
-    lorac_batch_order(source->seed, epoch, run->options->shuffle, source->dataset->count, run->order);
+    lorac_batch_order(source->seed, epoch, run->options->shuffle, run->image_count, run->order);
+    for (size_t i = 0; run->options->images && i < run->image_count; i++)
+        run->order[i] = run->options->images[run->order[i]];
     run->loss_sum = 0;
     run->correct_sum = 0;
     run->timed_from = seconds_now();
     run->timed_steps = 0;
 }
 
-// In the middle of an epoch, with its sums of then.
-static void begin_at(struct run *run, const struct lorac_loop_position *start)
+// Where the run stands after [steps] steps, the last of which gave [result].
+static struct lorac_loop_progress describe(const struct run *run, uint64_t steps, const struct lorac_step_result *result)
 {
-    if (start->step % run->steps_per_epoch == 0)
-        return;
-    begin_epoch(run, start->step / run->steps_per_epoch);
-    run->loss_sum = start->loss_sum;
-    run->correct_sum = start->correct_sum;
-}
-
-static void report(struct run *run, uint64_t step, double lr, const struct lorac_step_result *result,
-                   struct lorac_loop_progress *progress)
-{
-    const uint64_t per_epoch = run->steps_per_epoch, total = run->schedule.total_steps;
-    run->loss_sum += result->loss;
-    run->correct_sum += result->correct;
-    *progress = (struct lorac_loop_progress){
-        .step = step + 1,
+    const uint64_t per_epoch = run->steps_per_epoch, total = run->schedule.total_steps, step = steps - 1;
+    const double in_epoch = (double)(step % per_epoch + 1), seconds = seconds_now() - run->timed_from;
+    return (struct lorac_loop_progress){
+        .step = steps,
         .total_steps = total,
         .epoch = step / per_epoch,
         .total_epochs = total / per_epoch + (total % per_epoch != 0),
         .step_in_epoch = step % per_epoch + 1,
         .steps_per_epoch = per_epoch,
-        .lr = lr,
+        .lr = lorac_schedule_lr(&run->schedule, step),
         .result = *result,
+        .epoch_loss = run->loss_sum / in_epoch,
+        .epoch_accuracy = (double)run->correct_sum / (in_epoch * (double)run->batch),
+        .images_per_second = seconds > 0 ? (double)run->timed_steps * (double)run->batch / seconds : 0,
+        .position = {steps, run->loss_sum, run->correct_sum},
     };
-    const double steps = (double)progress->step_in_epoch;
-    const double seconds = seconds_now() - run->timed_from;
-    run->timed_steps++;
-    progress->epoch_loss = run->loss_sum / steps;
-    progress->epoch_accuracy = (double)run->correct_sum / (steps * (double)run->batch);
-    progress->images_per_second = seconds > 0 ? (double)run->timed_steps * (double)run->batch / seconds : 0;
-    progress->position = (struct lorac_loop_position){step + 1, run->loss_sum, run->correct_sum};
+}
+
+static bool is_due(const struct run *run, const struct lorac_loop_progress *done)
+{
+    const struct lorac_validation *validation = run->options->validation;
+    return validation && lorac_validation_is_due(validation, done->epoch + 1, done->step == done->total_steps);
+}
+
+// What follows the last step of an epoch, or of the run: [done] says which it was.
+static enum lorac_status end_epoch(struct run *run, const struct lorac_loop_progress *done, struct lorac_error *error)
+{
+    const struct lorac_loop_options *options = run->options;
+    const double now = seconds_now();
+    struct lorac_loop_epoch epoch = {.epoch = done->epoch + 1,
+                                     .total_epochs = done->total_epochs,
+                                     .step = done->step,
+                                     .steps = done->step_in_epoch,
+                                     .loss = done->epoch_loss,
+                                     .accuracy = done->epoch_accuracy,
+                                     .seconds = now - run->timed_from};
+    if (is_due(run, done)) {
+        LORAC_TRY(lorac_validation_run(options->validation, run->net, epoch.epoch, epoch.step, &epoch.validation,
+                                       &epoch.better, error));
+        epoch.validated = true;
+        epoch.validation_seconds = seconds_now() - now;
+        epoch.stops = options->validation->stops && done->step < done->total_steps;
+    }
+    if (options->epoch_callback)
+        options->epoch_callback(options->context, &epoch);
+    return LORAC_OK;
+}
+
+static bool ends_epoch(const struct lorac_loop_progress *done)
+{
+    return done->step_in_epoch == done->steps_per_epoch || done->step == done->total_steps;
+}
+
+// With the sums of then.
+static enum lorac_status begin_at(struct run *run, const struct lorac_loop_position *start, struct lorac_error *error)
+{
+    if (start->step == 0)
+        return LORAC_OK;
+    begin_epoch(run, (start->step - 1) / run->steps_per_epoch);
+    run->loss_sum = start->loss_sum;
+    run->correct_sum = start->correct_sum;
+    const struct lorac_loop_progress done = describe(run, start->step, &(struct lorac_step_result){0});
+    return ends_epoch(&done) && is_due(run, &done) ? end_epoch(run, &done, error) : LORAC_OK;
 }
 
 static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_error *error)
@@ -151,12 +192,19 @@ static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_e
     struct lorac_step_result result;
     if (lorac_net_train_step(run->net, &net_fill, run->labels, lr, &result, error) != LORAC_OK)
         return lorac_error_prefix(error, "step %" PRIu64 ": ", step + 1);
-    struct lorac_loop_progress progress;
-    report(run, step, lr, &result, &progress);
+    run->loss_sum += result.loss;
+    run->correct_sum += result.correct;
+    run->timed_steps++;
+    const struct lorac_loop_progress progress = describe(run, step + 1, &result);
     if (run->options->callback && run->options->callback(run->options->context, &progress))
         return lorac_error_set(error, LORAC_ERROR_ABORTED, "stopped after step %" PRIu64 " of %" PRIu64, step + 1,
                                run->schedule.total_steps);
-    return LORAC_OK;
+    return ends_epoch(&progress) ? end_epoch(run, &progress, error) : LORAC_OK;
+}
+
+static bool has_stopped(const struct run *run)
+{
+    return run->options->validation && run->options->validation->stops;
 }
 
 enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_options *options,
@@ -166,17 +214,18 @@ enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_
     if (!error)
         error = &own_error;
     LORAC_TRY(check_options(net, options, error));
-    struct run run = {.net = net, .options = options, .batch = net->options.batch};
+    struct run run = {.net = net, .options = options, .batch = net->options.batch, .image_count = count_images(options)};
     LORAC_TRY(plan_steps(&run, error));
     enum lorac_status status = LORAC_OK;
-    run.order = calloc(options->source.dataset->count, sizeof *run.order);
+    run.order = calloc(run.image_count, sizeof *run.order);
     run.labels = calloc(run.batch, sizeof *run.labels);
     if (!run.order || !run.labels)
         status = lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the order of %zu images",
-                                 options->source.dataset->count);
+                                 run.image_count);
     else
-        begin_at(&run, &options->start);
-    for (uint64_t step = options->start.step; status == LORAC_OK && step < run.schedule.total_steps; step++)
+        status = begin_at(&run, &options->start, error);
+    for (uint64_t step = options->start.step; status == LORAC_OK && !has_stopped(&run) && step < run.schedule.total_steps;
+         step++)
         status = run_step(&run, step, error);
     free(run.order);
     free(run.labels);

@@ -3,7 +3,7 @@
 #ifndef LORAC_LOOP_H
 #define LORAC_LOOP_H
 
-#include "runtime/net.h"
+#include "validate.h"
 
 // Where a run stands between two steps. With the numbers of a snapshot (snapshot.h) it is all that a run goes on from:
 // the order of the images, their augmentation and the learning rate follow from the step.
@@ -27,22 +27,42 @@ struct lorac_loop_progress {
 // Returning true ends the loop after this step (status ABORTED).
 typedef bool (*lorac_loop_callback)(void *context, const struct lorac_loop_progress *progress);
 
+// An epoch that has ended, or what there is of it after the last step.
+struct lorac_loop_epoch {
+    uint64_t epoch, total_epochs, step; // 1 for the first; steps done by its end
+    uint64_t steps;                     // of this epoch
+    double loss, accuracy;              // means over it, of the training batches
+    double seconds;                     // of training; of this call
+    bool validated;                     // the rest is only set where it was
+    struct lorac_evaluation validation;
+    double validation_seconds;
+    bool better; // the best so far
+    bool stops;  // training ends with it: patience has run out
+};
+typedef void (*lorac_loop_epoch_callback)(void *context, const struct lorac_loop_epoch *epoch);
+
 struct lorac_loop_options {
     struct lorac_batch_source source;  // dataset with labels, normalisation, augmentation, seed
+    const uint32_t *images;            // [image_count] of the dataset's: what is trained on; NULL: all of them
+    size_t image_count;
     uint64_t epochs;                   // 8; used where steps == 0
     uint64_t steps;                    // 0; else the number of steps in all
     bool shuffle;                      // true
     enum lorac_schedule_kind schedule; // cosine
     uint64_t warmup_steps;             // 0
     struct lorac_loop_position start;  // 0: the beginning; else the net has the values of then
-    lorac_loop_callback callback;      // NULL: none
-    void *context;
+    struct lorac_validation *validation; // NULL: none; at the end of epochs. With start: in its state of then
+    lorac_loop_callback callback;        // NULL: none
+    lorac_loop_epoch_callback epoch_callback; // NULL: none; after the last step's callback and the validation
+    void *context;                            // of both
 };
 struct lorac_loop_options lorac_loop_options_default(void);
 
 // Trains the prepared [net] (training == true). The last partial batch of each epoch is dropped; a set smaller than one
-// batch is refused (ARGUMENT, says which --batch fits). Where the start is the end there is nothing to do. Errors: NOT_FINITE (names the layer; the net keeps the last
-// good values), ABORTED.
+// batch is refused (ARGUMENT, says which --batch fits). Where the start is the end there is nothing to do, and where the
+// start is the end of an epoch that is still to be validated this comes first. Where validation->stops it ends early,
+// and well. At the end the net has its last values; the best are in validation->best. Errors: NOT_FINITE (names the
+// layer; the net keeps the last good values), ABORTED (also by the validation's callback), and as lorac_validation_run.
 enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_options *options,
                                  struct lorac_error *error);
 
@@ -50,6 +70,8 @@ enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_
 // [classes] or NULL. Labels NULL in the dataset: result.correct and loss stay 0.
 struct lorac_evaluate_request {
     const struct lorac_batch_source *source; // augment none
+    const uint32_t *images;                  // [count] of the dataset's: only these, in this order; NULL: all of them
+    size_t count;
     float *outputs;                          // NULL: not wanted
     float *logits;                           // NULL: not wanted
     size_t *class_images, *class_correct;
