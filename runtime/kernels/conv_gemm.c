@@ -1,6 +1,6 @@
 // A convolution of one group, of any kernel, stride, pads and dilation, and its input gradient, as products of
 // matrices: what the taps of a block of pixels read is gathered into the second-level cache (im2col of a block), and
-// multiplied by 32 outputs after another with the loops that Winograd's products use (winograd.h). Plain sums: nothing
+// multiplied by 32 outputs after another (product.h). Plain sums: nothing
 // is approximate.
 //
 // With a stride the input gradient falls into phases (conv_taps.h): an input place is reached only by the taps of its
@@ -16,8 +16,8 @@
 #include "conv_taps.h"
 #include "pages.h"
 #include "parallel.h"
+#include "product.h"
 #include "simd.h"
-#include "winograd.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -25,8 +25,8 @@
 #include <string.h>
 
 enum {
-    CHUNK = LORAC_WINOGRAD_CHUNK,
-    GROUP = LORAC_WINOGRAD_GROUP,
+    CHUNK = LORAC_PRODUCT_CHUNK,
+    GROUP = 12,                // rows that the widest registers take at once
     LINE = 16,                 // floats of a cache line
     BLOCK_FLOATS = 160 * 1024, // of what a block gathers
     MAX_BLOCK = 20 * GROUP,    // pixels
@@ -91,10 +91,16 @@ static size_t block_of(size_t K, size_t pixels)
     return pixels == 0 ? GROUP : divide_up(divide_up(pixels, divide_up(pixels, most)), GROUP) * GROUP;
 }
 
-// The floats of the largest block that is gathered, and its products.
+// Where each pixel's outputs go, in whole lines.
+static size_t pointer_floats(size_t block)
+{
+    return divide_up(block * sizeof(float *), LINE * sizeof(float)) * LINE;
+}
+
+// Those, and what is gathered.
 static size_t thread_floats(size_t K, size_t block)
 {
-    return divide_up(K * block + LORAC_SIMD_MARGIN, LINE) * LINE + block * CHUNK;
+    return pointer_floats(block) + divide_up(K * block + LORAC_SIMD_MARGIN, LINE) * LINE;
 }
 
 static size_t forward_thread_bytes(const struct lorac_conv_shape *s)
@@ -141,34 +147,18 @@ struct job {
     atomic_size_t next;
 };
 
-static void finish_pixel(const struct state *state, const float *products, const float *bias, size_t count, float *y)
-{
-    const float low = state->low, high = state->high;
-    if (state->accumulate)
-        for (size_t i = 0; i < count; i++)
-            y[i] += products[i] + bias[i];
-    else
-        for (size_t i = 0; i < count; i++)
-            y[i] = products[i] + bias[i];
-    if (low > -INFINITY || high < INFINITY)
-        for (size_t i = 0; i < count; i++) {
-            float v = y[i] < low ? low : y[i]; // a NaN is not below
-            y[i] = v > high ? high : v;
-        }
-}
-
-static void finish_block(const struct state *state, const struct phase *phase, size_t first, size_t count, size_t chunk,
-                         const float *products)
+// Where the outputs of each pixel begin.
+static void point(const struct state *state, const struct phase *phase, size_t first, size_t count, float **to)
 {
     const struct axis *rows = phase->rows, *columns = phase->columns;
-    size_t outputs = smaller(state->M - chunk * CHUNK, CHUNK);
-    for (size_t i = 0; i < count; i++) {
-        size_t pixel = first + i, column = pixel % columns->places, line = pixel / columns->places;
+    const size_t step = columns->step * state->M;
+    size_t column = first % columns->places, line = first / columns->places;
+    for (size_t i = 0; i < count; line++) {
         size_t n = line / rows->places, row = rows->first + line % rows->places * rows->step;
-        float *y = state->out +
-                   ((n * state->OH + row) * state->OW + columns->first + column * columns->step) * state->M +
-                   chunk * CHUNK;
-        finish_pixel(state, products + i * CHUNK, state->bias + chunk * CHUNK, outputs, y);
+        float *y = state->out + ((n * state->OH + row) * state->OW + columns->first) * state->M + column * step;
+        for (; i < count && column < columns->places; i++, column++, y += step)
+            to[i] = y;
+        column = 0;
     }
 }
 
@@ -199,16 +189,25 @@ static void run_item(const struct state *state, const float *packed, size_t item
     while (block >= phase->first_block + phase->blocks)
         phase++;
     size_t first = (block - phase->first_block) * phase->block, count = smaller(phase->pixels - first, phase->block);
-    float *products = slice, *gathered = products + phase->block * CHUNK;
-    const float *tiles = phase->K > 0 ? gather(state, phase, first, count, gathered) : NULL;
-    if (phase->K == 0)
-        memset(products, 0, count * CHUNK * sizeof(float));
+    float **to = (float **)(void *)slice, *gathered = slice + pointer_floats(phase->block);
+    point(state, phase, first, count, to);
+    struct lorac_product product = {.count = count,
+                                    .to = to,
+                                    .accumulate = state->accumulate,
+                                    .low = state->low,
+                                    .high = state->high};
+    if (phase->K > 0)
+        product.terms = (struct lorac_terms){.rows = gather(state, phase, first, count, gathered),
+                                             .row_stride = phase->K,
+                                             .pieces = 1,
+                                             .piece = phase->K};
     size_t last = (part + 1) * state->chunks / state->parts;
     for (size_t chunk = part * state->chunks / state->parts; chunk < last; chunk++) {
-        if (phase->K > 0)
-            state->simd->winograd->product(1, tiles, count, phase->K, 0, packed + phase->packed + chunk * CHUNK * phase->K,
-                                           phase->K, smaller(state->M - chunk * CHUNK, CHUNK), products);
-        finish_block(state, phase, first, count, chunk, products);
+        product.terms.packed = packed + phase->packed + chunk * CHUNK * phase->K;
+        product.offset = chunk * CHUNK;
+        product.outputs = smaller(state->M - product.offset, CHUNK);
+        product.bias = state->bias + product.offset;
+        state->simd->product(&product);
     }
 }
 
@@ -336,11 +335,11 @@ struct packing {
     float *packed;
 };
 
-// In the order that winograd.h's product reads: panels of two vectors, or one at the end.
+// In the order that product.h reads: panels of two vectors, or one at the end.
 static void pack_phase(const struct packing *packing, const struct phase *phase, size_t chunk)
 {
     const struct state *state = packing->state;
-    size_t lanes = state->simd->winograd->lanes, count = smaller(state->M - chunk * CHUNK, CHUNK);
+    size_t lanes = state->simd->lanes, count = smaller(state->M - chunk * CHUNK, CHUNK);
     size_t width = divide_up(count, lanes) * lanes, taps_w = phase->columns->taps;
     for (size_t i = 0; i < width; i += 2 * lanes) {
         size_t panel = smaller(width - i, 2 * lanes);
@@ -475,12 +474,12 @@ static bool supports(const struct lorac_conv_shape *s)
            s->W <= INT32_MAX && s->OH <= INT32_MAX && s->OW <= INT32_MAX && s->N * s->H * s->W > 0;
 }
 
-// Measured against XNNPACK's operators with tests/bench/conv_time, one thread: 1.0 to 2.6 times as fast within these
-// limits. Below 64 outputs a chunk and what was gathered for it are not used enough (0.5 at 16, 0.97 at 32); with fewer
-// terms than 128 gathering and finishing weigh too much (0.9).
+// Measured against XNNPACK's operators with tests/bench/conv_time, one thread: 1.0 to 2.1 times as fast within these
+// limits. Below 64 outputs a chunk and what was gathered for it are not used enough (0.65 to 0.95 at 16, 0.95 to 1.0 at
+// 32).
 static bool pays(size_t terms, size_t outputs)
 {
-    return terms >= 128 && outputs >= 64;
+    return terms >= 64 && outputs >= 64;
 }
 
 static bool forward_pays(const struct lorac_conv_shape *s)

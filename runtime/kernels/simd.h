@@ -27,6 +27,7 @@ struct lorac_outer {
 };
 
 struct lorac_winograd_loops;
+struct lorac_product;
 
 // What lies under a window of kh x kw taps at each of [rows] x [columns] places of each image:
 //     to[pixel - begin, tap, c] = from[image, row_of[row, tap row], column_of[column, tap column], c]
@@ -41,6 +42,7 @@ struct lorac_gather {
 
 struct lorac_simd {
     const char *name;
+    size_t lanes; // floats of a vector
     void (*outer)(const struct lorac_outer *outer);
     // Pixels [begin, end), counted over images, rows and columns.
     void (*gather)(const struct lorac_gather *gather, size_t begin, size_t end, float *to);
@@ -71,6 +73,7 @@ struct lorac_simd {
     // start and gets the sum, so that the compiler can leave nothing out.
     double (*multiply_adds)(size_t rounds, float *in_out);
     const struct lorac_winograd_loops *winograd; // winograd.h
+    void (*product)(const struct lorac_product *product); // product.h
 };
 
 // The best variant for this processor.

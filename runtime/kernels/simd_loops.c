@@ -142,24 +142,43 @@ static inline __attribute__((always_inline)) void copy_channels(float *to, const
         *(vector *)(to + i * LANES) = *(const vector *)(from + i * LANES);
 }
 
-// Whole vectors are copied; what is too much at the end of a tap is overwritten by the next one.
+// Whole vectors are copied; what is too much at the end of a tap, or of a row of taps, is overwritten by the next one.
+static inline __attribute__((always_inline)) float *gather_row(const struct lorac_gather *g, const float *line,
+                                                               const int32_t *columns, bool dense, float *to)
+{
+    const size_t all = g->kw * g->channels;
+    if (!line) {
+        for (size_t i = 0; i < all; i += LANES)
+            *(vector *)(to + i) = (vector){0};
+        return to + all;
+    }
+    // Neighbours one after another are one piece of memory. (The first and the last tell it: there is one distance
+    // between taps.)
+    if (dense && columns[0] >= 0 && columns[g->kw - 1] - columns[0] == (int32_t)g->kw - 1) {
+        copy_channels(to, line + (size_t)columns[0] * g->from_pixel, (all + LANES - 1) / LANES);
+        return to + all;
+    }
+    const size_t vectors = (g->channels + LANES - 1) / LANES;
+    for (size_t k = 0; k < g->kw; k++, to += g->channels) {
+        if (columns[k] < 0)
+            for (size_t v = 0; v < vectors; v++)
+                *(vector *)(to + v * LANES) = (vector){0};
+        else
+            copy_channels(to, line + (size_t)columns[k] * g->from_pixel, vectors);
+    }
+    return to;
+}
+
 static void gather(const struct lorac_gather *g, size_t begin, size_t end, float *to)
 {
-    const size_t vectors = (g->channels + LANES - 1) / LANES;
+    const bool dense = g->channels == g->from_pixel;
+    const size_t line = g->from_columns * g->from_pixel;
     size_t image = begin / (g->rows * g->columns), row = begin / g->columns % g->rows, column = begin % g->columns;
     for (size_t pixel = begin; pixel < end; pixel++) {
-        const float *plane = g->from + image * g->from_rows * g->from_columns * g->from_pixel;
+        const float *plane = g->from + image * g->from_rows * line;
         for (size_t i = 0; i < g->kh; i++) {
-            int32_t from_row = g->row_of[row * g->kh + i];
-            const float *line = plane + (size_t)(from_row < 0 ? 0 : from_row) * g->from_columns * g->from_pixel;
-            for (size_t k = 0; k < g->kw; k++, to += g->channels) {
-                int32_t from_column = g->column_of[column * g->kw + k];
-                if ((from_row | from_column) < 0) // either is outside
-                    for (size_t v = 0; v < vectors; v++)
-                        *(vector *)(to + v * LANES) = (vector){0};
-                else
-                    copy_channels(to, line + (size_t)from_column * g->from_pixel, vectors);
-            }
+            int32_t from = g->row_of[row * g->kh + i];
+            to = gather_row(g, from < 0 ? NULL : plane + (size_t)from * line, g->column_of + column * g->kw, dense, to);
         }
         if (++column == g->columns) {
             column = 0;
@@ -337,9 +356,11 @@ static double multiply_adds(size_t rounds, float *in_out)
 #define TEXT(x) TEXT_(x)
 
 extern const struct lorac_winograd_loops JOIN(lorac_winograd_, LORAC_SIMD_VARIANT); // simd_winograd.c
+extern void JOIN(lorac_product_, LORAC_SIMD_VARIANT)(const struct lorac_product *product);       // simd_product.c
 extern const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT);
 const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .name = TEXT(LORAC_SIMD_VARIANT),
+    .lanes = LANES,
     .outer = outer,
     .gather = gather,
     .add_into = add_into,
@@ -356,4 +377,5 @@ const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .all_finite = lorac_values_finite,
     .multiply_adds = multiply_adds,
     .winograd = &JOIN(lorac_winograd_, LORAC_SIMD_VARIANT),
+    .product = JOIN(lorac_product_, LORAC_SIMD_VARIANT),
 };
