@@ -1,0 +1,495 @@
+#include "loader.h"
+
+#include <assert.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_AHEAD = 4096, // positions; in a cache they cost no bytes
+    NAMED_BROKEN = 3, // in the message where too many are
+};
+
+// What is known of an image once and for all.
+struct broken {
+    bool counted; // by a take
+    char message[];
+};
+
+// A position of the pass from when a thread begins with it until the take after the one that takes it.
+struct slot {
+    bool done;
+    bool owned; // pixels are the slot's own, not the cache's
+    struct lorac_stored_image image;
+    size_t index;
+    size_t skipped; // broken images from the position on
+};
+
+struct lorac_loader {
+    struct lorac_loader_source source;
+    struct lorac_loader_options options;
+    lorac_loader_broken callback;
+    void *callback_context;
+    size_t broken_limit; // more end the pass
+
+    pthread_t *threads; // [options.threads]
+    size_t thread_count;
+
+    // Only for the caller.
+    struct lorac_loaded *taken; // [options.batch]
+    size_t taken_count;
+    size_t broken_count, named_count;
+    size_t named[NAMED_BROKEN];
+
+    // The rest is guarded by the lock.
+    pthread_mutex_t lock;
+    pthread_cond_t work;  // for threads: there may be something to do
+    pthread_cond_t ready; // for the caller: the position that it waits for is there, or no thread is busy
+    bool stop, cancel;
+    struct lorac_loader_pass pass; // its order is the loader's own
+    uint32_t *order;
+    size_t order_capacity;
+    size_t base;                // the first position that has a slot
+    size_t taken_end;           // positions before it are taken, or being waited for
+    size_t next;                // the position that is begun next
+    size_t waiting;             // the position that the caller waits for
+    size_t busy;                // threads that are decoding
+    size_t queued_bytes;        // of slots that are done and not taken
+    struct slot *slots;         // [slot_count], of position p: p % slot_count
+    size_t slot_count;
+    size_t failed;              // the first position that failed, SIZE_MAX: none
+    struct lorac_error failure; // of that position
+
+    struct lorac_stored_image *cache; // [source.count]; NULL: no cache
+    size_t cached_bytes;
+    struct broken **broken; // [source.count]
+};
+
+static size_t image_bytes(const struct lorac_loader *loader, const struct lorac_stored_image *image)
+{
+    return image->height * image->width * loader->source.channels; // it is in memory: no overflow
+}
+
+static struct slot *slot_of(struct lorac_loader *loader, size_t position)
+{
+    return &loader->slots[position % loader->slot_count];
+}
+
+static size_t index_at(const struct lorac_loader *loader, size_t position)
+{
+    return loader->pass.order ? loader->pass.order[position] : position;
+}
+
+// ---- threads
+
+// A position in the hands of a thread.
+struct job {
+    size_t position;
+    struct slot result;
+    enum lorac_status status;
+    struct lorac_error error;
+};
+
+static bool is_broken(enum lorac_status status)
+{
+    return status == LORAC_ERROR_IO || status == LORAC_ERROR_FORMAT || status == LORAC_ERROR_UNSUPPORTED;
+}
+
+// Under the lock.
+static bool may_begin(const struct lorac_loader *loader)
+{
+    if (loader->cancel || loader->failed != SIZE_MAX || loader->next >= loader->pass.end ||
+        loader->next - loader->base >= loader->slot_count)
+        return false;
+    return loader->next < loader->taken_end ||
+           loader->queued_bytes + loader->busy * loader->source.image_bytes < loader->options.queue_bytes;
+}
+
+enum known { KNOWN_NOTHING, KNOWN_CACHED, KNOWN_BROKEN, KNOWN_CANCELLED };
+
+static enum known look_up(struct lorac_loader *loader, size_t index, struct lorac_stored_image *cached)
+{
+    enum known known = KNOWN_NOTHING;
+    pthread_mutex_lock(&loader->lock);
+    if (loader->cancel)
+        known = KNOWN_CANCELLED;
+    else if (loader->broken[index])
+        known = KNOWN_BROKEN;
+    else if (loader->cache && loader->cache[index].pixels) {
+        *cached = loader->cache[index];
+        known = KNOWN_CACHED;
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return known;
+}
+
+static enum lorac_status note_broken(struct lorac_loader *loader, size_t index, struct lorac_error *error)
+{
+    const size_t bytes = strlen(error->message) + 1;
+    struct broken *broken = malloc(sizeof *broken + bytes);
+    if (!broken)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the name of a broken image");
+    broken->counted = false;
+    memcpy(broken->message, error->message, bytes);
+    pthread_mutex_lock(&loader->lock);
+    const bool known = loader->broken[index] != NULL; // by another thread, meanwhile
+    if (!known)
+        loader->broken[index] = broken;
+    pthread_mutex_unlock(&loader->lock);
+    if (known)
+        free(broken);
+    return LORAC_OK;
+}
+
+// The first image from the job's position on that can be read: all that a thread does without the lock.
+static enum lorac_status load(struct lorac_loader *loader, struct job *job)
+{
+    const struct lorac_loader_pass *pass = &loader->pass;
+    struct slot *result = &job->result;
+    size_t tries = 1;
+    if (pass->replace) // one more than may be broken is enough to end the pass
+        tries = pass->count <= loader->broken_limit ? pass->count : loader->broken_limit + 1;
+    for (; result->skipped < tries; result->skipped++) {
+        result->index = index_at(loader, (job->position + result->skipped) % pass->count);
+        enum known known = look_up(loader, result->index, &result->image);
+        if (known == KNOWN_BROKEN)
+            continue;
+        if (known != KNOWN_NOTHING)
+            return LORAC_OK;
+        struct lorac_error *error = &job->error;
+        enum lorac_status status = loader->source.decode(loader->source.context, result->index, &result->image, error);
+        result->owned = status == LORAC_OK;
+        if (!is_broken(status))
+            return status;
+        LORAC_TRY(note_broken(loader, result->index, error));
+    }
+    result->image = (struct lorac_stored_image){0};
+    return LORAC_OK;
+}
+
+// Keeps an image for the next pass where there is room; under the lock.
+static void keep(struct lorac_loader *loader, struct slot *slot)
+{
+    struct lorac_stored_image *cached = &loader->cache[slot->index];
+    const size_t bytes = image_bytes(loader, &slot->image);
+    if (cached->pixels) // decoded twice at the same time
+        free(slot->image.pixels);
+    else if (bytes <= loader->options.cache_bytes - loader->cached_bytes) {
+        *cached = slot->image;
+        loader->cached_bytes += bytes;
+    } else
+        return;
+    slot->image = *cached;
+    slot->owned = false;
+}
+
+static void finish(struct lorac_loader *loader, struct job *job)
+{
+    loader->busy--;
+    if (job->status != LORAC_OK) {
+        if (job->position < loader->failed) {
+            loader->failed = job->position;
+            loader->failure = job->error;
+        }
+    } else {
+        struct slot *slot = slot_of(loader, job->position);
+        *slot = job->result;
+        slot->done = true;
+        if (slot->owned && loader->cache)
+            keep(loader, slot);
+        if (slot->owned && job->position >= loader->taken_end)
+            loader->queued_bytes += image_bytes(loader, &slot->image);
+    }
+    if (loader->waiting >= job->position || (loader->cancel && loader->busy == 0))
+        pthread_cond_signal(&loader->ready);
+}
+
+static void *run_thread(void *context)
+{
+    struct lorac_loader *loader = context;
+    struct job job;
+    pthread_mutex_lock(&loader->lock);
+    for (;;) {
+        while (!loader->stop && !may_begin(loader))
+            pthread_cond_wait(&loader->work, &loader->lock);
+        if (loader->stop)
+            break;
+        job = (struct job){.position = loader->next++};
+        loader->busy++;
+        pthread_mutex_unlock(&loader->lock);
+        job.status = load(loader, &job);
+        pthread_mutex_lock(&loader->lock);
+        finish(loader, &job);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return NULL;
+}
+
+// As many as there can be; signals are for the program's own threads.
+static enum lorac_status start_threads(struct lorac_loader *loader, struct lorac_error *error)
+{
+    sigset_t all, before;
+    int code = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (code == 0 && loader->thread_count < loader->options.threads) {
+        code = pthread_create(&loader->threads[loader->thread_count], NULL, run_thread, loader);
+        loader->thread_count += code == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (loader->thread_count == 0)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "cannot start a thread that decodes images: %s",
+                               strerror(code));
+    return LORAC_OK;
+}
+
+// ---- life cycle
+
+static enum lorac_status allocate(struct lorac_loader *loader, struct lorac_error *error)
+{
+    const struct lorac_loader_options *options = &loader->options;
+    const size_t ahead = options->queue_bytes / loader->source.image_bytes;
+    loader->slot_count = options->batch + (ahead < MAX_AHEAD ? ahead + 1 : MAX_AHEAD);
+    loader->slots = calloc(loader->slot_count, sizeof *loader->slots);
+    loader->taken = calloc(options->batch, sizeof *loader->taken);
+    loader->broken = calloc(loader->source.count, sizeof *loader->broken);
+    loader->threads = calloc(options->threads, sizeof *loader->threads);
+    if (!loader->slots || !loader->taken || !loader->broken || !loader->threads)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for loading %zu images", loader->source.count);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_loader_create(const struct lorac_loader_source *source,
+                                      const struct lorac_loader_options *options, struct lorac_loader **out,
+                                      struct lorac_error *error)
+{
+    assert(source->count > 0 && source->image_bytes > 0 && options->threads > 0 && options->batch > 0);
+    struct lorac_loader *loader = calloc(1, sizeof *loader);
+    if (!loader)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for loading %zu images", source->count);
+    loader->source = *source;
+    loader->options = *options;
+    // 29 of 100 are not more than a share of 0.29, which as a double is a little less.
+    loader->broken_limit = (size_t)floor((double)source->count * options->broken_share * (1 + 1e-12));
+    loader->failed = SIZE_MAX;
+    pthread_mutex_init(&loader->lock, NULL); // with default attributes none of these fails
+    pthread_cond_init(&loader->work, NULL);
+    pthread_cond_init(&loader->ready, NULL);
+    enum lorac_status status = allocate(loader, error);
+    if (status == LORAC_OK)
+        *out = loader;
+    else
+        lorac_loader_free(loader);
+    return status;
+}
+
+// Lets the slots of positions before [end] go; under the lock.
+static void release(struct lorac_loader *loader, size_t end)
+{
+    for (; loader->base < end; loader->base++) {
+        struct slot *slot = slot_of(loader, loader->base);
+        if (slot->owned)
+            free(slot->image.pixels);
+        *slot = (struct slot){0};
+    }
+}
+
+// Ends the pass: no thread works on it any more, and it holds no image.
+static void end_pass(struct lorac_loader *loader)
+{
+    pthread_mutex_lock(&loader->lock);
+    loader->cancel = true;
+    while (loader->busy > 0)
+        pthread_cond_wait(&loader->ready, &loader->lock);
+    release(loader, loader->next);
+    loader->queued_bytes = 0;
+    loader->taken_count = 0;
+    pthread_mutex_unlock(&loader->lock);
+}
+
+void lorac_loader_free(struct lorac_loader *loader)
+{
+    if (!loader)
+        return;
+    if (loader->slots)
+        end_pass(loader);
+    pthread_mutex_lock(&loader->lock);
+    loader->stop = true;
+    pthread_cond_broadcast(&loader->work);
+    pthread_mutex_unlock(&loader->lock);
+    for (size_t i = 0; i < loader->thread_count; i++)
+        pthread_join(loader->threads[i], NULL);
+    for (size_t i = 0; i < loader->source.count; i++) {
+        if (loader->cache)
+            free(loader->cache[i].pixels);
+        if (loader->broken)
+            free(loader->broken[i]);
+    }
+    pthread_mutex_destroy(&loader->lock);
+    pthread_cond_destroy(&loader->work);
+    pthread_cond_destroy(&loader->ready);
+    free(loader->threads);
+    free(loader->taken);
+    free(loader->order);
+    free(loader->slots);
+    free(loader->cache);
+    free(loader->broken);
+    free(loader);
+}
+
+void lorac_loader_set_cache(struct lorac_loader *loader, size_t cache_bytes)
+{
+    assert(loader->thread_count == 0);
+    loader->options.cache_bytes = cache_bytes;
+}
+
+void lorac_loader_set_broken(struct lorac_loader *loader, lorac_loader_broken callback, void *context)
+{
+    loader->callback = callback;
+    loader->callback_context = context;
+}
+
+size_t lorac_loader_broken_count(const struct lorac_loader *loader)
+{
+    return loader->broken_count;
+}
+
+// ---- a pass
+
+static enum lorac_status copy_order(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
+                                    struct lorac_error *error)
+{
+    if (!pass->order)
+        return LORAC_OK;
+    if (pass->count > loader->order_capacity) {
+        uint32_t *larger = realloc(loader->order, pass->count * sizeof *larger); // count is the set's at most
+        if (!larger)
+            return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the order of %zu images", pass->count);
+        loader->order = larger;
+        loader->order_capacity = pass->count;
+    }
+    memcpy(loader->order, pass->order, pass->count * sizeof *loader->order);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_loader_start(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
+                                     struct lorac_error *error)
+{
+    assert(pass->first <= pass->end && pass->end <= pass->count && pass->count <= loader->source.count);
+    end_pass(loader);
+    LORAC_TRY(copy_order(loader, pass, error));
+    if (loader->options.cache_bytes > 0 && !loader->cache) {
+        loader->cache = calloc(loader->source.count, sizeof *loader->cache);
+        if (!loader->cache)
+            return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for keeping %zu images",
+                                   loader->source.count);
+    }
+    pthread_mutex_lock(&loader->lock);
+    loader->pass = *pass;
+    loader->pass.order = pass->order ? loader->order : NULL;
+    loader->base = loader->taken_end = loader->next = pass->first;
+    loader->waiting = 0;
+    loader->failed = SIZE_MAX;
+    loader->cancel = false;
+    pthread_cond_broadcast(&loader->work);
+    pthread_mutex_unlock(&loader->lock);
+    return loader->thread_count > 0 ? LORAC_OK : start_threads(loader, error);
+}
+
+// Counts the broken images from [position] on that were not met before, and names them.
+static void count_broken(struct lorac_loader *loader, size_t position, size_t skipped)
+{
+    for (size_t i = 0; i < skipped; i++) {
+        const size_t index = index_at(loader, (position + i) % loader->pass.count);
+        pthread_mutex_lock(&loader->lock);
+        struct broken *broken = loader->broken[index];
+        pthread_mutex_unlock(&loader->lock);
+        if (broken->counted)
+            continue;
+        broken->counted = true;
+        loader->broken_count++;
+        if (loader->named_count < NAMED_BROKEN)
+            loader->named[loader->named_count++] = index;
+        if (loader->callback)
+            loader->callback(loader->callback_context, index, broken->message);
+    }
+}
+
+static enum lorac_status too_many_broken(struct lorac_loader *loader, struct lorac_error *error)
+{
+    char names[LORAC_ERROR_MESSAGE_BYTES] = "";
+    size_t length = 0;
+    pthread_mutex_lock(&loader->lock);
+    for (size_t i = 0; i < loader->named_count && length < sizeof names; i++)
+        length += (size_t)snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? "; " : "",
+                                   loader->broken[loader->named[i]]->message);
+    pthread_mutex_unlock(&loader->lock);
+    if (loader->broken_count <= loader->broken_limit)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "none of the %zu images can be read: %s", loader->pass.count,
+                               names);
+    return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                           "%zu of the %zu images cannot be read, more than a share of %g, which may be: %s%s",
+                           loader->broken_count, loader->source.count, loader->options.broken_share, names,
+                           loader->broken_count > loader->named_count ? "; ..." : "");
+}
+
+// Waits for [position], and makes it the i-th that is taken.
+static enum lorac_status take_one(struct lorac_loader *loader, size_t position, size_t i, struct lorac_error *error)
+{
+    pthread_mutex_lock(&loader->lock);
+    const struct slot *slot = slot_of(loader, position);
+    loader->waiting = position;
+    while (!slot->done && loader->failed > position)
+        pthread_cond_wait(&loader->ready, &loader->lock);
+    const bool failed = loader->failed <= position;
+    const struct slot taken = *slot;
+    if (failed && error)
+        *error = loader->failure;
+    const enum lorac_status status = failed ? loader->failure.status : LORAC_OK;
+    pthread_mutex_unlock(&loader->lock);
+    LORAC_TRY(status);
+    count_broken(loader, position, taken.skipped);
+    const bool broken = taken.image.pixels == NULL;
+    if (loader->broken_count > loader->broken_limit || (broken && loader->pass.replace))
+        return too_many_broken(loader, error);
+    loader->taken[i] =
+        (struct lorac_loaded){{taken.image.pixels, taken.image.height, taken.image.width}, taken.index, broken};
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_loader_take(struct lorac_loader *loader, size_t count, struct lorac_error *error)
+{
+    assert(count <= loader->options.batch && count <= loader->pass.end - loader->taken_end);
+    loader->taken_count = 0;
+    pthread_mutex_lock(&loader->lock);
+    const size_t first = loader->taken_end;
+    const enum lorac_status status = loader->failed < first ? loader->failure.status : LORAC_OK;
+    if (status != LORAC_OK) { // a take before this one has said so
+        if (error)
+            *error = loader->failure;
+        pthread_mutex_unlock(&loader->lock);
+        return status;
+    }
+    release(loader, first);
+    loader->taken_end += count;
+    for (size_t p = first; p < loader->taken_end && p < loader->next; p++) {
+        const struct slot *slot = slot_of(loader, p);
+        if (slot->done && slot->owned)
+            loader->queued_bytes -= image_bytes(loader, &slot->image);
+    }
+    pthread_cond_broadcast(&loader->work);
+    pthread_mutex_unlock(&loader->lock);
+    for (size_t i = 0; i < count; i++)
+        LORAC_TRY(take_one(loader, first + i, i, error));
+    loader->taken_count = count;
+    return LORAC_OK;
+}
+
+struct lorac_loaded lorac_loader_image(const struct lorac_loader *loader, size_t i)
+{
+    assert(i < loader->taken_count);
+    return loader->taken[i];
+}
