@@ -1,4 +1,5 @@
 #include "array.h"
+#include "loader.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -238,6 +239,7 @@ enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options
 
 void lorac_dataset_clear(struct lorac_dataset *dataset)
 {
+    lorac_loader_free(dataset->loader);
     lorac_array_clear(&dataset->image_array);
     free(dataset->label_storage);
     *dataset = (struct lorac_dataset){0};

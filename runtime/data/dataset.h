@@ -43,12 +43,16 @@ void lorac_array_clear(struct lorac_array *array);
 enum lorac_status lorac_npy_write_f32(const char *path, const float *values, size_t rows, size_t columns,
                                       struct lorac_error *error);
 
+struct lorac_loader; // loader.h
+
 struct lorac_dataset {
     enum lorac_element element;
     size_t count;       // images, after the range was taken
     size_t first_index; // index in the file of image 0
     size_t channels, height, width;
-    const void *pixels;             // u8 [count, H, W, C]; f32 [count, C, H, W], or as u8 where channels_last
+    const void *pixels;             // u8 [count, H, W, C]; f32 [count, C, H, W], or as u8 where channels_last; NULL in
+                                    // a set of files, whose images the loader gives
+    struct lorac_loader *loader;    // owned; NULL: the set lies in memory
     bool channels_last;             // of f32
     const int32_t *labels;          // [count], or NULL where none were given
     struct lorac_array image_array; // owns pixels; dims[0] is count, images outside the range are not kept

@@ -2,13 +2,15 @@
 #include "proto/finite.h"
 #include "loop.h"
 
+#include <math.h>
+
 // The present batch and the sums so far.
 struct evaluation {
     struct lorac_net *net;
     const struct lorac_evaluate_request *request;
     struct lorac_fill_batch fill;
     double loss_sum;
-    size_t correct;
+    size_t correct, broken;
 };
 
 static void score(struct evaluation *evaluation, const float *logits)
@@ -16,6 +18,8 @@ static void score(struct evaluation *evaluation, const float *logits)
     const struct lorac_evaluate_request *request = evaluation->request;
     const size_t classes = evaluation->net->classes;
     for (size_t i = 0; i < evaluation->fill.count; i++) {
+        if (lorac_fill_is_broken(&evaluation->fill, i))
+            continue;
         const int32_t *label = evaluation->fill.source->dataset->labels + lorac_fill_index(&evaluation->fill, i);
         const struct lorac_loss_rows row = {
             .logits = logits + i * classes, .labels = label, .rows = 1, .classes = classes, .batch = 1};
@@ -29,6 +33,20 @@ static void score(struct evaluation *evaluation, const float *logits)
     }
 }
 
+// Results of the batch, [count, classes], to their place in those of all; what there is no image for is NaN.
+static void store(struct evaluation *evaluation, const float *batch, float *all)
+{
+    const struct lorac_fill_batch *fill = &evaluation->fill;
+    const size_t classes = evaluation->net->classes;
+    if (!all)
+        return;
+    float *rows = all + fill->first * classes;
+    memcpy(rows, batch, fill->count * classes * sizeof *rows);
+    for (size_t i = 0; i < fill->count; i++)
+        for (size_t c = 0; c < classes && lorac_fill_is_broken(fill, i); c++)
+            rows[i * classes + c] = NAN;
+}
+
 static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_error *error)
 {
     const struct lorac_evaluate_request *request = evaluation->request;
@@ -36,15 +54,15 @@ static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_e
     const size_t classes = evaluation->net->classes;
     const struct lorac_net_fill net_fill = {lorac_fill_run, &evaluation->fill};
     const float *logits, *outputs;
+    LORAC_TRY(lorac_fill_take(fill, error));
     LORAC_TRY(lorac_net_forward(evaluation->net, &net_fill, &logits, &outputs, error));
     if (!lorac_values_finite(logits, fill->count * classes))
-        return lorac_net_bad_forward(evaluation->net, &net_fill, fill->source->dataset->first_index + lorac_fill_index(fill, 0),
-                                     error);
-    const size_t bytes = fill->count * classes * sizeof(float);
-    if (request->logits)
-        memcpy(request->logits + fill->first * classes, logits, bytes);
-    if (request->outputs)
-        memcpy(request->outputs + fill->first * classes, outputs, bytes);
+        return lorac_net_bad_forward(evaluation->net, &net_fill,
+                                     fill->source->dataset->first_index + lorac_fill_index(fill, 0), error);
+    store(evaluation, logits, request->logits);
+    store(evaluation, outputs, request->outputs);
+    for (size_t i = 0; i < fill->count; i++)
+        evaluation->broken += lorac_fill_is_broken(fill, i);
     if (fill->source->dataset->labels)
         score(evaluation, logits);
     return LORAC_OK;
@@ -55,6 +73,8 @@ static enum lorac_status run_all(struct evaluation *evaluation, struct lorac_err
     const struct lorac_evaluate_request *request = evaluation->request;
     struct lorac_fill_batch *fill = &evaluation->fill;
     const size_t total = request->images ? request->count : fill->source->dataset->count;
+    const struct lorac_loader_pass pass = {.order = request->images, .count = total, .end = total};
+    LORAC_TRY(lorac_fill_start(fill->source->dataset, &pass, error));
     for (size_t done = 0; done < total;) {
         fill->first = done;
         fill->count = total - done < fill->rows ? total - done : fill->rows;
@@ -86,10 +106,10 @@ enum lorac_status lorac_net_evaluate(struct lorac_net *net, const struct lorac_e
     evaluation.fill.pool = lorac_session_pool(net->session);
     LORAC_TRY(run_all(&evaluation, error));
     if (result) {
-        const size_t count = request->images ? request->count : dataset->count;
-        const double images = count > 0 ? (double)count : 1;
-        *result = (struct lorac_evaluation){
-            .images = count, .correct = evaluation.correct, .loss = evaluation.loss_sum / images};
+        const size_t count = request->images ? request->count : dataset->count, images = count - evaluation.broken;
+        *result = (struct lorac_evaluation){.images = images,
+                                            .correct = evaluation.correct,
+                                            .loss = evaluation.loss_sum / (double)(images > 0 ? images : 1)};
     }
     return LORAC_OK;
 }

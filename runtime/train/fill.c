@@ -5,14 +5,34 @@
 
 #include <inttypes.h>
 
+enum lorac_status lorac_fill_start(const struct lorac_dataset *dataset, const struct lorac_loader_pass *pass,
+                                   struct lorac_error *error)
+{
+    return dataset->loader ? lorac_loader_start(dataset->loader, pass, error) : LORAC_OK;
+}
+
+enum lorac_status lorac_fill_take(const struct lorac_fill_batch *fill, struct lorac_error *error)
+{
+    struct lorac_loader *loader = fill->source->dataset->loader;
+    return loader ? lorac_loader_take(loader, fill->count, error) : LORAC_OK;
+}
+
+bool lorac_fill_is_broken(const struct lorac_fill_batch *fill, size_t i)
+{
+    const struct lorac_loader *loader = fill->source->dataset->loader;
+    return loader && lorac_loader_image(loader, i).broken;
+}
+
 size_t lorac_fill_index(const struct lorac_fill_batch *fill, size_t i)
 {
+    if (fill->source->dataset->loader)
+        return lorac_loader_image(fill->source->dataset->loader, i).index;
     return fill->order ? fill->order[fill->first + i] : fill->first + i;
 }
 
 static size_t image_size(const struct lorac_dataset *dataset)
 {
-    return dataset->channels * dataset->height * dataset->width; // the dataset is in memory: no overflow
+    return dataset->channels * dataset->height * dataset->width; // the model's input is in memory: no overflow
 }
 
 struct fill_work {
@@ -27,12 +47,14 @@ static void fill_image(void *context, size_t i)
     const struct fill_work *work = context;
     const size_t image = work->begin + i;
     float *out = work->input + i * work->image_size;
-    if (image >= work->fill->count) {
+    if (image >= work->fill->count || lorac_fill_is_broken(work->fill, image)) {
         memset(out, 0, work->image_size * sizeof *out);
         return;
     }
     const size_t index = lorac_fill_index(work->fill, image);
-    const struct lorac_image pixels = lorac_dataset_image(work->fill->source->dataset, index);
+    const struct lorac_dataset *dataset = work->fill->source->dataset;
+    const struct lorac_image pixels =
+        dataset->loader ? lorac_loader_image(dataset->loader, image).image : lorac_dataset_image(dataset, index);
     lorac_batch_image(work->fill->source, &pixels, index, work->fill->epoch, out);
 }
 

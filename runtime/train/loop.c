@@ -103,6 +103,34 @@ static void begin_epoch(struct run *run, uint64_t epoch)
     run->timed_steps = 0;
 }
 
+// From [step] on, to the end of its epoch, which has begun.
+static enum lorac_status start_pass(const struct run *run, uint64_t step, struct lorac_error *error)
+{
+    const uint64_t in_epoch = step % run->steps_per_epoch, left = run->schedule.total_steps - (step - in_epoch);
+    const struct lorac_loader_pass pass = {
+        .order = run->order,
+        .count = run->image_count,
+        .first = (size_t)in_epoch * run->batch,
+        .end = (size_t)(left < run->steps_per_epoch ? left : run->steps_per_epoch) * run->batch,
+        .replace = true,
+    };
+    return lorac_fill_start(run->options->source.dataset, &pass, error);
+}
+
+// The images of a step, and their labels.
+static enum lorac_status take_batch(struct run *run, uint64_t step, const struct lorac_fill_batch *fill,
+                                    struct lorac_error *error)
+{
+    if (step % run->steps_per_epoch == 0) {
+        begin_epoch(run, fill->epoch);
+        LORAC_TRY(start_pass(run, step, error));
+    }
+    LORAC_TRY(lorac_fill_take(fill, error));
+    for (size_t i = 0; i < run->batch; i++)
+        run->labels[i] = fill->source->dataset->labels[lorac_fill_index(fill, i)];
+    return LORAC_OK;
+}
+
 // Where the run stands after [steps] steps, the last of which gave [result].
 static struct lorac_loop_progress describe(const struct run *run, uint64_t steps, const struct lorac_step_result *result)
 {
@@ -168,14 +196,15 @@ static enum lorac_status begin_at(struct run *run, const struct lorac_loop_posit
     run->loss_sum = start->loss_sum;
     run->correct_sum = start->correct_sum;
     const struct lorac_loop_progress done = describe(run, start->step, &(struct lorac_step_result){0});
-    return ends_epoch(&done) && is_due(run, &done) ? end_epoch(run, &done, error) : LORAC_OK;
+    if (!ends_epoch(&done))
+        return start_pass(run, start->step, error);
+    return is_due(run, &done) ? end_epoch(run, &done, error) : LORAC_OK;
 }
 
 static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_error *error)
 {
-    const struct lorac_batch_source *source = &run->options->source;
     struct lorac_fill_batch fill = {
-        .source = source,
+        .source = &run->options->source,
         .order = run->order,
         .first = (size_t)(step % run->steps_per_epoch) * run->batch,
         .count = run->batch,
@@ -183,10 +212,8 @@ static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_e
         .rows = run->net->program->batch,
         .pool = lorac_session_pool(run->net->session),
     };
-    if (step % run->steps_per_epoch == 0)
-        begin_epoch(run, fill.epoch);
-    for (size_t i = 0; i < run->batch; i++)
-        run->labels[i] = source->dataset->labels[lorac_fill_index(&fill, i)];
+    if (take_batch(run, step, &fill, error) != LORAC_OK)
+        return lorac_error_prefix(error, "step %" PRIu64 ": ", step + 1);
     const double lr = lorac_schedule_lr(&run->schedule, step);
     const struct lorac_net_fill net_fill = {lorac_fill_run, &fill};
     struct lorac_step_result result;
