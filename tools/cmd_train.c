@@ -2,7 +2,7 @@
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
-#include "train_data.h"
+#include "train_validation.h"
 #include "tune.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/train/loop.h"
@@ -15,6 +15,7 @@ struct train_settings {
     const char *output;
     struct lorac_data_settings data;
     struct lorac_pixel_settings pixels;
+    struct lorac_validation_settings validation;
     struct lorac_run_settings run;
     struct lorac_memory_settings memory;
     struct lorac_tune_settings tune;
@@ -97,6 +98,7 @@ static const struct lorac_option_group groups[] = {
     {"Large models", lorac_write_options, FIELD(write)},
     {"Data", lorac_training_data_options, FIELD(data)},
     {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
+    {"Validation", lorac_train_validation_options, FIELD(validation)},
     {"Steps", loop_options, 0},
     {"Memory", lorac_memory_options, FIELD(memory)},
     {"Optimiser", optimizer_options, 0},
@@ -166,9 +168,16 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_optimizer_options_check(&optimizer, error));
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
-    const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels, NULL};
+    LORAC_TRY(lorac_train_validation_check(call, &settings->validation, error));
+    const char *inputs[] = {call->operands[0],
+                            settings->data.data,
+                            settings->data.labels,
+                            lorac_validation_path(&settings->validation),
+                            lorac_validation_labels(&settings->validation),
+                            NULL};
     LORAC_TRY(lorac_output_check("-o", settings->output, inputs, error));
-    const char *others[] = {inputs[0],        inputs[1], inputs[2], settings->output,
+    const char *others[] = {inputs[0], inputs[1],        inputs[2],
+                            inputs[3], inputs[4],        settings->output,
                             settings->log ? settings->log : "", NULL};
     LORAC_TRY(lorac_tune_check(&settings->tune, others, error));
     if (!settings->log)
@@ -219,17 +228,19 @@ static void print_start(const struct lorac_call *call, struct lorac_net *net, co
 
 // Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
 static enum lorac_exit save_and_report(const struct lorac_call *call, const struct train_settings *settings,
-                                       struct lorac_net *net, enum lorac_status ended, const struct lorac_error *reason,
+                                       struct lorac_net *net, struct lorac_train_validation *validation,
+                                       enum lorac_status ended, const struct lorac_error *reason,
                                        const struct lorac_progress *progress)
 {
     const struct lorac_loop_progress *last = &progress->last;
     struct lorac_error error = {0};
     struct lorac_saved saved;
-    char time[LORAC_DURATION_TEXT];
+    char time[LORAC_DURATION_TEXT], values[LORAC_VALUES_TEXT];
     lorac_duration_text(lorac_seconds() - progress->started, time);
     bool failed = ended != LORAC_OK && ended != LORAC_ERROR_ABORTED;
     if (failed && last->step == 0) // nothing was learnt: the input holds the same values
         return lorac_report_failure(call, reason);
+    const bool best = lorac_train_validation_restore(validation);
     lorac_signals_hold();
     enum lorac_status written =
         lorac_net_save_as(net, settings->output, lorac_write_place(&settings->write), &saved, &error);
@@ -241,17 +252,22 @@ static enum lorac_exit save_and_report(const struct lorac_call *call, const stru
     }
     lorac_write_note_unused(call, settings->output, &saved);
     if (failed) { // in whatever way: a step that fails leaves the values of the one before
-        lorac_report_error(call, "%s; the last good values (after step %" PRIu64 ") are in '%s'", reason->message,
-                           last->step, settings->output);
+        snprintf(values, sizeof values, "the last good values (after step %" PRIu64 ")", last->step);
+        lorac_report_error(call, "%s; %s are in '%s'", reason->message,
+                           best ? lorac_train_validation_values(validation, values) : values, settings->output);
         return LORAC_EXIT_FAILED;
     }
     if (ended == LORAC_ERROR_ABORTED) {
-        lorac_report_error(call, "interrupted after step %" PRIu64 " of %" PRIu64 "; the values so far are in '%s'",
-                           last->step, last->total_steps, settings->output);
+        lorac_report_error(call, "interrupted after step %" PRIu64 " of %" PRIu64 "; %s are in '%s'", last->step,
+                           last->total_steps,
+                           best ? lorac_train_validation_values(validation, values) : "the values so far",
+                           settings->output);
         return LORAC_EXIT_INTERRUPTED;
     }
-    printf("trained %" PRIu64 " steps in %s: loss %.4f, accuracy %.2f %% on the last epoch's batches\nwrote %s\n",
-           last->step, time, last->epoch_loss, 100 * last->epoch_accuracy, settings->output);
+    printf("trained %" PRIu64 " steps in %s: loss %.4f, accuracy %.2f %% on the last epoch's batches\n",
+           last->step, time, last->epoch_loss, 100 * last->epoch_accuracy);
+    lorac_train_validation_print(validation, stdout);
+    printf("wrote %s\n", settings->output);
     return LORAC_EXIT_DONE;
 }
 
@@ -270,11 +286,13 @@ static void fill_loop(const struct train_settings *settings, const struct lorac_
     loop->schedule = (enum lorac_schedule_kind)settings->schedule;
     loop->warmup_steps = settings->warmup_steps;
     loop->callback = lorac_progress_step;
+    loop->epoch_callback = lorac_progress_epoch;
     loop->context = progress;
 }
 
 static enum lorac_exit train_prepared(const struct lorac_call *call, const struct train_settings *settings,
-                                      struct lorac_net *net, const struct lorac_train_data *data)
+                                      struct lorac_net *net, const struct lorac_train_data *data,
+                                      struct lorac_train_validation *validation)
 {
     struct lorac_error error = {0}, log_error = {0};
     struct lorac_progress progress;
@@ -282,10 +300,11 @@ static enum lorac_exit train_prepared(const struct lorac_call *call, const struc
     if (lorac_progress_init(&progress, call, net, settings->log, &error) != LORAC_OK)
         return lorac_report_failure(call, &error);
     fill_loop(settings, data, &progress, &loop);
+    lorac_train_validation_apply(validation, &loop);
     lorac_interrupt_catch();
     enum lorac_status ended = lorac_loop_run(net, &loop, &error);
     enum lorac_status log_status = lorac_progress_finish(&progress, &log_error);
-    enum lorac_exit code = save_and_report(call, settings, net, ended, &error, &progress);
+    enum lorac_exit code = save_and_report(call, settings, net, validation, ended, &error, &progress);
     if (log_status != LORAC_OK) {
         enum lorac_exit log_code = lorac_report_failure(call, &log_error);
         code = code == LORAC_EXIT_DONE ? log_code : code;
@@ -293,8 +312,17 @@ static enum lorac_exit train_prepared(const struct lorac_call *call, const struc
     return code;
 }
 
+static enum lorac_status open_images(const struct lorac_train_data_request *request, const struct lorac_net *net,
+                                     const struct lorac_input_shape *shape, struct lorac_train_data *data,
+                                     struct lorac_train_validation *validation, struct lorac_error *error)
+{
+    LORAC_TRY(lorac_train_data_open(request, net, shape, data, error));
+    return lorac_train_validation_open(validation, request, net, shape, data, error);
+}
+
 static enum lorac_status prepare(const struct lorac_call *call, const struct train_settings *settings,
-                                 struct lorac_net *net, struct lorac_train_data *data, struct lorac_error *error)
+                                 struct lorac_net *net, struct lorac_train_data *data,
+                                 struct lorac_train_validation *validation, struct lorac_error *error)
 {
     const struct lorac_train_data_request request = {.call = call,
                                                      .data = &settings->data,
@@ -320,14 +348,14 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     if (lorac_get_info(net, &info, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
-        LORAC_TRY(lorac_train_data_open(&request, net, &shape, data, error));
-    options.memory_other = lorac_train_data_bytes(data);
+        LORAC_TRY(open_images(&request, net, &shape, data, validation, error));
+    options.memory_other = lorac_train_data_bytes(data) + lorac_train_validation_bytes(validation, net);
     LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
-    LORAC_TRY(lorac_train_data_open(&request, net, &shape, data, error));
+    LORAC_TRY(open_images(&request, net, &shape, data, validation, error));
     LORAC_TRY(lorac_train_data_check(&request, net, data, error));
     lorac_run_note_threads(call, &settings->run);
     print_start(call, net, &info, &data->dataset);
-    return LORAC_OK;
+    return lorac_train_validation_prepare(validation, call, net, error);
 }
 
 static enum lorac_exit run(const struct lorac_call *call)
@@ -336,13 +364,15 @@ static enum lorac_exit run(const struct lorac_call *call)
     struct lorac_error error = {0};
     struct lorac_net *net = NULL;
     struct lorac_train_data data = {0};
+    struct lorac_train_validation validation = {.settings = &settings->validation};
     enum lorac_exit code;
     if (check_settings(call, settings, &error) != LORAC_OK || lorac_open(call->operands[0], &net, &error) != LORAC_OK ||
         check_model(net, call->operands[0], &error) != LORAC_OK ||
-        prepare(call, settings, net, &data, &error) != LORAC_OK)
+        prepare(call, settings, net, &data, &validation, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
     else
-        code = train_prepared(call, settings, net, &data);
+        code = train_prepared(call, settings, net, &data, &validation);
+    lorac_train_validation_clear(&validation);
     lorac_train_data_clear(&data);
     lorac_close(net);
     return code;

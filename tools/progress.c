@@ -132,3 +132,19 @@ bool lorac_progress_step(void *context, const struct lorac_loop_progress *step)
         draw(progress, step, now, epoch_ends);
     return lorac_interrupted();
 }
+
+void lorac_progress_epoch(void *context, const struct lorac_loop_epoch *epoch)
+{
+    struct lorac_progress *progress = context;
+    if (!epoch->validated)
+        return;
+    const struct lorac_evaluation *validation = &epoch->validation;
+    end_line(progress);
+    lorac_report_note(progress->call,
+                      "validation after epoch %" PRIu64 "  loss %.4f  accuracy %.2f %% of %zu images%s", epoch->epoch,
+                      validation->loss, 100 * (double)validation->correct / (double)validation->images,
+                      validation->images, epoch->better ? "  best so far" : "");
+    if (epoch->stops)
+        lorac_report_note(progress->call, "stops after epoch %" PRIu64 ": it does not get better (--patience)",
+                          epoch->epoch);
+}

@@ -28,6 +28,9 @@ enum lorac_status lorac_progress_init(struct lorac_progress *progress, const str
 // The loop's callback; [context] is a struct lorac_progress. True once lorac_interrupted() is.
 bool lorac_progress_step(void *context, const struct lorac_loop_progress *step);
 
+// The same at the end of an epoch: says how a validation was.
+void lorac_progress_epoch(void *context, const struct lorac_loop_epoch *epoch);
+
 // Ends the progress line and closes the log. Errors: IO (the log could not be written whole).
 enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct lorac_error *error);
 
