@@ -26,7 +26,7 @@ allowed_places()
     xxhash.h) echo "proto" ;;
     jansson.h) echo "proto tools" ;;
     xnnpack.h | pthreadpool.h | sched.h | *intrin.h | arm_neon.h) echo "runtime/kernels" ;;
-    zlib.h | jpeglib.h | png.h) echo "runtime/data" ;;
+    zlib.h | jpeglib.h | jerror.h | png.h) echo "runtime/data" ;;
     yaml.h | getopt.h) echo "tools" ;;
     assert.h | ctype.h | errno.h | float.h | inttypes.h | limits.h | locale.h | math.h | setjmp.h) echo "all" ;;
     signal.h | stdalign.h | stdarg.h | stdatomic.h | stdbool.h | stddef.h | stdint.h | stdio.h) echo "all" ;;

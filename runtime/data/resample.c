@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Weights have 14 bits behind the point, so that a product of 16-bit numbers is all that is needed; rows between the two
-// passes have 6 bits more than a pixel, so that only the end rounds visibly.
+// Weights have 14 bits behind the point, so that a product of 16-bit numbers is all that is needed; rows between the
+// two passes have 6 bits more than a pixel, so that only the end rounds visibly.
 enum {
     WEIGHT_BITS = 14,
     WEIGHT_ONE = 1 << WEIGHT_BITS,
@@ -153,8 +153,8 @@ static inline uint8_t round_pixel(int32_t sum)
 }
 
 // Inlined with a constant C, so that the sums stay in registers.
-static inline void sum_columns(const uint16_t *row, const struct axis *axis, size_t outputs, const size_t C, size_t step,
-                               uint8_t *dst)
+static inline void sum_columns(const uint16_t *row, const struct axis *axis, size_t outputs, const size_t C,
+                               size_t step, uint8_t *dst)
 {
     for (size_t i = 0; i < outputs; i++, dst += step) {
         const struct tap *tap = &axis->taps[i];
@@ -201,8 +201,10 @@ enum lorac_status lorac_resample(const uint8_t *src, size_t src_height, size_t s
     struct axis down = {0}, across = {0};
     uint16_t *row = NULL;
     enum lorac_status status;
-    LORAC_TRY_GOTO(status, axis_init(&down, &(struct span){box->top, box->height, src_height, dst_height}, error), done);
-    LORAC_TRY_GOTO(status, axis_init(&across, &(struct span){box->left, box->width, src_width, dst_width}, error), done);
+    LORAC_TRY_GOTO(status, axis_init(&down, &(struct span){box->top, box->height, src_height, dst_height}, error),
+                   done);
+    LORAC_TRY_GOTO(status, axis_init(&across, &(struct span){box->left, box->width, src_width, dst_width}, error),
+                   done);
     const size_t columns = (across.end - across.first) * channels, stride = src_width * channels;
     const bool copy = is_copy(&across, dst_width) && is_copy(&down, dst_height);
     row = malloc(columns * sizeof *row);
