@@ -1,11 +1,11 @@
 // The base hash tells whether an adapter belongs to a model. It is streamed: tensors are hashed where they
 // lie, those of a file are in memory one by one, and those in typed fields a second time one by one.
 #include "adapter_meta.h"
+#include "digest.h"
 #include "tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 struct entry {
     const char *name;
@@ -89,20 +89,20 @@ static enum lorac_status list_base_tensors(struct lorac_model *model, const stru
 
 // ---- their bytes
 
-static void add_little_endian(XXH3_state_t *state, uint64_t value, size_t byte_count)
+static void add_type(struct lorac_digest *digest, int32_t type)
 {
-    unsigned char bytes[8];
-    for (size_t i = 0; i < byte_count; i++)
-        bytes[i] = (unsigned char)(value >> (8 * i));
-    XXH3_128bits_update(state, bytes, byte_count);
+    const uint32_t number = (uint32_t)type;
+    const uint8_t bytes[4] = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16), (uint8_t)(number >> 24)};
+    lorac_digest_add(digest, bytes, sizeof bytes);
 }
 
-static enum lorac_status add_elements(XXH3_state_t *state, const Onnx__TensorProto *tensor, struct lorac_error *error)
+static enum lorac_status add_elements(struct lorac_digest *digest, const Onnx__TensorProto *tensor,
+                                      struct lorac_error *error)
 {
     if (tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING) {
         for (size_t i = 0; i < tensor->n_string_data; i++) {
-            XXH3_128bits_update(state, tensor->string_data[i].data, tensor->string_data[i].len);
-            XXH3_128bits_update(state, "", 1);
+            lorac_digest_add(digest, tensor->string_data[i].data, tensor->string_data[i].len);
+            lorac_digest_add(digest, "", 1);
         }
         return LORAC_OK;
     }
@@ -111,39 +111,28 @@ static enum lorac_status add_elements(XXH3_state_t *state, const Onnx__TensorPro
     LORAC_TRY(lorac_tensor_check(tensor, error));
     const uint8_t *view = lorac_tensor_canonical_view(tensor, &byte_count);
     if (view) {
-        XXH3_128bits_update(state, view, byte_count);
+        lorac_digest_add(digest, view, byte_count);
         return LORAC_OK;
     }
     LORAC_TRY(lorac_tensor_canonical_bytes(tensor, &bytes, &byte_count, error));
-    XXH3_128bits_update(state, bytes, byte_count);
+    lorac_digest_add(digest, bytes, byte_count);
     free(bytes);
     return LORAC_OK;
 }
 
-static enum lorac_status add_entry(XXH3_state_t *state, const struct lorac_model *model, const struct entry *entry,
-                                   struct lorac_error *error)
+static enum lorac_status add_entry(struct lorac_digest *digest, const struct lorac_model *model,
+                                   const struct entry *entry, struct lorac_error *error)
 {
-    XXH3_128bits_update(state, entry->name, strlen(entry->name) + 1);
-    add_little_endian(state, (uint32_t)entry->tensor->data_type, 4);
-    add_little_endian(state, entry->tensor->n_dims, 8);
+    lorac_digest_add_text(digest, entry->name);
+    add_type(digest, entry->tensor->data_type);
+    lorac_digest_add_number(digest, entry->tensor->n_dims);
     for (size_t i = 0; i < entry->tensor->n_dims; i++)
-        add_little_endian(state, (uint64_t)entry->tensor->dims[i], 8);
-    enum lorac_status status = add_elements(state, entry->tensor, error);
+        lorac_digest_add_number(digest, (uint64_t)entry->tensor->dims[i]);
+    enum lorac_status status = add_elements(digest, entry->tensor, error);
     lorac_tensor_release(model, entry->tensor);
     if (status != LORAC_OK)
         lorac_error_prefix(error, "base hash of '%s': ", entry->name);
     return status;
-}
-
-static void print_digest(const XXH3_state_t *state, char out[33])
-{
-    XXH128_canonical_t canonical; // big endian: the order in which the hash is usually printed
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
-    for (size_t i = 0; i < 16; i++) {
-        out[2 * i] = "0123456789abcdef"[canonical.digest[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[canonical.digest[i] & 15];
-    }
-    out[32] = '\0';
 }
 
 enum lorac_status lorac_base_hash(struct lorac_model *model, const struct lorac_meta *meta, char out[33],
@@ -152,15 +141,14 @@ enum lorac_status lorac_base_hash(struct lorac_model *model, const struct lorac_
     struct entry *list = NULL;
     size_t count = 0;
     LORAC_TRY(list_base_tensors(model, meta, &list, &count, error));
-    XXH3_state_t *state = XXH3_createState();
-    if (!state)
+    struct lorac_digest *digest = lorac_digest_create();
+    if (!digest)
         return out_of_memory(error);
-    XXH3_128bits_reset(state);
     enum lorac_status status = LORAC_OK;
     for (size_t i = 0; i < count && status == LORAC_OK; i++)
-        status = add_entry(state, model, &list[i], error);
+        status = add_entry(digest, model, &list[i], error);
     if (status == LORAC_OK)
-        print_digest(state, out);
-    XXH3_freeState(state);
+        lorac_digest_text(digest, out);
+    lorac_digest_free(digest);
     return status;
 }
