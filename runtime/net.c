@@ -304,7 +304,7 @@ static size_t resolve_micro_batch(const struct lorac_prepare_options *options)
     return options->training && options->micro_batch > 0 ? options->micro_batch : options->batch;
 }
 
-static size_t resolve_threads(size_t threads)
+size_t lorac_net_threads(size_t threads)
 {
     if (threads > 0)
         return threads;
@@ -348,7 +348,7 @@ static enum lorac_status lower(struct lorac_net *net, const struct lorac_prepare
     LORAC_TRY(choose_by_budget(net, options, &lower, error));
     LORAC_TRY(lorac_lower(net->model, &net->meta, &lower, &program, error));
     lorac_timing_end(net->timing, LORAC_SPAN_LOWER, NULL, begin);
-    enum lorac_status status = check_budget(options, program, resolve_threads(options->threads), error);
+    enum lorac_status status = check_budget(options, program, lorac_net_threads(options->threads), error);
     if (status != LORAC_OK) {
         lorac_program_free(program);
         return status;
@@ -401,7 +401,7 @@ enum lorac_status lorac_prepare(struct lorac_net *net, const struct lorac_prepar
         LORAC_TRY(lorac_session_store(net->session, error));
     struct lorac_program *program = NULL;
     struct lorac_choices *choices = NULL;
-    size_t classes = 0, threads = resolve_threads(options->threads);
+    size_t classes = 0, threads = lorac_net_threads(options->threads);
     bool can_normalize = false;
     struct lorac_normalize normalize;
     LORAC_TRY(lorac_choices_create(options->choices, options->choice_count, threads, &choices, error));

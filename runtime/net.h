@@ -30,6 +30,9 @@ struct lorac_net {
 // Errors: as lorac_open_memory.
 enum lorac_status lorac_net_open_model(struct lorac_model *model, struct lorac_net **net, struct lorac_error *error);
 
+// What lorac_prepare makes of options.threads.
+size_t lorac_net_threads(size_t threads);
+
 // What the process will take at most with the prepared net. Errors: MEMORY.
 enum lorac_status lorac_net_predict_memory(struct lorac_net *net, struct lorac_memory_prediction *out,
                                            struct lorac_error *error);

@@ -65,17 +65,22 @@ static enum lorac_status check_options(const struct lorac_net *net, const struct
     return lorac_fill_check(net, dataset, error);
 }
 
+uint64_t lorac_loop_steps(const struct lorac_loop_options *options, size_t batch)
+{
+    const uint64_t per_epoch = count_images(options) / batch;
+    if (options->steps > 0 || per_epoch == 0)
+        return per_epoch > 0 ? options->steps : 0;
+    return options->epochs <= UINT64_MAX / per_epoch ? options->epochs * per_epoch : 0;
+}
+
 static enum lorac_status plan_steps(struct run *run, struct lorac_error *error)
 {
     const struct lorac_loop_options *options = run->options;
     run->steps_per_epoch = run->image_count / run->batch;
-    uint64_t total = options->steps;
-    if (total == 0) {
-        if (options->epochs > UINT64_MAX / run->steps_per_epoch)
-            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%" PRIu64 " epochs are more than can be counted",
-                                   options->epochs);
-        total = options->epochs * run->steps_per_epoch;
-    }
+    const uint64_t total = lorac_loop_steps(options, run->batch);
+    if (total == 0 && options->epochs > 0)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%" PRIu64 " epochs are more than can be counted",
+                               options->epochs);
     if (total == 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "epochs and steps are both 0: nothing to train");
     if (options->warmup_steps > total)

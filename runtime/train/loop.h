@@ -58,6 +58,9 @@ struct lorac_loop_options {
 };
 struct lorac_loop_options lorac_loop_options_default(void);
 
+// The steps in all, in batches of [batch]; 0 where there is less than one batch, or more than can be counted.
+uint64_t lorac_loop_steps(const struct lorac_loop_options *options, size_t batch);
+
 // Trains the prepared [net] (training == true). The last partial batch of each epoch is dropped; a set smaller than one
 // batch is refused (ARGUMENT, says which --batch fits). Where the start is the end there is nothing to do, and where the
 // start is the end of an epoch that is still to be validated this comes first. Where validation->stops it ends early,
