@@ -2,8 +2,8 @@
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
+#include "train_checkpoint.h"
 #include "train_validation.h"
-#include "tune.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/train/loop.h"
 
@@ -19,6 +19,7 @@ struct train_settings {
     struct lorac_run_settings run;
     struct lorac_memory_settings memory;
     struct lorac_tune_settings tune;
+    struct lorac_checkpoint_settings checkpoint;
     struct lorac_write_settings write;
     struct lorac_general_settings general;
     uint64_t epochs, steps, warmup_steps;
@@ -100,6 +101,7 @@ static const struct lorac_option_group groups[] = {
     {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
     {"Validation", lorac_train_validation_options, FIELD(validation)},
     {"Steps", loop_options, 0},
+    {"Going on after an interruption", lorac_checkpoint_options, FIELD(checkpoint)},
     {"Memory", lorac_memory_options, FIELD(memory)},
     {"Optimiser", optimizer_options, 0},
     {"Running", lorac_run_options, FIELD(run)},
@@ -169,6 +171,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
     LORAC_TRY(lorac_train_validation_check(call, &settings->validation, error));
+    LORAC_TRY(lorac_train_checkpoint_check(&settings->checkpoint, error));
     const char *inputs[] = {call->operands[0],
                             settings->data.data,
                             settings->data.labels,
@@ -226,24 +229,48 @@ static void print_start(const struct lorac_call *call, struct lorac_net *net, co
         lorac_report_note(call, "memory budget: %s", lorac_budget_text(net, budget));
 }
 
-// Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
-static enum lorac_exit save_and_report(const struct lorac_call *call, const struct train_settings *settings,
-                                       struct lorac_net *net, struct lorac_train_validation *validation,
-                                       enum lorac_status ended, const struct lorac_error *reason,
-                                       const struct lorac_progress *progress)
+// What there is while train runs.
+struct run {
+    const struct lorac_call *call;
+    const struct train_settings *settings;
+    struct lorac_net *net;
+    struct lorac_train_data data;
+    struct lorac_train_validation validation;
+    struct lorac_train_checkpoint checkpoint;
+    struct lorac_progress progress;
+    struct lorac_loop_options loop;
+};
+
+// The message of a run that was stopped.
+static enum lorac_exit report_stop(const struct run *run, bool best)
 {
-    const struct lorac_loop_progress *last = &progress->last;
+    char values[LORAC_VALUES_TEXT], resume[LORAC_RESUME_TEXT];
+    const struct lorac_loop_progress *last = &run->progress.last;
+    const bool time_is_up = run->checkpoint.time_is_up;
+    lorac_report_error(run->call, "%s after step %" PRIu64 " of %" PRIu64 "; %s are in '%s'%s",
+                       time_is_up ? "the time is up" : "interrupted", last->step, last->total_steps,
+                       best ? lorac_train_validation_values(&run->validation, values) : "the values so far",
+                       run->settings->output, lorac_train_checkpoint_text(&run->checkpoint, resume));
+    return time_is_up ? LORAC_EXIT_TIME_IS_UP : LORAC_EXIT_INTERRUPTED;
+}
+
+// Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
+static enum lorac_exit save_and_report(struct run *run, enum lorac_status ended, const struct lorac_error *reason)
+{
+    const struct lorac_call *call = run->call;
+    const struct train_settings *settings = run->settings;
+    const struct lorac_loop_progress *last = &run->progress.last;
     struct lorac_error error = {0};
     struct lorac_saved saved;
     char time[LORAC_DURATION_TEXT], values[LORAC_VALUES_TEXT];
-    lorac_duration_text(lorac_seconds() - progress->started, time);
+    lorac_duration_text(lorac_seconds() - run->progress.started, time);
     bool failed = ended != LORAC_OK && ended != LORAC_ERROR_ABORTED;
     if (failed && last->step == 0) // nothing was learnt: the input holds the same values
         return lorac_report_failure(call, reason);
-    const bool best = lorac_train_validation_restore(validation);
+    const bool best = lorac_train_validation_restore(&run->validation);
     lorac_signals_hold();
     enum lorac_status written =
-        lorac_net_save_as(net, settings->output, lorac_write_place(&settings->write), &saved, &error);
+        lorac_net_save_as(run->net, settings->output, lorac_write_place(&settings->write), &saved, &error);
     lorac_signals_release();
     if (written != LORAC_OK) {
         if (failed)
@@ -254,29 +281,25 @@ static enum lorac_exit save_and_report(const struct lorac_call *call, const stru
     if (failed) { // in whatever way: a step that fails leaves the values of the one before
         snprintf(values, sizeof values, "the last good values (after step %" PRIu64 ")", last->step);
         lorac_report_error(call, "%s; %s are in '%s'", reason->message,
-                           best ? lorac_train_validation_values(validation, values) : values, settings->output);
+                           best ? lorac_train_validation_values(&run->validation, values) : values, settings->output);
         return LORAC_EXIT_FAILED;
     }
-    if (ended == LORAC_ERROR_ABORTED) {
-        lorac_report_error(call, "interrupted after step %" PRIu64 " of %" PRIu64 "; %s are in '%s'", last->step,
-                           last->total_steps,
-                           best ? lorac_train_validation_values(validation, values) : "the values so far",
-                           settings->output);
-        return LORAC_EXIT_INTERRUPTED;
-    }
+    if (ended == LORAC_ERROR_ABORTED)
+        return report_stop(run, best);
     printf("trained %" PRIu64 " steps in %s: loss %.4f, accuracy %.2f %% on the last epoch's batches\n",
            last->step, time, last->epoch_loss, 100 * last->epoch_accuracy);
-    lorac_train_validation_print(validation, stdout);
+    lorac_train_validation_print(&run->validation, stdout);
     printf("wrote %s\n", settings->output);
     return LORAC_EXIT_DONE;
 }
 
-static void fill_loop(const struct train_settings *settings, const struct lorac_train_data *data,
-                      struct lorac_progress *progress, struct lorac_loop_options *loop)
+static void fill_loop(struct run *run)
 {
+    const struct train_settings *settings = run->settings;
+    struct lorac_loop_options *loop = &run->loop;
     *loop = lorac_loop_options_default();
-    loop->source.dataset = &data->dataset;
-    loop->source.normalize = data->normalize;
+    loop->source.dataset = &run->data.dataset;
+    loop->source.normalize = run->data.normalize;
     loop->source.augment = (enum lorac_augment)settings->augment;
     loop->source.crop_pad = 4;
     loop->source.seed = settings->data.seed;
@@ -287,43 +310,68 @@ static void fill_loop(const struct train_settings *settings, const struct lorac_
     loop->warmup_steps = settings->warmup_steps;
     loop->callback = lorac_progress_step;
     loop->epoch_callback = lorac_progress_epoch;
-    loop->context = progress;
+    loop->context = &run->progress;
+    lorac_train_validation_apply(&run->validation, loop);
 }
 
-static enum lorac_exit train_prepared(const struct lorac_call *call, const struct train_settings *settings,
-                                      struct lorac_net *net, const struct lorac_train_data *data,
-                                      struct lorac_train_validation *validation)
+// Everything before the first step.
+static enum lorac_status start(struct run *run, struct lorac_error *error)
+{
+    const struct lorac_call *call = run->call;
+    fill_loop(run);
+    LORAC_TRY(lorac_train_checkpoint_start(&run->checkpoint, run->net, call->operands[0], &run->loop, error));
+    LORAC_TRY(lorac_progress_init(&run->progress, call, run->net, run->settings->log, &run->loop, error));
+    run->progress.keep = lorac_train_checkpoint_step;
+    run->progress.keep_context = &run->checkpoint;
+    lorac_interrupt_catch();
+    enum lorac_status status = lorac_train_checkpoint_begin(&run->checkpoint, &run->progress, error);
+    if (status != LORAC_OK)
+        lorac_progress_finish(&run->progress, NULL);
+    return status;
+}
+
+static enum lorac_exit train_prepared(struct run *run)
 {
     struct lorac_error error = {0}, log_error = {0};
-    struct lorac_progress progress;
-    struct lorac_loop_options loop;
-    if (lorac_progress_init(&progress, call, net, settings->log, &error) != LORAC_OK)
-        return lorac_report_failure(call, &error);
-    fill_loop(settings, data, &progress, &loop);
-    lorac_train_validation_apply(validation, &loop);
-    lorac_interrupt_catch();
-    enum lorac_status ended = lorac_loop_run(net, &loop, &error);
-    enum lorac_status log_status = lorac_progress_finish(&progress, &log_error);
-    enum lorac_exit code = save_and_report(call, settings, net, validation, ended, &error, &progress);
+    if (start(run, &error) != LORAC_OK)
+        return lorac_report_failure(run->call, &error);
+    enum lorac_status ended = lorac_loop_run(run->net, &run->loop, &error);
+    lorac_train_checkpoint_end(&run->checkpoint, ended);
+    enum lorac_status log_status = lorac_progress_finish(&run->progress, &log_error);
+    enum lorac_exit code = save_and_report(run, ended, &error);
     if (log_status != LORAC_OK) {
-        enum lorac_exit log_code = lorac_report_failure(call, &log_error);
+        enum lorac_exit log_code = lorac_report_failure(run->call, &log_error);
         code = code == LORAC_EXIT_DONE ? log_code : code;
     }
     return code;
 }
 
-static enum lorac_status open_images(const struct lorac_train_data_request *request, const struct lorac_net *net,
-                                     const struct lorac_input_shape *shape, struct lorac_train_data *data,
-                                     struct lorac_train_validation *validation, struct lorac_error *error)
+static enum lorac_status open_images(struct run *run, const struct lorac_train_data_request *request,
+                                     const struct lorac_input_shape *shape, struct lorac_error *error)
 {
-    LORAC_TRY(lorac_train_data_open(request, net, shape, data, error));
-    return lorac_train_validation_open(validation, request, net, shape, data, error);
+    LORAC_TRY(lorac_train_data_open(request, run->net, shape, &run->data, error));
+    return lorac_train_validation_open(&run->validation, request, run->net, shape, &run->data, error);
 }
 
-static enum lorac_status prepare(const struct lorac_call *call, const struct train_settings *settings,
-                                 struct lorac_net *net, struct lorac_train_data *data,
-                                 struct lorac_train_validation *validation, struct lorac_error *error)
+// What can be told from the model alone.
+static enum lorac_status check_files(const struct run *run, struct lorac_input_shape *shape, struct lorac_error *error)
 {
+    const struct train_settings *settings = run->settings;
+    struct lorac_net *net = run->net;
+    LORAC_TRY(check_model(net, run->call->operands[0], error));
+    LORAC_TRY(lorac_output_check_model("-o", settings->output, net->model, error));
+    if (settings->log)
+        LORAC_TRY(lorac_output_check_model("--log", settings->log, net->model, error));
+    LORAC_TRY(lorac_select_output(net, settings->output_name, error));
+    LORAC_TRY(lorac_model_save_check(net->model, settings->output, lorac_write_place(&settings->write), error));
+    return lorac_run_input_shape(&settings->run, &net->input, shape, error);
+}
+
+static enum lorac_status prepare(struct run *run, struct lorac_error *error)
+{
+    const struct lorac_call *call = run->call;
+    const struct train_settings *settings = run->settings;
+    struct lorac_net *net = run->net;
     const struct lorac_train_data_request request = {.call = call,
                                                      .data = &settings->data,
                                                      .pixels = &settings->pixels,
@@ -333,12 +381,8 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
                                                      .warmup_steps = settings->warmup_steps};
     struct lorac_info info;
     struct lorac_input_shape shape;
-    LORAC_TRY(lorac_output_check_model("-o", settings->output, net->model, error));
-    if (settings->log)
-        LORAC_TRY(lorac_output_check_model("--log", settings->log, net->model, error));
-    LORAC_TRY(lorac_select_output(net, settings->output_name, error));
-    LORAC_TRY(lorac_model_save_check(net->model, settings->output, lorac_write_place(&settings->write), error));
-    LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
+    LORAC_TRY(check_files(run, &shape, error));
+    LORAC_TRY(lorac_train_checkpoint_open(&run->checkpoint, call, &settings->checkpoint, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     options.training = true;
     options.form_policy = (enum lorac_form_policy)settings->form_policy;
@@ -348,33 +392,31 @@ static enum lorac_status prepare(const struct lorac_call *call, const struct tra
     if (lorac_get_info(net, &info, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
-        LORAC_TRY(open_images(&request, net, &shape, data, validation, error));
-    options.memory_other = lorac_train_data_bytes(data) + lorac_train_validation_bytes(validation, net);
-    LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
-    LORAC_TRY(open_images(&request, net, &shape, data, validation, error));
-    LORAC_TRY(lorac_train_data_check(&request, net, data, error));
+        LORAC_TRY(open_images(run, &request, &shape, error));
+    options.memory_other = lorac_train_data_bytes(&run->data) + lorac_train_validation_bytes(&run->validation, net);
+    LORAC_TRY(lorac_train_checkpoint_prepare(&run->checkpoint, &settings->tune, net, call->operands[0], &options, error));
+    LORAC_TRY(open_images(run, &request, &shape, error));
+    LORAC_TRY(lorac_train_data_check(&request, net, &run->data, error));
     lorac_run_note_threads(call, &settings->run);
-    print_start(call, net, &info, &data->dataset);
-    return lorac_train_validation_prepare(validation, call, net, error);
+    print_start(call, net, &info, &run->data.dataset);
+    return lorac_train_validation_prepare(&run->validation, call, net, error);
 }
 
-static enum lorac_exit run(const struct lorac_call *call)
+static enum lorac_exit run_command(const struct lorac_call *call)
 {
     const struct train_settings *settings = call->options.settings;
     struct lorac_error error = {0};
-    struct lorac_net *net = NULL;
-    struct lorac_train_data data = {0};
-    struct lorac_train_validation validation = {.settings = &settings->validation};
+    struct run run = {.call = call, .settings = settings, .validation = {.settings = &settings->validation}};
     enum lorac_exit code;
-    if (check_settings(call, settings, &error) != LORAC_OK || lorac_open(call->operands[0], &net, &error) != LORAC_OK ||
-        check_model(net, call->operands[0], &error) != LORAC_OK ||
-        prepare(call, settings, net, &data, &validation, &error) != LORAC_OK)
+    if (check_settings(call, settings, &error) != LORAC_OK ||
+        lorac_open(call->operands[0], &run.net, &error) != LORAC_OK || prepare(&run, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
     else
-        code = train_prepared(call, settings, net, &data, &validation);
-    lorac_train_validation_clear(&validation);
-    lorac_train_data_clear(&data);
-    lorac_close(net);
+        code = train_prepared(&run);
+    lorac_train_checkpoint_close(&run.checkpoint);
+    lorac_train_validation_clear(&run.validation);
+    lorac_train_data_clear(&run.data);
+    lorac_close(run.net);
     return code;
 }
 
@@ -393,5 +435,5 @@ const struct lorac_command lorac_command_train = {
     .operand_help = "give the injected model: lorac-onnx train MODEL.onnx -o OUT.onnx --data FILE --labels FILE",
     .groups = groups,
     .settings_bytes = sizeof(struct train_settings),
-    .run = run,
+    .run = run_command,
 };

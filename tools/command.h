@@ -13,6 +13,7 @@ enum lorac_exit {
     LORAC_EXIT_FAILED = 1,
     LORAC_EXIT_USAGE = 2,
     LORAC_EXIT_ABOVE_TOLERANCE = 3,
+    LORAC_EXIT_TIME_IS_UP = 4,    // --max-minutes: the output is written
     LORAC_EXIT_INTERRUPTED = 130, // the output is written
 };
 

@@ -23,7 +23,8 @@ static void print_usage(FILE *file)
     fputs("\n  lorac-onnx COMMAND -h    the options of a command (also: lorac-onnx help COMMAND)\n"
           "  lorac-onnx help TOPIC    what is no command's own\n"
           "  lorac-onnx --version     the version\n\n"
-          "Exit codes: 0 done, 1 failed, 2 usage, 3 above tolerance, 130 interrupted with the output written.\n",
+          "Exit codes: 0 done, 1 failed, 2 usage, 3 above tolerance, 4 the time is up and 130 interrupted, both with the\n"
+          "output written.\n",
           file);
 }
 

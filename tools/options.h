@@ -120,6 +120,12 @@ const char *lorac_option_value_text(const struct lorac_option *option, char text
 enum { LORAC_OPTION_HELP_TEXT = 1024 };
 const char *lorac_option_help_text(const struct lorac_option *option, char text[LORAC_OPTION_HELP_TEXT]);
 
+// The value that the option has in its group's settings, as the user would type it; "" where it has none, "on" and "off"
+// for flags; in [text], which is returned.
+enum { LORAC_OPTION_SETTING_TEXT = 512 };
+const char *lorac_option_setting_text(const struct lorac_option *option, const void *group_settings,
+                                      char text[LORAC_OPTION_SETTING_TEXT]);
+
 // The groups as help text.
 void lorac_options_print_help(const struct lorac_option_group *groups, FILE *file);
 

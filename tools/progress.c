@@ -1,4 +1,5 @@
 #include "progress.h"
+#include "log_cut.h"
 #include "report.h"
 #include "signals.h"
 #include "tune.h"
@@ -18,26 +19,68 @@ static bool is_terminal(void)
     return isatty(STDERR_FILENO) == 1 && kind && *kind && strcmp(kind, "dumb") != 0;
 }
 
-enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
-                                      struct lorac_net *net, const char *log_path, struct lorac_error *error)
+// Where a run goes on, what its end is told with: the epoch's sums of then.
+static struct lorac_loop_progress progress_at(const struct lorac_net *net, const struct lorac_loop_options *loop)
 {
-    *progress = (struct lorac_progress){
-        .call = call, .net = net, .log_path = log_path, .terminal = is_terminal(), .started = lorac_seconds()};
-    if (log_path && !(progress->log = fopen(log_path, "w")))
-        return lorac_error_set(error, LORAC_ERROR_IO, "--log '%s': cannot write it: %s", log_path, strerror(errno));
+    const struct lorac_loop_position *start = &loop->start;
+    const size_t batch = net->options.batch;
+    const uint64_t per_epoch = (loop->images ? loop->image_count : loop->source.dataset->count) / batch;
+    if (start->step == 0)
+        return (struct lorac_loop_progress){0};
+    const uint64_t in_epoch = (start->step - 1) % per_epoch + 1;
+    return (struct lorac_loop_progress){
+        .step = start->step,
+        .total_steps = lorac_loop_steps(loop, batch),
+        .epoch = (start->step - 1) / per_epoch,
+        .step_in_epoch = in_epoch,
+        .steps_per_epoch = per_epoch,
+        .epoch_loss = start->loss_sum / (double)in_epoch,
+        .epoch_accuracy = (double)start->correct_sum / ((double)in_epoch * (double)batch),
+        .position = *start,
+    };
+}
+
+static enum lorac_status open_log(struct lorac_progress *progress, struct lorac_error *error)
+{
+    const char *path = progress->log_path;
+    if (progress->first_step > 0)
+        LORAC_TRY(lorac_log_cut(path, progress->first_step, &progress->log_begun, error));
+    progress->log = fopen(path, progress->first_step > 0 ? "a" : "w");
+    if (!progress->log)
+        return lorac_error_set(error, LORAC_ERROR_IO, "--log '%s': cannot write it: %s", path, strerror(errno));
     return LORAC_OK;
 }
 
-static void end_line(struct lorac_progress *progress)
+enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
+                                      struct lorac_net *net, const char *log_path,
+                                      const struct lorac_loop_options *loop, struct lorac_error *error)
+{
+    *progress = (struct lorac_progress){.call = call,
+                                        .net = net,
+                                        .log_path = log_path,
+                                        .terminal = is_terminal(),
+                                        .started = lorac_seconds(),
+                                        .first_step = loop->start.step,
+                                        .last = progress_at(net, loop)};
+    return log_path ? open_log(progress, error) : LORAC_OK;
+}
+
+void lorac_progress_break(struct lorac_progress *progress)
 {
     if (progress->line_open)
         fputc('\n', stderr);
     progress->line_open = false;
 }
 
+void lorac_progress_sync(struct lorac_progress *progress)
+{
+    if (progress->log)
+        fdatasync(fileno(progress->log)); // it was flushed; where it fails, a log that is cut short can be lived with
+}
+
 enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct lorac_error *error)
 {
-    end_line(progress);
+    lorac_progress_break(progress);
     if (!progress->log)
         return LORAC_OK;
     bool failed = fclose(progress->log) != 0 || progress->log_failed;
@@ -103,7 +146,7 @@ const char *lorac_duration_text(double seconds, char text[LORAC_DURATION_TEXT])
 static void draw(struct lorac_progress *progress, const struct lorac_loop_progress *step, double now, bool epoch_ends)
 {
     char left[LORAC_DURATION_TEXT];
-    double per_step = (now - progress->started) / (double)step->step;
+    double per_step = (now - progress->started) / (double)(step->step - progress->first_step);
     lorac_duration_text(per_step * (double)(step->total_steps - step->step), left);
     // \r goes to the start; ESC [ ? 7 l and h: no wrapping, so that a narrow terminal cuts the line instead of filling
     // up with pieces; ESC [ K clears what a longer line left behind.
@@ -116,7 +159,7 @@ static void draw(struct lorac_progress *progress, const struct lorac_loop_progre
     progress->line_open = progress->terminal;
     progress->drawn = now;
     if (progress->terminal && epoch_ends)
-        end_line(progress); // an epoch's last line stays
+        lorac_progress_break(progress); // an epoch's last line stays
     fflush(stderr);
 }
 
@@ -130,7 +173,7 @@ bool lorac_progress_step(void *context, const struct lorac_loop_progress *step)
     bool epoch_ends = step->step_in_epoch == step->steps_per_epoch || step->step == step->total_steps;
     if (!progress->call->quiet && (epoch_ends || (progress->terminal && now - progress->drawn >= 0.1)))
         draw(progress, step, now, epoch_ends);
-    return lorac_interrupted();
+    return progress->keep ? progress->keep(progress->keep_context, step) : lorac_interrupted();
 }
 
 void lorac_progress_epoch(void *context, const struct lorac_loop_epoch *epoch)
@@ -139,7 +182,7 @@ void lorac_progress_epoch(void *context, const struct lorac_loop_epoch *epoch)
     if (!epoch->validated)
         return;
     const struct lorac_evaluation *validation = &epoch->validation;
-    end_line(progress);
+    lorac_progress_break(progress);
     lorac_report_note(progress->call,
                       "validation after epoch %" PRIu64 "  loss %.4f  accuracy %.2f %% of %zu images%s", epoch->epoch,
                       validation->loss, 100 * (double)validation->correct / (double)validation->images,

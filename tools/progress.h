@@ -19,17 +19,29 @@ struct lorac_progress {
     bool line_open;                  // the cursor stands behind a progress line
     double started, drawn;           // seconds
     struct lorac_loop_progress last; // of the last step; step 0 before the first
+    uint64_t first_step;             // steps that were done before this program began
+    // After each step, NULL: nobody. Returns whether training is to stop, in place of lorac_interrupted().
+    bool (*keep)(void *context, const struct lorac_loop_progress *step);
+    void *keep_context;
 };
 
-// Opens the log ([log_path] NULL: none), emptied. [net] is prepared. Errors: IO.
+// Opens the log ([log_path] NULL: none), emptied; where the run goes on after [loop->start], cut back to that step. [net]
+// is prepared. Errors: IO, MEMORY.
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
-                                      struct lorac_net *net, const char *log_path, struct lorac_error *error);
+                                      struct lorac_net *net, const char *log_path,
+                                      const struct lorac_loop_options *loop, struct lorac_error *error);
 
 // The loop's callback; [context] is a struct lorac_progress. True once lorac_interrupted() is.
 bool lorac_progress_step(void *context, const struct lorac_loop_progress *step);
 
 // The same at the end of an epoch: says how a validation was.
 void lorac_progress_epoch(void *context, const struct lorac_loop_epoch *epoch);
+
+// Ends the progress line, so that something else can be said.
+void lorac_progress_break(struct lorac_progress *progress);
+
+// What the log has so far is on the disk.
+void lorac_progress_sync(struct lorac_progress *progress);
 
 // Ends the progress line and closes the log. Errors: IO (the log could not be written whole).
 enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct lorac_error *error);

@@ -43,6 +43,7 @@ const struct lorac_topic lorac_topics[] = {
      "  1    failed: a file or a model that cannot be read, run or written; NaN; memory that ran out\n"
      "  2    usage: an option or a value that is wrong, or does not fit the files that it names\n"
      "  3    above tolerance: compare, and merge's own check\n"
+     "  4    the time is up (train --max-minutes), with the output written\n"
      "  130  interrupted (SIGINT, SIGTERM, SIGHUP), with the output written\n\n"
      "Results go to stdout; errors, notes and progress to stderr, one line each, \"lorac-onnx COMMAND: ...\". A message\n"
      "names the file, the node or the option, the value, and what to do. Outputs are written to a temporary file,\n"
