@@ -204,7 +204,7 @@ static enum lorac_status borrow_images(const struct lorac_net *net, const struct
         .labels = labels,
     };
     *source =
-        (struct lorac_batch_source){.dataset = dataset, .normalize = net->normalize, .augment = LORAC_AUGMENT_NONE};
+        (struct lorac_batch_source){.dataset = dataset, .normalize = net->normalize};
     return LORAC_OK;
 }
 

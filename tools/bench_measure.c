@@ -197,7 +197,7 @@ static enum lorac_status time_step(struct lorac_bench *bench, const struct lorac
 static enum lorac_status run_steps(struct lorac_bench *bench, const struct lorac_bench_limits *limits,
                                    struct lorac_error *error)
 {
-    const struct lorac_batch_source source = {.dataset = &bench->dataset, .augment = LORAC_AUGMENT_NONE};
+    const struct lorac_batch_source source = {.dataset = &bench->dataset};
     struct lorac_fill_batch batch = {.source = &source,
                                      .count = bench->batch,
                                      .rows = bench->net->program->batch,

@@ -142,7 +142,6 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
     LORAC_TRY(allocate(evaluation, settings, error));
     const struct lorac_batch_source source = {.dataset = &evaluation->dataset,
                                               .normalize = evaluation->normalize,
-                                              .augment = LORAC_AUGMENT_NONE,
                                               .seed = settings->data.seed};
     const struct lorac_evaluate_request request = {.source = &source,
                                                    .outputs = evaluation->outputs,

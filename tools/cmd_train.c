@@ -16,6 +16,7 @@ struct train_settings {
     struct lorac_data_settings data;
     struct lorac_pixel_settings pixels;
     struct lorac_validation_settings validation;
+    struct lorac_augment_settings augment;
     struct lorac_run_settings run;
     struct lorac_memory_settings memory;
     struct lorac_tune_settings tune;
@@ -24,7 +25,7 @@ struct train_settings {
     struct lorac_general_settings general;
     uint64_t epochs, steps, warmup_steps;
     int64_t batch;
-    int optimizer, schedule, augment, form_policy;
+    int optimizer, schedule, form_policy;
     double lr, momentum, weight_decay, beta1, beta2, eps, clip_norm, label_smoothing;
     bool nesterov, decay_all, shuffle;
     const char *log, *output_name;
@@ -32,9 +33,8 @@ struct train_settings {
 
 // ---- options
 
-// In the order of enum lorac_schedule_kind and enum lorac_augment.
+// In the order of enum lorac_schedule_kind.
 static const char *const schedules[] = {"constant", "cosine", "step", NULL};
-static const char *const augmentations[] = {"none", "crop-flip", NULL};
 
 #define FIELD(member) offsetof(struct train_settings, member)
 // clang-format off
@@ -55,8 +55,6 @@ static const struct lorac_option loop_options[] = {
      .help = "Steps in all, instead of --epochs.", .limit = LORAC_FROM_TO(1, 1e12)},
     {.name = "batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(batch), .fallback = "32",
      .help = "Images per step.", .limit = LORAC_FROM_TO(1, 65536)},
-    {.name = "augment", .type = LORAC_OPTION_ENUM, .choices = augmentations, .offset = FIELD(augment),
-     .fallback = "none", .help = "crop-flip: random crop after padding by 4, and random mirroring."},
     {.name = "no-shuffle", .type = LORAC_OPTION_NO_FLAG, .offset = FIELD(shuffle),
      .help = "Take the images in the order of the file."},
     {.name = "form-policy", .type = LORAC_OPTION_ENUM, .choices = lorac_form_policy_names, .offset = FIELD(form_policy),
@@ -100,6 +98,7 @@ static const struct lorac_option_group groups[] = {
     {"Data", lorac_training_data_options, FIELD(data)},
     {"Pixels (over what the model records)", lorac_pixel_options, FIELD(pixels)},
     {"Validation", lorac_train_validation_options, FIELD(validation)},
+    {"Augmentation", lorac_augment_options, FIELD(augment)},
     {"Steps", loop_options, 0},
     {"Going on after an interruption", lorac_checkpoint_options, FIELD(checkpoint)},
     {"Memory", lorac_memory_options, FIELD(memory)},
@@ -160,6 +159,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
                                         struct lorac_error *error)
 {
     struct lorac_optimizer_options optimizer;
+    struct lorac_augment augment;
     fill_optimizer(call, &optimizer);
     if (lorac_options_given(&call->options, "epochs") && lorac_options_given(&call->options, "steps"))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--epochs and --steps: give one of them");
@@ -170,6 +170,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_optimizer_options_check(&optimizer, error));
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
+    LORAC_TRY(lorac_augment_resolve(call, &settings->augment, &augment, error));
     LORAC_TRY(lorac_train_validation_check(call, &settings->validation, error));
     LORAC_TRY(lorac_train_checkpoint_check(&settings->checkpoint, error));
     const char *inputs[] = {call->operands[0],
@@ -300,8 +301,7 @@ static void fill_loop(struct run *run)
     *loop = lorac_loop_options_default();
     loop->source.dataset = &run->data.dataset;
     loop->source.normalize = run->data.normalize;
-    loop->source.augment = (enum lorac_augment)settings->augment;
-    loop->source.crop_pad = 4;
+    loop->source.augment = run->data.augment;
     loop->source.seed = settings->data.seed;
     loop->epochs = settings->epochs;
     loop->steps = settings->steps;
@@ -375,6 +375,7 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
     const struct lorac_train_data_request request = {.call = call,
                                                      .data = &settings->data,
                                                      .pixels = &settings->pixels,
+                                                     .augment = &settings->augment,
                                                      .batch = (size_t)settings->batch,
                                                      .epochs = settings->epochs,
                                                      .steps = settings->steps,
@@ -393,7 +394,8 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
         LORAC_TRY(open_images(run, &request, &shape, error));
-    options.memory_other = lorac_train_data_bytes(&run->data) + lorac_train_validation_bytes(&run->validation, net);
+    options.memory_other = lorac_train_data_bytes(&run->data, options.threads) +
+                           lorac_train_validation_bytes(&run->validation, net);
     LORAC_TRY(lorac_train_checkpoint_prepare(&run->checkpoint, &settings->tune, net, call->operands[0], &options, error));
     LORAC_TRY(open_images(run, &request, &shape, error));
     LORAC_TRY(lorac_train_data_check(&request, net, &run->data, error));

@@ -65,7 +65,7 @@ static enum lorac_status make_noise(const struct lorac_input_shape *shape, size_
 static enum lorac_status run_on(struct lorac_comparison *comparison, struct lorac_net *net,
                                 const struct lorac_dataset *dataset, float **outputs, struct lorac_error *error)
 {
-    struct lorac_batch_source source = {.dataset = dataset, .augment = LORAC_AUGMENT_NONE};
+    struct lorac_batch_source source = {.dataset = dataset};
     size_t count;
     LORAC_TRY(lorac_pixels_prepare(comparison->call, comparison->pixels, &net->meta.input, dataset, &source.normalize,
                                    error));

@@ -1,5 +1,6 @@
 #include "train_data.h"
 
+#include "runtime/kernels/parallel.h"
 #include "runtime/train/fill.h"
 
 #include <inttypes.h>
@@ -30,12 +31,16 @@ enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *r
     data->open = true;
     LORAC_TRY(lorac_pixels_prepare(request->call, request->pixels, &net->meta.input, &data->dataset, &data->normalize,
                                    error));
+    LORAC_TRY(lorac_augment_resolve(request->call, request->augment, &data->augment, error));
+    LORAC_TRY(lorac_augment_check(&data->augment, &data->dataset, error));
     return check_counts(request, &data->dataset, error);
 }
 
-size_t lorac_train_data_bytes(const struct lorac_train_data *data)
+size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads)
 {
-    return data->dataset.image_array.byte_count + data->dataset.count * sizeof *data->dataset.labels;
+    const size_t slots = threads ? threads : lorac_parallel_processors();
+    return slots * lorac_augment_scratch_bytes(&data->augment, &data->dataset) +
+           data->dataset.image_array.byte_count + data->dataset.count * sizeof *data->dataset.labels;
 }
 
 enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, const struct lorac_net *net,

@@ -2,12 +2,14 @@
 #ifndef LORAC_TRAIN_DATA_H
 #define LORAC_TRAIN_DATA_H
 
+#include "augment_options.h"
 #include "data_group.h"
 
 struct lorac_train_data { // zero-initialise it
     bool open;
     struct lorac_dataset dataset;
     struct lorac_normalize normalize;
+    struct lorac_augment augment;
 };
 
 // What the command line says about it.
@@ -15,19 +17,21 @@ struct lorac_train_data_request {
     const struct lorac_call *call;
     const struct lorac_data_settings *data;
     const struct lorac_pixel_settings *pixels;
+    const struct lorac_augment_settings *augment;
     size_t batch;
     uint64_t epochs, steps, warmup_steps; // as in struct lorac_loop_options
 };
 
 // Opens the images for a model that takes [shape]; nothing where they are open. The model's classes may be unknown yet
 // (net->classes 0): then lorac_train_data_check sees to the labels.
-// Errors: as lorac_dataset_open; ARGUMENT (fewer images than a batch, fewer steps than warm-up).
+// Errors: as lorac_dataset_open; ARGUMENT (fewer images than a batch, fewer steps than warm-up, augmentations that do not fit the images).
 enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *request, const struct lorac_net *net,
                                         const struct lorac_input_shape *shape, struct lorac_train_data *data,
                                         struct lorac_error *error);
 
-// What it holds: struct lorac_prepare_options' memory_other.
-size_t lorac_train_data_bytes(const struct lorac_train_data *data);
+// What it holds, and what augmenting in [threads] threads (0: one for each processor) takes: struct
+// lorac_prepare_options' memory_other.
+size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads);
 
 // That the prepared net takes the images; the message names the file.
 enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, const struct lorac_net *net,

@@ -89,15 +89,16 @@ struct placement {
 
 static struct placement draw_placement(const struct lorac_batch_source *source, size_t index, uint64_t epoch)
 {
+    const struct lorac_augment *augment = &source->augment;
     struct placement placement = {0};
-    if (source->augment == LORAC_AUGMENT_NONE)
+    if (augment->crop_pad == 0 && !augment->flip)
         return placement;
     struct lorac_rng rng;
     lorac_rng_init(&rng, source->seed, "augment", epoch, index);
-    const uint64_t places = 2 * (uint64_t)source->crop_pad + 1;
-    placement.down = (size_t)lorac_rng_below(&rng, places) - source->crop_pad;
-    placement.right = (size_t)lorac_rng_below(&rng, places) - source->crop_pad;
-    placement.flip = lorac_rng_below(&rng, 2) == 1;
+    const uint64_t places = 2 * (uint64_t)augment->crop_pad + 1;
+    placement.down = (size_t)lorac_rng_below(&rng, places) - augment->crop_pad;
+    placement.right = (size_t)lorac_rng_below(&rng, places) - augment->crop_pad;
+    placement.flip = lorac_rng_below(&rng, 2) == 1 && augment->flip;
     return placement;
 }
 
@@ -126,20 +127,84 @@ static void write_pixel(const struct lorac_batch_source *source, const struct lo
     }
 }
 
+// The middle [H, W] of [image], placed.
+static void write_image(const struct lorac_batch_source *source, const struct lorac_image *image,
+                        const struct placement *placement, float *out)
+{
+    const struct lorac_dataset *set = source->dataset;
+    const size_t C = set->channels, H = set->height, W = set->width;
+    const size_t top = (image->height - H) / 2, left = (image->width - W) / 2;
+    for (size_t y = 0; y < H; y++)
+        for (size_t x = 0; x < W; x++, out += C) {
+            size_t row = y + placement->down;
+            size_t column = (placement->flip ? W - 1 - x : x) + placement->right;
+            if (row < H && column < W) // padding above or to the left is a very large number
+                write_pixel(source, image, top + row, left + column, out);
+            else
+                memset(out, 0, C * sizeof *out);
+        }
+}
+
+// Copies the middle [H, W] of [image], u8, to [pixels].
+static void copy_middle(const struct lorac_dataset *set, const struct lorac_image *image, uint8_t *pixels)
+{
+    const size_t row_bytes = set->width * set->channels;
+    const size_t top = (image->height - set->height) / 2, left = (image->width - set->width) / 2;
+    for (size_t y = 0; y < set->height; y++)
+        memcpy(pixels + y * row_bytes,
+               (const uint8_t *)image->pixels + ((top + y) * image->width + left) * set->channels, row_bytes);
+}
+
+// What augmentations make of the pixels of [image], u8 [H, W, C] in [slot]; [work] is [H, W, C] to work in.
+static struct lorac_image change_pixels(const struct lorac_batch_source *source, const struct lorac_image *image,
+                                        size_t index, uint64_t epoch, const struct lorac_augment_slot *slot,
+                                        float *work)
+{
+    const struct lorac_dataset *set = source->dataset;
+    const struct lorac_augment *augment = &source->augment;
+    const size_t C = set->channels, H = set->height, W = set->width;
+    if (augment->area.high > 0.0) {
+        struct lorac_crop_request crop = {
+            .pixels = image->pixels, .height = image->height, .width = image->width, .channels = C, .H = H, .W = W};
+        crop.box = lorac_crop_draw(augment, source->seed, epoch, index, image->height, image->width, H, W);
+        lorac_crop_resample(&crop, work, slot->crop, slot->pixels);
+    } else {
+        copy_middle(set, image, slot->pixels);
+    }
+    const struct lorac_color_change change = lorac_color_draw(&augment->jitter, source->seed, epoch, index);
+    lorac_color_apply(&change, slot->pixels, H * W, C);
+    return (struct lorac_image){slot->pixels, H, W};
+}
+
+static void cut_out(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out)
+{
+    const struct lorac_dataset *set = source->dataset;
+    const size_t C = set->channels, H = set->height, W = set->width, side = source->augment.cutout;
+    struct lorac_rng rng;
+    lorac_rng_init(&rng, source->seed, "cutout", epoch, index);
+    const size_t row = (size_t)lorac_rng_below(&rng, H), column = (size_t)lorac_rng_below(&rng, W);
+    const size_t before = side / 2, after = side - before;
+    const size_t top = row > before ? row - before : 0, bottom = row + after < H ? row + after : H;
+    const size_t left = column > before ? column - before : 0, right = column + after < W ? column + after : W;
+    for (size_t y = top; y < bottom; y++)
+        memset(out + (y * W + left) * C, 0, (right - left) * C * sizeof *out);
+}
+
 void lorac_batch_image(const struct lorac_batch_source *source, const struct lorac_image *image, size_t index,
                        uint64_t epoch, float *out)
 {
     const struct lorac_dataset *set = source->dataset;
-    const size_t C = set->channels, H = set->height, W = set->width;
-    assert(set->element != LORAC_ELEMENT_U8 || C <= LORAC_MAX_CHANNELS);
+    assert(set->element != LORAC_ELEMENT_U8 || set->channels <= LORAC_MAX_CHANNELS);
+    assert(image->height >= set->height && image->width >= set->width);
     const struct placement placement = draw_placement(source, index, epoch);
-    for (size_t y = 0; y < H; y++)
-        for (size_t x = 0; x < W; x++, out += C) {
-            size_t row = y + placement.down;
-            size_t column = (placement.flip ? W - 1 - x : x) + placement.right;
-            if (row < H && column < W) // padding above or to the left is a very large number
-                write_pixel(source, image, row, column, out);
-            else
-                memset(out, 0, C * sizeof *out);
-        }
+    if (lorac_augment_scratch_bytes(&source->augment, set) > 0) {
+        const struct lorac_augment_slot slot = lorac_augment_scratch_take(source->scratch);
+        const struct lorac_image changed = change_pixels(source, image, index, epoch, &slot, out);
+        write_image(source, &changed, &placement, out);
+        lorac_augment_scratch_give(source->scratch, &slot);
+    } else {
+        write_image(source, image, &placement, out);
+    }
+    if (source->augment.cutout > 0)
+        cut_out(source, index, epoch, out);
 }

@@ -12,6 +12,7 @@
 #ifndef LORAC_DATASET_H
 #define LORAC_DATASET_H
 
+#include "augment.h"
 #include "proto/lorac_status.h"
 #include "proto/adapter_meta.h" // struct lorac_input_meta
 
@@ -104,8 +105,6 @@ enum lorac_status lorac_dataset_corrupt(struct lorac_dataset *dataset, const str
 
 // ---- batches (runtime/data/batch.c)
 
-enum lorac_augment { LORAC_AUGMENT_NONE, LORAC_AUGMENT_CROP_FLIP };
-
 // How pixels become numbers, made once from the model's record and the user's flags. A pixel has only 256 values: the
 // table holds (value*scale - mean[c]) / std[c] worked out in double and rounded once, which a float multiply and add is
 // not.
@@ -123,9 +122,11 @@ enum lorac_status lorac_normalize_init(struct lorac_normalize *normalize, const 
 struct lorac_batch_source {
     const struct lorac_dataset *dataset;
     struct lorac_normalize normalize; // used for uint8 sets only
-    enum lorac_augment augment;
-    size_t crop_pad; // 4 in the paper's recipe; only read with LORAC_AUGMENT_CROP_FLIP
     uint64_t seed;
+    struct lorac_augment augment; // all zero: none
+    // Where augment needs it (lorac_augment_scratch_create; lorac_loop_run makes its own), for as many threads as call
+    // lorac_batch_image at once; else NULL.
+    struct lorac_augment_scratch *scratch;
 };
 
 // The order of images in [epoch]: order[i] for i < count. A Fisher-Yates shuffle from (seed, "shuffle", epoch), or
@@ -141,10 +142,9 @@ struct lorac_image {
 // Image [index] of a set in memory.
 struct lorac_image lorac_dataset_image(const struct lorac_dataset *dataset, size_t index);
 
-// Writes [image], which is the set's number [index], to out[H, W, C] (channels last, float), normalised and augmented:
-// after normalisation, padded by crop_pad zeros, cropped at a random place, flipped left-right with probability 1/2;
-// every random number a function of (seed, "augment", epoch, index). Float sets are only reordered and augmented, as
-// they are.
+// Writes [image], which is the set's number [index] and at least as large as the model's H x W, to out[H, W, C] (channels
+// last, float): augmented as source->augment says, else its middle (of rows that are left over, an odd one at the
+// bottom; of columns on the right), and normalised. Cannot fail; may be called by several threads at once.
 void lorac_batch_image(const struct lorac_batch_source *source, const struct lorac_image *image, size_t index,
                        uint64_t epoch, float *out);
 

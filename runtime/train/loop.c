@@ -1,6 +1,7 @@
 #include "loop.h"
 
 #include "fill.h"
+#include "runtime/kernels/parallel.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,7 +10,6 @@
 struct lorac_loop_options lorac_loop_options_default(void)
 {
     return (struct lorac_loop_options){
-        .source = {.augment = LORAC_AUGMENT_NONE, .crop_pad = 4},
         .epochs = 8,
         .shuffle = true,
         .schedule = LORAC_SCHEDULE_COSINE,
@@ -27,6 +27,7 @@ static double seconds_now(void)
 struct run {
     struct lorac_net *net;
     const struct lorac_loop_options *options;
+    struct lorac_batch_source source; // of the options, with memory to augment in
     struct lorac_schedule schedule;
     uint64_t steps_per_epoch;
     size_t batch, image_count;
@@ -62,6 +63,7 @@ static enum lorac_status check_options(const struct lorac_net *net, const struct
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "%zu images are more than the %" PRIu32 " that can be shuffled; use --range",
                                dataset->count, UINT32_MAX);
+    LORAC_TRY(lorac_augment_check(&options->source.augment, dataset, error));
     return lorac_fill_check(net, dataset, error);
 }
 
@@ -98,7 +100,7 @@ static enum lorac_status plan_steps(struct run *run, struct lorac_error *error)
 
 static void begin_epoch(struct run *run, uint64_t epoch)
 {
-    const struct lorac_batch_source *source = &run->options->source;
+    const struct lorac_batch_source *source = &run->source;
     lorac_batch_order(source->seed, epoch, run->options->shuffle, run->image_count, run->order);
     for (size_t i = 0; run->options->images && i < run->image_count; i++)
         run->order[i] = run->options->images[run->order[i]];
@@ -209,7 +211,7 @@ static enum lorac_status begin_at(struct run *run, const struct lorac_loop_posit
 static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_error *error)
 {
     struct lorac_fill_batch fill = {
-        .source = &run->options->source,
+        .source = &run->source,
         .order = run->order,
         .first = (size_t)(step % run->steps_per_epoch) * run->batch,
         .count = run->batch,
@@ -246,20 +248,27 @@ enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_
     if (!error)
         error = &own_error;
     LORAC_TRY(check_options(net, options, error));
-    struct run run = {.net = net, .options = options, .batch = net->options.batch, .image_count = count_images(options)};
+    struct run run = {.net = net,
+                      .options = options,
+                      .source = options->source,
+                      .batch = net->options.batch,
+                      .image_count = count_images(options)};
     LORAC_TRY(plan_steps(&run, error));
-    enum lorac_status status = LORAC_OK;
+    const size_t threads = lorac_parallel_threads(lorac_session_pool(net->session));
+    enum lorac_status status = lorac_augment_scratch_create(&run.source.augment, run.source.dataset, threads,
+                                                            &run.source.scratch, error);
     run.order = calloc(run.image_count, sizeof *run.order);
     run.labels = calloc(run.batch, sizeof *run.labels);
-    if (!run.order || !run.labels)
+    if (status == LORAC_OK && (!run.order || !run.labels))
         status = lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the order of %zu images",
                                  run.image_count);
-    else
+    else if (status == LORAC_OK)
         status = begin_at(&run, &options->start, error);
     for (uint64_t step = options->start.step; status == LORAC_OK && !has_stopped(&run) && step < run.schedule.total_steps;
          step++)
         status = run_step(&run, step, error);
     free(run.order);
     free(run.labels);
+    lorac_augment_scratch_free(run.source.scratch);
     return status;
 }

@@ -108,8 +108,7 @@ static void check_crop_flip(enum lorac_element element)
     struct lorac_error error = {0};
     REQUIRE(CHECK_OK(lorac_normalize_init(&plain.normalize, &imagenet, 3, &error), error));
     source = plain;
-    source.augment = LORAC_AUGMENT_CROP_FLIP;
-    source.crop_pad = PAD;
+    source.augment = (struct lorac_augment){.crop_pad = PAD, .flip = true};
     source.seed = 42;
     enum { EPOCHS = 200, PLACES = 2 * PAD + 1 };
     size_t seen[2][PLACES][PLACES] = {{{0}}};
@@ -141,7 +140,7 @@ static void test_augment_depends_on_all_keys(void)
 {
     struct lorac_dataset set = make_set(LORAC_ELEMENT_F32, 1);
     struct lorac_batch_source source = {
-        .dataset = &set, .augment = LORAC_AUGMENT_CROP_FLIP, .crop_pad = PAD, .seed = 1};
+        .dataset = &set, .augment = {.crop_pad = PAD, .flip = true}, .seed = 1};
     float first[H * W], other[H * W];
     int epochs_differ = 0, seeds_differ = 0;
     for (uint64_t k = 1; k < 20; k++) {
@@ -154,7 +153,7 @@ static void test_augment_depends_on_all_keys(void)
         source.seed = 1;
     }
     CHECKF(epochs_differ >= 15 && seeds_differ >= 15, "epochs %d, seeds %d of 19", epochs_differ, seeds_differ);
-    source.crop_pad = 0; // only the flip is left
+    source.augment.crop_pad = 0; // only the flip is left
     write_image(&source, 0, 0, first);
     CHECK(first[0] == planes[0] || first[0] == planes[W - 1]);
 }

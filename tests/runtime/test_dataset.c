@@ -113,7 +113,7 @@ static void test_channels_last(void)
     struct lorac_dataset set = {0};
     struct lorac_error error = {0};
     REQUIRE(CHECK_OK(lorac_dataset_open(&options, &set, &error), error));
-    const struct lorac_batch_source source = {.dataset = &set, .augment = LORAC_AUGMENT_NONE};
+    const struct lorac_batch_source source = {.dataset = &set};
     const struct lorac_image second = lorac_dataset_image(source.dataset, 1);
     lorac_batch_image(&source, &second, 1, 0, image);
     CHECK(memcmp(image, values + 60, sizeof image) == 0);

@@ -81,7 +81,7 @@ static void test_loop_is_repeatable(void)
         struct lorac_loop_options options = lorac_loop_options_default();
         options.source.dataset = &dataset;
         options.source.normalize = net->normalize;
-        options.source.augment = LORAC_AUGMENT_CROP_FLIP;
+        options.source.augment = (struct lorac_augment){.crop_pad = 4, .flip = true};
         options.source.seed = rows[i].seed;
         options.epochs = 3;
         options.warmup_steps = 4;
@@ -122,7 +122,7 @@ static void test_loop_goes_on(uint64_t at)
     struct lorac_loop_options options = lorac_loop_options_default();
     options.source.dataset = &dataset;
     options.source.normalize = whole->normalize;
-    options.source.augment = LORAC_AUGMENT_CROP_FLIP;
+    options.source.augment = (struct lorac_augment){.crop_pad = 4, .flip = true};
     options.epochs = 3;
     options.callback = stop_at;
     options.context = &stop;

@@ -52,7 +52,7 @@ static struct lorac_net *run(const struct trial *trial, struct lorac_validation 
     CHECK_OK(lorac_prepare(net, &trial->prepare, &error), error);
     struct lorac_batch_source source = trial->loop.source;
     source.normalize = net->normalize;
-    source.augment = LORAC_AUGMENT_NONE;
+    source.augment = (struct lorac_augment){0};
     struct lorac_loop_options loop = trial->loop;
     loop.source.normalize = net->normalize;
     loop.callback = see_step;
@@ -76,7 +76,7 @@ static struct trial make_trial(const struct lorac_dataset *dataset, const struct
 {
     struct trial trial = {.tiny = tiny, .prepare = training(2), .loop = lorac_loop_options_default()};
     trial.loop.source.dataset = dataset;
-    trial.loop.source.augment = LORAC_AUGMENT_CROP_FLIP;
+    trial.loop.source.augment = (struct lorac_augment){.crop_pad = 4, .flip = true};
     trial.loop.source.seed = 5;
     trial.loop.images = split->images;
     trial.loop.image_count = split->kept_count;
@@ -194,7 +194,7 @@ static void test_subset(void)
     part.labels = part_labels;
     part.count = split.kept_count;
     struct trial trial = make_trial(&dataset, &split, &tiny);
-    trial.loop.source.augment = LORAC_AUGMENT_NONE;
+    trial.loop.source.augment = (struct lorac_augment){0};
     static struct seen of_whole, of_part;
     struct lorac_net *a = run(&trial, NULL, &of_whole);
     trial.loop.source.dataset = &part;
@@ -304,7 +304,7 @@ static void test_resumed(void)
     struct lorac_batch_source source = trial.loop.source;
     source.normalize = net->normalize;
     struct lorac_batch_source plain = source;
-    plain.augment = LORAC_AUGMENT_NONE;
+    plain.augment = (struct lorac_augment){0};
     struct lorac_validation_options options = trial.validation;
     options.source = &plain;
     CHECK_OK(lorac_validation_create(&second, net, &options, &error), error);

@@ -117,6 +117,19 @@ BAD = [
     (TRAIN + " --mean 0,0", 2, "mean"),
     (TRAIN + " --std 0", 2, "--std 0: must be above 0"),
     (TRAIN + " --normalize none --mean 0.5", 2, "--normalize none contradicts --mean"),
+    (TRAIN + " --random-resized-crop 1:0.3", 2, "--random-resized-crop 1:0.3: must be LO:HI"),
+    (TRAIN + " --random-resized-crop 0:1", 2, "--random-resized-crop 0:1: must be LO:HI"),
+    (TRAIN + " --random-resized-crop 0.5", 2, "--random-resized-crop 0.5: must be LO:HI"),
+    (TRAIN + " --random-resized-crop 0.5:1x", 2, "--random-resized-crop 0.5:1x: must be LO:HI"),
+    (TRAIN + " --random-resized-crop 0.5:1 --augment crop-flip", 2, "and --augment crop-flip both crop at random"),
+    (TRAIN + " --random-resized-crop 0.5:1 --crop-pad 2", 2, "and --crop-pad both crop at random"),
+    (TRAIN + " --color-jitter 0.4", 2, "--color-jitter: must be three or four numbers"),
+    (TRAIN + " --color-jitter 0.4,0.4,-1", 2, "--color-jitter 0.4,0.4,-1: must be at least 0"),
+    (TRAIN + " --color-jitter 0.4,0.4,0.4,0.7", 2, "the hue is turned by 0.7 of a full turn"),
+    (TRAIN + " --cutout 17", 2, "a cutout of 17 x 17 is larger than the image of 16 x 16"),
+    (TRAIN + " --crop-pad 16", 2, "padding by 16 can miss the whole image of 16 x 16"),
+    (TRAIN.replace("x.npy", "f.npy") + " --color-jitter 0.1,0,0", 2, "takes uint8 images, these are float32"),
+    (TRAIN.replace("x.npy", "f.npy") + " --random-resized-crop 0.5:1", 2, "takes uint8 images, these are float32"),
     (TRAIN + " --threads 5000", 2, "--threads 5000: must be at most 1024"),
     (TRAIN + " --input-size 8x8", 2, "--input-size 8x8: the model takes 16x16"),
     (TRAIN + " --epoch", 2, "--epochs needs a value"),
@@ -475,6 +488,8 @@ def test_threads_do_not_change_the_file(files, trained, tmp_path):
 
 @pytest.mark.parametrize("options", [
     "--optimizer adamw", "--nesterov", "--schedule constant --warmup-steps 2", "--schedule step", "--augment crop-flip",
+    "--flip", "--crop-pad 2", "--random-resized-crop 0.3:1", "--color-jitter 0.4,0,0", "--color-jitter 0,0,0,0.2",
+    "--cutout 6",
     "--no-shuffle", "--label-smoothing 0.1", "--clip-norm 0", "--decay-all --weight-decay 0.1",
     "--corrupt gaussian_noise:2", "--normalize none", "--range 8:40", "--seed 18446744073709551615"])
 def test_options_change_the_result(files, tmp_path, options):
@@ -486,6 +501,18 @@ def test_options_change_the_result(files, tmp_path, options):
     if options == "--clip-norm 0" and (tmp_path / "plain").read_bytes() == (tmp_path / "with").read_bytes():
         pytest.skip("no gradient was above the norm")
     assert (tmp_path / "plain").read_bytes() != (tmp_path / "with").read_bytes()
+
+
+def test_crop_flip_is_short_for_two(files, tmp_path):
+    base = ["train", files / "injected.onnx", "--data", files / "x.npy", "--labels", files / "y.npy", "--steps", "4",
+            "--batch", "16", "--quiet"]
+    written = []
+    for options in ("--augment crop-flip", "--crop-pad 4 --flip", "--augment crop-flip --crop-pad 3",
+                    "--flip --crop-pad 3", "--flip"):
+        good(*base, "-o", tmp_path / "o.onnx", *options.split())
+        written.append((tmp_path / "o.onnx").read_bytes())
+    assert written[0] == written[1] and written[2] == written[3]
+    assert len(set(written)) == 3
 
 
 def test_bn_train_moves_statistics(files, tmp_path):
