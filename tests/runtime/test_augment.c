@@ -171,6 +171,7 @@ static void test_color_apply(void)
         {{1, 1, 2, 0}, {{100, 100, 100}, {110, 100, 100}}, {{100, 100, 100}, {117, 97, 97}}},
         {{1, 1, 1, 1.0 / 3}, {{255, 0, 0}, {9, 9, 9}}, {{0, 255, 0}, {9, 9, 9}}},
         {{1, 1, 1, -1.0 / 3}, {{255, 0, 0}, {200, 100, 100}}, {{0, 0, 255}, {100, 100, 200}}},
+        {{1, 1, 1, -1.0 / 6}, {{255, 0, 128}, {255, 255, 0}}, {{127, 0, 255}, {255, 0, 0}}},
         {{1, 1, 1, 0.5}, {{255, 0, 0}, {10, 20, 20}}, {{0, 255, 255}, {20, 10, 10}}},
         {{1, 1, 1, 1.0 / 12}, {{255, 0, 0}, {0, 0, 100}}, {{255, 128, 0}, {50, 0, 100}}},
     };
@@ -372,6 +373,32 @@ static void test_threads_and_order(void)
     lorac_parallel_free(fill.pool);
 }
 
+static void test_slots_are_apart(void)
+{
+    enum { SLOTS = 3 };
+    const struct lorac_dataset set = make_set(LORAC_ELEMENT_U8, C);
+    const struct lorac_augment augment = {.area = {0.5, 1}};
+    struct lorac_augment_scratch *scratch;
+    struct lorac_augment_slot slots[SLOTS];
+    struct lorac_error error = {0};
+    REQUIRE(CHECK_OK(lorac_augment_scratch_create(&augment, &set, SLOTS, &scratch, &error), error));
+    for (size_t i = 0; i < SLOTS; i++) {
+        slots[i] = lorac_augment_scratch_take(scratch);
+        memset(slots[i].pixels, (int)i, SIZE);
+        memset(slots[i].crop, (int)i, lorac_crop_scratch_bytes(C, H, W));
+    }
+    for (size_t i = 0; i < SLOTS; i++) {
+        const uint8_t *crop = slots[i].crop;
+        for (size_t k = 0; k < SIZE; k++)
+            CHECK(slots[i].pixels[k] == i);
+        for (size_t k = 0; k < lorac_crop_scratch_bytes(C, H, W); k++)
+            CHECK(crop[k] == i);
+    }
+    lorac_augment_scratch_give(scratch, &slots[1]);
+    CHECK(lorac_augment_scratch_take(scratch).number == slots[1].number); // the only one that is free
+    lorac_augment_scratch_free(scratch);
+}
+
 // ---- what cannot be done
 
 static void test_refusals(void)
@@ -429,6 +456,7 @@ int main(void)
     test_steps_in_order();
     test_jitter_with_padding();
     test_threads_and_order();
+    test_slots_are_apart();
     test_refusals();
     return check_report();
 }
