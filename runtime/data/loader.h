@@ -14,11 +14,7 @@
 #define LORAC_LOADER_H
 
 #include "dataset.h"
-
-struct lorac_stored_image {
-    uint8_t *pixels;
-    size_t height, width;
-};
+#include "image_file.h"
 
 struct lorac_loader;
 
