@@ -103,7 +103,7 @@ static struct layout make_layout(const struct lorac_conv_branch *branch)
     layout.down = take(&next, branch->beside ? 0 : rows * branch->width * row_floats(branch->R));
     layout.down_t = take(&next, lorac_conv_branch_adds_dx(branch) ? rows * branch->R * row_floats(branch->width) : 0);
     layout.up = take(&next, branch->beside ? 0 : kR * s->M);
-    layout.up_t = take(&next, back ? s->M * row_floats(kR) : 0);
+    layout.up_t = take(&next, !back ? 0 : lorac_conv_branch_is_narrow(branch) ? kR * row_floats(s->M) : s->M * row_floats(kR));
     layout.row_of = take(&next, s->OH * s->kh);
     layout.column_of = take(&next, s->OW * s->kw);
     const size_t phase_floats = sizeof(struct lorac_branch_phase) / sizeof(float);
@@ -182,7 +182,7 @@ enum lorac_status lorac_conv_branch_create(const struct lorac_conv_branch *branc
     state->up = branch->beside ? NULL : block + layout.up;
     state->down_row = row_floats(branch->R);
     state->down_t_row = row_floats(branch->width);
-    state->up_t_row = row_floats(branch->blocks * branch->R);
+    state->up_t_row = row_floats(lorac_conv_branch_is_narrow(branch) ? branch->shape.M : branch->blocks * branch->R);
     state->row_of = tables + layout.row_of;
     state->column_of = tables + layout.column_of;
     state->down_t = lorac_conv_branch_adds_dx(branch) ? block + layout.down_t : NULL;
@@ -227,12 +227,22 @@ void lorac_conv_branch_pack_a(struct lorac_branch_state *state, const float *a)
     }
 }
 
+// to [kR, to_row] = b [M, kR] turned around
+static void turn(const float *b, size_t M, size_t kR, float *to, size_t to_row)
+{
+    for (size_t q = 0; q < kR; q++)
+        for (size_t m = 0; m < M; m++)
+            to[q * to_row + m] = b[m * kR + q];
+}
+
 void lorac_conv_branch_pack_b(struct lorac_branch_state *state, const float *b)
 {
     size_t M = state->branch->shape.M, kR = state->branch->blocks * state->branch->R;
-    for (size_t m = 0; state->up && m < M; m++)
-        for (size_t q = 0; q < kR; q++)
-            state->up[q * M + m] = b[m * kR + q];
-    for (size_t m = 0; state->up_t && m < M; m++)
-        memcpy(state->up_t + m * state->up_t_row, b + m * kR, kR * sizeof(float));
+    if (state->up)
+        turn(b, M, kR, state->up, M);
+    if (state->up_t && lorac_conv_branch_is_narrow(state->branch))
+        turn(b, M, kR, state->up_t, state->up_t_row);
+    else if (state->up_t)
+        for (size_t m = 0; m < M; m++)
+            memcpy(state->up_t + m * state->up_t_row, b + m * kR, kR * sizeof(float));
 }

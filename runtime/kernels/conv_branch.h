@@ -39,6 +39,12 @@ static inline bool lorac_conv_branch_adds_dx(const struct lorac_conv_branch *bra
     return branch->wants_dx && !branch->merged;
 }
 
+// So few rows of B that vectors of them would be mostly empty: products with B are inner ones.
+static inline bool lorac_conv_branch_is_narrow(const struct lorac_conv_branch *branch)
+{
+    return branch->blocks * branch->R <= 8;
+}
+
 size_t lorac_conv_branch_kept_bytes(const struct lorac_conv_branch *branch);      // of h, which backward reads
 size_t lorac_conv_branch_workspace_bytes(const struct lorac_conv_branch *branch); // of forward and backward
 size_t lorac_conv_branch_packed_bytes(const struct lorac_conv_branch *branch);    // of the state
@@ -90,7 +96,7 @@ struct lorac_branch_state {
     float *down_t; // [blocks, taps*R, down_t_row]: with the channels adjacent, taps in the order of the phases; NULL
                    // where dx is not added to
     float *up;     // [blocks*R, M]; NULL where [beside]
-    float *up_t;   // [M, up_t_row]; NULL where neither dx nor dA is computed
+    float *up_t;   // [M, up_t_row], where narrow [blocks*R, up_t_row]; NULL where neither dx nor dA is computed
     size_t down_row, down_t_row, up_t_row;
     int32_t *row_of, *column_of; // [OH, kh], [OW, kw]: the place that a tap reads, -1 outside
     // What flows back, where up_t is not NULL: [stride_h], [stride_w], and [taps]: each tap's place in their order.

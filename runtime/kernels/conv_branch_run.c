@@ -40,9 +40,15 @@ static size_t da_row(const struct lorac_conv_branch *branch) // of A's sums, [bl
     return padded(branch->width);
 }
 
-static size_t h_row(const struct lorac_conv_branch *branch) // of dh, [pixels, row], and of B's sums, [M, row]
+static size_t dh_row(const struct lorac_conv_branch *branch) // of dh, [pixels, row]
 {
-    return padded(branch->blocks * branch->R);
+    const size_t kR = branch->blocks * branch->R;
+    return lorac_conv_branch_is_narrow(branch) ? kR : padded(kR);
+}
+
+static size_t db_row(const struct lorac_conv_branch *branch) // of B's sums, [blocks*R, row]
+{
+    return padded(branch->shape.M);
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -79,6 +85,12 @@ static struct back_tile back_tile(size_t images, size_t rows, size_t columns, si
     return (struct back_tile){1, pixels / columns + (pixels < columns)};
 }
 
+// What is gathered for dx; else what is read again for each tap.
+static size_t back_floats_per_pixel(const struct lorac_conv_branch *branch, size_t taps)
+{
+    return lorac_conv_branch_adds_dx(branch) ? taps * branch->R : branch->width + branch->R;
+}
+
 // An upper bound of what is gathered for one: what was aimed at, or so many pixels or a row with all taps.
 static size_t back_floats(const struct lorac_conv_branch *branch)
 {
@@ -97,14 +109,14 @@ static struct cut make_cut(const struct lorac_conv_branch *branch)
     cut.forward_part = (tiles + FORWARD_PARTS - 1) / FORWARD_PARTS * cut.forward_tile;
     cut.forward_floats = lorac_conv_is_direct(s) ? 0 : aligned(cut.forward_tile * per_window);
     cut.da_floats = branch->trains_a ? aligned(branch->blocks * per_back * da_row(branch)) : 0;
-    cut.sum_floats = cut.da_floats + (branch->trains_b ? s->M * h_row(branch) : 0);
+    cut.sum_floats = cut.da_floats + (branch->trains_b ? branch->blocks * branch->R * db_row(branch) : 0);
     cut.chunks = smaller(s->N, MAX_CHUNKS);
     if (cut.sum_floats > 0 && cut.chunks > SUM_FLOATS / cut.sum_floats)
         cut.chunks = cut.sum_floats < SUM_FLOATS ? SUM_FLOATS / cut.sum_floats : 1;
     cut.images_per_chunk = (s->N + cut.chunks - 1) / cut.chunks;
     cut.images_at_once = smaller((GROUP_PIXELS + s->OH * s->OW - 1) / (s->OH * s->OW), cut.images_per_chunk);
-    cut.dh_floats = aligned(cut.images_at_once * s->OH * s->OW * h_row(branch));
-    cut.gather_floats = lorac_conv_is_direct(s) ? 0 : aligned(back_floats(branch));
+    cut.dh_floats = aligned(cut.images_at_once * s->OH * s->OW * dh_row(branch));
+    cut.gather_floats = lorac_conv_is_direct(s) || !lorac_conv_branch_adds_dx(branch) ? 0 : aligned(back_floats(branch));
     return cut;
 }
 
@@ -232,7 +244,21 @@ static struct chunk chunk_at(const struct job *job, size_t i)
 static void make_dh(const struct job *job, size_t first, size_t pixels, float *dh)
 {
     const struct lorac_conv_shape *s = &job->branch->shape;
-    size_t row = h_row(job->branch);
+    size_t row = dh_row(job->branch);
+    if (lorac_conv_branch_is_narrow(job->branch)) {
+        const struct lorac_inner inner = {.left = job->call->dy + first * s->M,
+                                          .left_row = s->M,
+                                          .right = job->state->up_t,
+                                          .right_row = job->state->up_t_row,
+                                          .K = s->M,
+                                          .p_count = pixels,
+                                          .q_count = row,
+                                          .to = dh,
+                                          .to_row = row,
+                                          .scale = (float)job->branch->s};
+        job->simd->inner(&inner);
+        return;
+    }
     memset(dh, 0, pixels * row * sizeof(float));
     const struct lorac_outer outer = {.left = job->call->dy + first * s->M,
                                       .left_channel = s->M,
@@ -250,38 +276,39 @@ static void make_dh(const struct job *job, size_t first, size_t pixels, float *d
     job->simd->outer(&outer);
 }
 
-// db += s * dy' @ h of the same pixels.
+// db' += s * h' @ dy of the same pixels: vectors of dy's channels, of which there are more than of h's.
 static void add_db(const struct job *job, size_t first, size_t pixels, float *db)
 {
     const struct lorac_conv_shape *s = &job->branch->shape;
     size_t kR = job->branch->blocks * job->branch->R;
-    const struct lorac_outer outer = {.left = job->call->dy + first * s->M,
+    const struct lorac_outer outer = {.left = job->call->h + first * kR,
                                       .left_channel = 1,
-                                      .left_pixel = s->M,
-                                      .right = job->call->h + first * kR,
-                                      .right_pixel = kR,
+                                      .left_pixel = kR,
+                                      .right = job->call->dy + first * s->M,
+                                      .right_pixel = s->M,
                                       .images = 1,
                                       .rows = 1,
                                       .columns = pixels,
-                                      .m_count = s->M,
-                                      .c_count = h_row(job->branch),
+                                      .m_count = kR,
+                                      .c_count = s->M,
                                       .out = db,
-                                      .out_row = h_row(job->branch),
+                                      .out_row = db_row(job->branch),
                                       .scale = (float)job->branch->s};
     job->simd->outer(&outer);
 }
 
-// Both of the above, a few pixels at a time: dy comes from memory once.
+// Both of the above, a few pixels at a time: dy comes from memory once, row by row for dh. (For dB it is read in strips
+// of two vectors, which no processor foresees.)
 static void read_dy(const struct job *job, size_t first, size_t pixels, const struct chunk *chunk)
 {
-    size_t row = h_row(job->branch), tile = DY_FLOATS / job->branch->shape.M;
+    size_t row = dh_row(job->branch), tile = DY_FLOATS / job->branch->shape.M;
     tile = tile < TILE_LEAST ? TILE_LEAST : tile / TILE_LEAST * TILE_LEAST;
     for (size_t p = 0; p < pixels; p += tile) {
         size_t count = smaller(tile, pixels - p);
-        if (job->branch->trains_b)
-            add_db(job, first + p, count, chunk->db);
         if (job->state->up_t)
             make_dh(job, first + p, count, chunk->dh + p * row);
+        if (job->branch->trains_b)
+            add_db(job, first + p, count, chunk->db);
     }
 }
 
@@ -317,48 +344,79 @@ static void add_dx(const struct job *job, const struct region *region, const str
     }
 }
 
-static void add_da(const struct job *job, const struct region *region, const float *left, size_t left_row, size_t place,
-                   float *da)
+// Of the places [begin, begin + count) of a phase those that one of its taps reaches: they are neighbours, and so are the
+// outputs that read them.
+struct reached {
+    size_t begin, count, from;
+};
+
+static struct reached reached(const struct lorac_branch_phase *phase, size_t tap, size_t begin, size_t count)
+{
+    const int32_t *from = phase->from + tap;
+    size_t end = begin + count;
+    while (begin < end && from[begin * phase->taps] < 0)
+        begin++;
+    while (begin < end && from[(end - 1) * phase->taps] < 0)
+        end--;
+    return (struct reached){begin, end - begin, begin < end ? (size_t)from[begin * phase->taps] : 0};
+}
+
+// What one tap adds to the gradient of D_a, from the pixels of a region and the outputs that read them with it: both lie
+// where they are, nothing is gathered.
+static void add_da_tap(const struct job *job, const struct region *region, const float *dh, size_t first, size_t c0,
+                       size_t row_tap, size_t column_tap, float *da)
 {
     const struct lorac_conv_shape *s = &job->branch->shape;
-    size_t columns = region->column_phase->places;
-    struct lorac_outer outer = {.left = left,
-                                .left_channel = 1,
-                                .left_pixel = left_row,
-                                .left_row = columns * left_row,
-                                .left_image = region->rows * columns * left_row,
-                                .right = job->call->x + place,
-                                .right_pixel = s->stride_w * s->C,
-                                .right_row = s->stride_h * s->W * s->C,
-                                .right_image = s->H * s->W * s->C,
-                                .images = region->images,
-                                .rows = region->rows,
-                                .columns = columns,
-                                .m_count = region->row_phase->taps * region->column_phase->taps * job->branch->R,
-                                .c_count = da_row(job->branch),
-                                .out = da,
-                                .out_row = da_row(job->branch),
-                                .scale = 1.0f};
-    if (s->stride_h * s->stride_w == 1) { // one piece of memory, gone through in one loop
+    const struct reached rows = reached(region->row_phase, row_tap, region->row, region->rows);
+    const struct reached columns = reached(region->column_phase, column_tap, 0, region->column_phase->places);
+    const size_t pixel = dh_row(job->branch);
+    const size_t row = region->i + rows.begin * s->stride_h, column = region->k + columns.begin * s->stride_w;
+    struct lorac_outer outer = {
+        .left = dh + ((region->first * s->OH + rows.from) * s->OW + columns.from) * pixel,
+        .left_channel = 1,
+        .left_pixel = pixel,
+        .left_row = s->OW * pixel,
+        .left_image = s->OH * s->OW * pixel,
+        .right = job->call->x + (((first + region->first) * s->H + row) * s->W + column) * s->C + c0,
+        .right_pixel = s->stride_w * s->C,
+        .right_row = s->stride_h * s->W * s->C,
+        .right_image = s->H * s->W * s->C,
+        .images = region->images,
+        .rows = rows.count,
+        .columns = columns.count,
+        .m_count = job->branch->R,
+        .c_count = da_row(job->branch),
+        .out = da,
+        .out_row = da_row(job->branch),
+        .scale = 1.0f};
+    if (rows.count == 0 || columns.count == 0)
+        return;
+    if (lorac_conv_is_direct(s)) { // one piece of memory, gone through in one loop
         outer.columns *= outer.images * outer.rows;
         outer.images = outer.rows = 1;
     }
     job->simd->outer(&outer);
 }
 
-// What block a's dh says to the pixels of a region of x: which outputs read each of them, and with which tap. Both
-// gradients are products with it. [first]: the image that dh begins with.
-static void back_block(const struct job *job, size_t a, size_t first, const struct region *region,
-                       const struct chunk *chunk)
+// What the outputs that read the region's pixels say to each of them, gathered; adds what that gives to dx.
+static void add_dx_of_block(const struct job *job, size_t a, const struct lorac_branch_block *block,
+                            const struct region *region, size_t tap, size_t place, const struct chunk *chunk)
 {
     const struct lorac_conv_branch *branch = job->branch;
     const struct lorac_branch_state *state = job->state;
     const struct lorac_conv_shape *s = &branch->shape;
-    const struct lorac_branch_block block = lorac_conv_branch_block(branch, a);
     const struct lorac_branch_phase *row_phase = region->row_phase, *column_phase = region->column_phase;
-    size_t taps = row_phase->taps * column_phase->taps, left_row = h_row(branch);
+    size_t taps = row_phase->taps * column_phase->taps;
     size_t begin = (region->first * row_phase->places + region->row) * column_phase->places;
-    const float *left = chunk->dh + begin * left_row;
+    struct lorac_outer back = {.left = chunk->dh + begin * dh_row(branch),
+                               .left_channel = dh_row(branch),
+                               .left_pixel = 1,
+                               .right = state->down_t + tap * branch->R * state->down_t_row,
+                               .right_pixel = state->down_t_row,
+                               .images = 1,
+                               .rows = 1,
+                               .columns = taps * branch->R,
+                               .scale = 1.0f};
     if (!lorac_conv_is_direct(s)) {
         const struct lorac_gather readers = {.rows = row_phase->places,
                                              .columns = column_phase->places,
@@ -370,29 +428,32 @@ static void back_block(const struct job *job, size_t a, size_t first, const stru
                                              .from = chunk->dh + a * branch->R,
                                              .from_rows = s->OH,
                                              .from_columns = s->OW,
-                                             .from_pixel = left_row};
+                                             .from_pixel = dh_row(branch)};
         job->simd->gather(&readers, begin, begin + region->images * region->rows * column_phase->places,
                           chunk->gathered);
-        left = chunk->gathered;
-        left_row = taps * branch->R;
+        back.left = chunk->gathered;
+        back.left_channel = back.columns;
     }
-    size_t tap = a * branch->taps + lorac_branch_taps_before(state, region->i, region->k);
-    size_t row = region->i + region->row * s->stride_h;
-    size_t place = (((first + region->first) * s->H + row) * s->W + region->k) * s->C + block.c0;
+    add_dx(job, region, block, &back, place);
+}
+
+// What block a's dh says to the pixels of a region of x. [first]: the image that dh begins with.
+static void back_block(const struct job *job, size_t a, size_t first, const struct region *region,
+                       const struct chunk *chunk)
+{
+    const struct lorac_conv_branch *branch = job->branch;
+    const struct lorac_conv_shape *s = &branch->shape;
+    const struct lorac_branch_block block = lorac_conv_branch_block(branch, a);
+    const size_t row_taps = region->row_phase->taps, column_taps = region->column_phase->taps;
+    size_t tap = a * branch->taps + lorac_branch_taps_before(job->state, region->i, region->k);
     if (lorac_conv_branch_adds_dx(branch)) {
-        const struct lorac_outer back = {.left = left,
-                                         .left_channel = left_row,
-                                         .left_pixel = 1,
-                                         .right = state->down_t + tap * branch->R * state->down_t_row,
-                                         .right_pixel = state->down_t_row,
-                                         .images = 1,
-                                         .rows = 1,
-                                         .columns = taps * branch->R,
-                                         .scale = 1.0f};
-        add_dx(job, region, &block, &back, place);
+        size_t row = region->i + region->row * s->stride_h;
+        size_t place = (((first + region->first) * s->H + row) * s->W + region->k) * s->C + block.c0;
+        add_dx_of_block(job, a, &block, region, tap, place, chunk);
     }
-    if (branch->trains_a)
-        add_da(job, region, left, left_row, place, chunk->da + tap * branch->R * da_row(branch));
+    for (size_t t = 0; branch->trains_a && t < row_taps * column_taps; t++)
+        add_da_tap(job, region, chunk->dh + a * branch->R, first, block.c0, t / column_taps, t % column_taps,
+                   chunk->da + (tap + t) * branch->R * da_row(branch));
 }
 
 static void back_phase(const struct job *job, size_t first, size_t images, size_t i, size_t k,
@@ -404,7 +465,7 @@ static void back_phase(const struct job *job, size_t first, size_t images, size_
     size_t taps = region.row_phase->taps * region.column_phase->taps;
     if (taps == 0 || rows * columns == 0)
         return;
-    const struct back_tile tile = back_tile(images, rows, columns, taps * job->branch->R);
+    const struct back_tile tile = back_tile(images, rows, columns, back_floats_per_pixel(job->branch, taps));
     for (region.first = 0; region.first < images; region.first += tile.images)
         for (region.row = 0; region.row < rows; region.row += tile.rows) {
             region.images = smaller(tile.images, images - region.first);
@@ -458,6 +519,17 @@ static void finish_a(void *context, size_t r)
     }
 }
 
+static void finish_b(const struct job *job)
+{
+    const size_t kR = job->branch->blocks * job->branch->R, row = db_row(job->branch);
+    const float *sum = chunk_at(job, 0).db;
+    for (size_t m = 0; m < job->branch->shape.M; m++) {
+        const double gain = job->call->gain ? job->call->gain[m] : 1;
+        for (size_t q = 0; q < kR; q++)
+            job->call->db[m * kR + q] += (float)((double)sum[q * row + m] * gain);
+    }
+}
+
 void lorac_conv_branch_backward(const struct lorac_branch_state *state, const struct lorac_branch_backward *call,
                                 const struct lorac_kernel_env *env)
 {
@@ -468,11 +540,6 @@ void lorac_conv_branch_backward(const struct lorac_branch_state *state, const st
     lorac_parallel_ranges(env->pool, add_chunks, &job, job.cut.sum_floats, RANGE_FLOATS);
     if (branch->trains_a)
         lorac_parallel_for(env->pool, finish_a, &job, branch->R);
-    size_t kR = branch->blocks * branch->R;
-    for (size_t m = 0; branch->trains_b && m < branch->shape.M; m++) {
-        float *row = chunk_at(&job, 0).db + m * h_row(branch);
-        for (size_t q = 0; call->gain && q < kR; q++)
-            row[q] = (float)((double)row[q] * call->gain[m]);
-        env->simd->add_into(call->db + m * kR, row, kR);
-    }
+    if (branch->trains_b)
+        finish_b(&job);
 }

@@ -18,11 +18,11 @@ enum { LORAC_PRODUCT_CHUNK = 32 }; // outputs of a call at most
 struct lorac_terms {
     const float *rows;
     size_t row_stride, pieces, piece, piece_stride;
-    const float *packed;
+    const float *packed; // of [terms] never NULL
 };
 
 struct lorac_product {
-    struct lorac_terms terms;
+    struct lorac_terms terms; // pieces 0: a sum of nothing
     struct lorac_terms more; // a second part, behind the first one; pieces 0: none
     size_t count, outputs;   // rows; outputs: at most LORAC_PRODUCT_CHUNK
     const float *bias;       // whole vectors; NULL: 0

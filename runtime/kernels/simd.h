@@ -26,6 +26,17 @@ struct lorac_outer {
     float scale;
 };
 
+// Inner products, for few outputs: to[p*to_row + q] = scale * sum over k of left[p*left_row + k] * right[q*right_row + k].
+// Nothing is read past either row. The bits of an output do not depend on which others are computed with it.
+struct lorac_inner {
+    const float *left, *right;
+    size_t left_row, right_row, K;
+    size_t p_count, q_count;
+    float *to;
+    size_t to_row;
+    float scale;
+};
+
 struct lorac_winograd_loops;
 struct lorac_product;
 
@@ -44,6 +55,7 @@ struct lorac_simd {
     const char *name;
     size_t lanes; // floats of a vector
     void (*outer)(const struct lorac_outer *outer);
+    void (*inner)(const struct lorac_inner *inner);
     // Pixels [begin, end), counted over images, rows and columns.
     void (*gather)(const struct lorac_gather *gather, size_t begin, size_t end, float *to);
     // target[i] += source[i]; target[i] = a[i] + b[i]

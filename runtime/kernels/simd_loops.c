@@ -134,6 +134,88 @@ static void outer(const struct lorac_outer *o)
         outer_rows(o, m, 1);
 }
 
+// ---- inner products
+
+// The sums of the lanes of LANES vectors, in LANES steps of one vector: from pairs of vectors, the lower halves of all
+// their parts of 2*H lanes, and the upper halves, are added, until each part has one lane.
+#define FOLD_LOW(H, j) (j) / (LANES / 2) * LANES + (j) % (LANES / 2) / (H) * 2 * (H) + (j) % (H)
+#define FOLD_HIGH(H, j) FOLD_LOW(H, j) + (H)
+#define FOUR(OF, H, j) OF(H, j), OF(H, j + 1), OF(H, j + 2), OF(H, j + 3)
+#if LANES == 16
+#define EACH(OF, H) FOUR(OF, H, 0), FOUR(OF, H, 4), FOUR(OF, H, 8), FOUR(OF, H, 12)
+#elif LANES == 8
+#define EACH(OF, H) FOUR(OF, H, 0), FOUR(OF, H, 4)
+#else
+#define EACH(OF, H) FOUR(OF, H, 0)
+#endif
+#define FOLD(H)                                                                                                        \
+    for (size_t i = 0; i < (H); i++)                                                                                   \
+    v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], EACH(FOLD_LOW, H)) +                                        \
+           __builtin_shufflevector(v[2 * i], v[2 * i + 1], EACH(FOLD_HIGH, H))
+
+static inline __attribute__((always_inline)) vector lane_sums(vector *v)
+{
+#if LANES >= 16
+    FOLD(8);
+#endif
+#if LANES >= 8
+    FOLD(4);
+#endif
+    FOLD(2);
+    FOLD(1);
+    return v[0];
+}
+
+enum { INNER = 4 }; // so many of both at once
+
+static inline __attribute__((always_inline)) void inner_step(vector *sum, const struct lorac_inner *g,
+                                                             const float *left, const float *right, size_t k,
+                                                             size_t part, const size_t P, const size_t Q)
+{
+    vector x[INNER], w[INNER];
+    for (size_t p = 0; p < P; p++)
+        x[p] = part ? load_part(left + p * g->left_row + k, part) : *(const vector *)(left + p * g->left_row + k);
+    for (size_t q = 0; q < Q; q++)
+        w[q] = part ? load_part(right + q * g->right_row + k, part) : *(const vector *)(right + q * g->right_row + k);
+    for (size_t p = 0; p < P; p++)
+        for (size_t q = 0; q < Q; q++)
+            sum[p * INNER + q] += x[p] * w[q];
+}
+
+static inline __attribute__((always_inline)) void inner_tile(const struct lorac_inner *g, size_t p, size_t q,
+                                                             const size_t P, const size_t Q)
+{
+    const float *left = g->left + p * g->left_row, *right = g->right + q * g->right_row;
+    vector sum[INNER * INNER];
+    float folded[INNER * INNER];
+    size_t k = 0;
+    for (size_t i = 0; i < INNER * INNER; i++)
+        sum[i] = (vector){0};
+    for (; k + LANES <= g->K; k += LANES)
+        inner_step(sum, g, left, right, k, 0, P, Q);
+    if (k < g->K)
+        inner_step(sum, g, left, right, k, g->K - k, P, Q);
+    for (size_t i = 0; i < INNER * INNER; i += LANES)
+        *(vector *)(folded + i) = g->scale * lane_sums(sum + i);
+    for (size_t i = 0; i < P; i++)
+        memcpy(g->to + (p + i) * g->to_row + q, folded + i * INNER, Q * sizeof(float));
+}
+
+static void inner(const struct lorac_inner *g)
+{
+    size_t p = 0;
+    for (; p + INNER <= g->p_count; p += INNER) {
+        size_t q = 0;
+        for (; q + INNER <= g->q_count; q += INNER)
+            inner_tile(g, p, q, INNER, INNER);
+        for (; q < g->q_count; q++)
+            inner_tile(g, p, q, INNER, 1);
+    }
+    for (; p < g->p_count; p++)
+        for (size_t q = 0; q < g->q_count; q++)
+            inner_tile(g, p, q, 1, 1);
+}
+
 // ---- windows
 
 static inline __attribute__((always_inline)) void copy_channels(float *to, const float *from, size_t vectors)
@@ -362,6 +444,7 @@ const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .name = TEXT(LORAC_SIMD_VARIANT),
     .lanes = LANES,
     .outer = outer,
+    .inner = inner,
     .gather = gather,
     .add_into = add_into,
     .add = add,

@@ -154,7 +154,7 @@ INLINE void tile(const struct lorac_product *p, const struct panel *panel, size_
 INLINE void panel_rows(const struct lorac_product *p, const struct panel *panel, const size_t CB)
 {
     const size_t passes = (p->count + WIDEST - 1) / WIDEST, step = (CB * LANES + passes - 1) / passes;
-    const float *next = panel->K > 0 ? panel->packed + panel->K * CB * LANES : NULL;
+    const float *next = panel->packed + panel->K * CB * LANES;
     size_t t = 0;
 #define ROWS(TB)                                                                                                       \
     for (; t + (TB) <= p->count; t += (TB), next += panel->K * step)                                                   \
@@ -177,8 +177,7 @@ void JOIN(lorac_product_, LORAC_SIMD_VARIANT)(const struct lorac_product *p)
             panel_rows(p, &panel, 2);
         else
             panel_rows(p, &panel, 1);
-        if (K > 0)
-            panel.packed += K * 2 * LANES;
+        panel.packed += K * 2 * LANES;
         if (more > 0)
             panel.more += more * 2 * LANES;
     }
