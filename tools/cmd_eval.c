@@ -1,5 +1,6 @@
 // eval: accuracy, loss and speed of any model that the runtime can run, and its raw outputs.
 #include "data_group.h"
+#include "eval_details.h"
 #include "report.h"
 #include "signals.h"
 #include "tune.h"
@@ -18,7 +19,8 @@ struct eval_settings {
     struct lorac_tune_settings tune;
     struct lorac_general_settings general;
     int64_t batch;
-    bool per_class, json;
+    bool per_class, confusion, json;
+    int64_t wrong; // 0: none
     const char *outputs, *output_name;
 };
 
@@ -27,6 +29,10 @@ struct eval_settings {
 static const struct lorac_option eval_options[] = {
     {.name = "per-class", .type = LORAC_OPTION_FLAG, .offset = FIELD(per_class),
      .help = "Accuracy of each class as well."},
+    {.name = "confusion", .type = LORAC_OPTION_FLAG, .offset = FIELD(confusion),
+     .help = "Which classes are taken for which: a table, of more than 20 classes the most frequent pairs."},
+    {.name = "wrong", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(wrong), .fallback = "0",
+     .help = "The N wrong images with the largest loss.", .limit = LORAC_FROM_TO(0, UINT32_MAX)},
     {.name = "json", .type = LORAC_OPTION_FLAG, .offset = FIELD(json),
      .help = "Print JSON: images, accuracy (0 to 1), loss, images_per_second."},
     {.name = "outputs", .type = LORAC_OPTION_PATH, .value = "FILE.npy", .offset = FIELD(outputs),
@@ -57,17 +63,24 @@ struct evaluation {
     size_t classes;
     float *outputs;                       // [images, classes], where wanted
     size_t *class_images, *class_correct; // [classes], where wanted
+    struct lorac_prediction *predictions; // [images], where wanted
     struct lorac_evaluation result;
     double seconds;
 };
+
+// Of the options that need labels, the one that was given; NULL: none.
+static const char *labels_needed_by(const struct eval_settings *settings)
+{
+    return settings->per_class ? "per-class" : settings->confusion ? "confusion" : settings->wrong ? "wrong" : NULL;
+}
 
 static enum lorac_status check_settings(const struct lorac_call *call, const struct eval_settings *settings,
                                         struct lorac_error *error)
 {
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
-    if (settings->per_class && !settings->data.labels)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--per-class needs --labels FILE");
+    if (labels_needed_by(settings) && !settings->data.labels)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs --labels FILE", labels_needed_by(settings));
     const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels ? settings->data.labels : "",
                             NULL};
     const char *others[] = {inputs[0], inputs[1], inputs[2], settings->outputs ? settings->outputs : "", NULL};
@@ -85,6 +98,10 @@ static enum lorac_status allocate(struct evaluation *evaluation, const struct ev
             return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the outputs of %zu images",
                                    evaluation->dataset.count);
     }
+    if ((settings->confusion || settings->wrong) &&
+        !(evaluation->predictions = calloc(evaluation->dataset.count, sizeof *evaluation->predictions)))
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the predictions of %zu images",
+                               evaluation->dataset.count);
     if (settings->per_class) {
         evaluation->class_images = calloc(evaluation->classes, sizeof *evaluation->class_images);
         evaluation->class_correct = calloc(evaluation->classes, sizeof *evaluation->class_correct);
@@ -145,6 +162,7 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
                                               .seed = settings->data.seed};
     const struct lorac_evaluate_request request = {.source = &source,
                                                    .outputs = evaluation->outputs,
+                                                   .predictions = evaluation->predictions,
                                                    .class_images = evaluation->class_images,
                                                    .class_correct = evaluation->class_correct};
     double start = lorac_seconds();
@@ -205,22 +223,37 @@ static json_t *classes_json(const struct evaluation *evaluation)
     return rows;
 }
 
-static enum lorac_status print_json(const struct evaluation *evaluation, bool labelled, struct lorac_error *error)
+// Adds [value] to [root]; without it, which stands for memory that ran out, or with no root, there is no root any more.
+static json_t *with(json_t *root, const char *key, json_t *value)
 {
+    if (root && json_object_set_new(root, key, value) == 0)
+        return root;
+    json_decref(root);
+    return NULL;
+}
+
+static enum lorac_status print_json(const struct evaluation *evaluation, const struct eval_settings *settings,
+                                    bool labelled, struct lorac_error *error)
+{
+    const struct lorac_eval_details details = {evaluation->net, &evaluation->dataset, evaluation->predictions};
     const struct lorac_evaluation *result = &evaluation->result;
     json_t *root = json_pack("{s:I, s:o, s:o, s:o}", "images", (json_int_t)evaluation->dataset.count, "accuracy",
                              lorac_json_number(labelled ? accuracy(result->correct, result->images) : NAN), "loss",
                              lorac_json_number(labelled ? result->loss : NAN), "images_per_second",
                              lorac_json_number(images_per_second(evaluation)));
-    if (root && evaluation->class_images && json_object_set_new(root, "per_class", classes_json(evaluation)) != 0) {
-        json_decref(root);
-        root = NULL;
-    }
+    if (root && evaluation->class_images)
+        root = with(root, "per_class", classes_json(evaluation));
+    if (root && settings->confusion)
+        root = with(root, "confusion", lorac_confusion_json(&details));
+    if (root && settings->wrong)
+        root = with(root, "wrong", lorac_wrong_json(&details, (size_t)settings->wrong));
     return lorac_json_write(root, error);
 }
 
-static enum lorac_status print_text(const struct evaluation *evaluation, bool labelled, struct lorac_error *error)
+static enum lorac_status print_text(const struct evaluation *evaluation, const struct eval_settings *settings,
+                                    bool labelled, struct lorac_error *error)
 {
+    const struct lorac_eval_details details = {evaluation->net, &evaluation->dataset, evaluation->predictions};
     const struct lorac_evaluation *result = &evaluation->result;
     printf("images      %zu\n", evaluation->dataset.count);
     if (labelled) {
@@ -228,7 +261,11 @@ static enum lorac_status print_text(const struct evaluation *evaluation, bool la
         printf("mean loss   %.4f\n", result->loss);
     }
     printf("images/s    %.0f\n", images_per_second(evaluation));
-    return evaluation->class_images ? print_classes(evaluation, error) : LORAC_OK;
+    if (settings->per_class)
+        LORAC_TRY(print_classes(evaluation, error));
+    if (settings->confusion)
+        LORAC_TRY(lorac_confusion_print(&details, error));
+    return settings->wrong ? lorac_wrong_print(&details, (size_t)settings->wrong, error) : LORAC_OK;
 }
 
 static enum lorac_status report(const struct lorac_call *call, const struct evaluation *evaluation,
@@ -243,7 +280,8 @@ static enum lorac_status report(const struct lorac_call *call, const struct eval
         lorac_signals_release();
         LORAC_TRY(written);
     }
-    LORAC_TRY(settings->json ? print_json(evaluation, labelled, error) : print_text(evaluation, labelled, error));
+    LORAC_TRY(settings->json ? print_json(evaluation, settings, labelled, error)
+                             : print_text(evaluation, settings, labelled, error));
     if (labelled && !isfinite(evaluation->result.loss))
         return lorac_error_set(error, LORAC_ERROR_NOT_FINITE,
                                "the mean loss is not finite: the model gives NaN or "
@@ -262,6 +300,7 @@ static enum lorac_exit run(const struct lorac_call *call)
     free(evaluation.outputs);
     free(evaluation.class_images);
     free(evaluation.class_correct);
+    free(evaluation.predictions);
     lorac_dataset_clear(&evaluation.dataset);
     lorac_close(evaluation.net);
     return code;
@@ -275,6 +314,7 @@ const struct lorac_command lorac_command_eval = {
     .description = "Runs a plain, injected, trained or merged model on images. Without --labels only the speed is\n"
                    "measured, and --outputs can be written.\n",
     .examples = "  lorac-onnx eval trained.onnx --data test_x.npy --labels test_y.npy --per-class\n"
+                "  lorac-onnx eval trained.onnx --data test_x.npy --labels test_y.npy --confusion --wrong 20\n"
                 "  lorac-onnx eval plain.onnx --data test_x.npy --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\\n"
                 "      --outputs logits.npy --json\n",
     .operand_count = 1,

@@ -47,6 +47,28 @@ static void store(struct evaluation *evaluation, const float *batch, float *all)
             rows[i * classes + c] = NAN;
 }
 
+static void predict(const struct evaluation *evaluation, const float *logits, struct lorac_prediction *out)
+{
+    const struct lorac_fill_batch *fill = &evaluation->fill;
+    const size_t classes = evaluation->net->classes;
+    const int32_t *labels = fill->source->dataset->labels;
+    for (size_t i = 0; i < fill->count; i++, logits += classes) {
+        out[i] = (struct lorac_prediction){.predicted = -1};
+        if (lorac_fill_is_broken(fill, i))
+            continue;
+        int32_t largest = 0;
+        for (size_t c = 1; c < classes; c++)
+            largest = logits[c] > logits[largest] ? (int32_t)c : largest;
+        struct lorac_loss_rows row = {.logits = logits, .labels = &largest, .rows = 1, .classes = classes, .batch = 1};
+        out[i].predicted = largest;
+        out[i].confidence = (float)exp(-lorac_cross_entropy(&row, NULL, NULL, NULL));
+        if (!labels)
+            continue;
+        row.labels = labels + lorac_fill_index(fill, i);
+        out[i].loss = lorac_cross_entropy(&row, NULL, NULL, NULL);
+    }
+}
+
 static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_error *error)
 {
     const struct lorac_evaluate_request *request = evaluation->request;
@@ -61,6 +83,8 @@ static enum lorac_status run_batch(struct evaluation *evaluation, struct lorac_e
                                      fill->source->dataset->first_index + lorac_fill_index(fill, 0), error);
     store(evaluation, logits, request->logits);
     store(evaluation, outputs, request->outputs);
+    if (request->predictions)
+        predict(evaluation, logits, request->predictions + fill->first);
     for (size_t i = 0; i < fill->count; i++)
         evaluation->broken += lorac_fill_is_broken(fill, i);
     if (fill->source->dataset->labels)

@@ -116,6 +116,7 @@ static void test_evaluation(const struct way *way, bool with_broken)
     const size_t classes = net->classes;
     float *expected = calloc(IMAGES * classes, sizeof *expected), *got = calloc(IMAGES * classes, sizeof *got);
     size_t images[16], correct[16], right = 0, in_class[16] = {0};
+    double loss = 0;
     REQUIRE(expected && got && classes <= 16);
     if (with_broken)
         broken[0] = broken[9] = broken[IMAGES - 1] = true;
@@ -125,6 +126,8 @@ static void test_evaluation(const struct way *way, bool with_broken)
     CHECK_OK(lorac_net_evaluate(net, &request, NULL, &error), error);
     source.dataset = &streamed;
     request.outputs = got;
+    struct lorac_prediction predictions[IMAGES];
+    request.predictions = predictions;
     request.class_images = images;
     request.class_correct = correct;
     CHECK_OK(lorac_net_evaluate(net, &request, &result, &error), error);
@@ -134,6 +137,9 @@ static void test_evaluation(const struct way *way, bool with_broken)
         for (size_t c = 1; c < classes; c++)
             top = row[c] > row[top] ? c : top;
         right += !broken[i] && top == (size_t)labels[i];
+        CHECKF(predictions[i].predicted == (broken[i] ? -1 : (int32_t)top), "image %zu: %d", i,
+               (int)predictions[i].predicted);
+        loss += predictions[i].loss / (double)result.images;
         in_class[labels[i]] += !broken[i];
         if (broken[i])
             for (size_t c = 0; c < classes; c++)
@@ -142,6 +148,7 @@ static void test_evaluation(const struct way *way, bool with_broken)
             CHECKF(memcmp(row, got + i * classes, classes * sizeof *row) == 0, "image %zu", i);
     }
     CHECK(result.images == IMAGES - (with_broken ? 3U : 0U) && result.correct == right && isfinite(result.loss));
+    CHECKF(fabs(loss - result.loss) < 1e-12, "%g, not %g", loss, result.loss);
     CHECK(memcmp(images, in_class, classes * sizeof *images) == 0);
     memset(broken, 0, sizeof broken);
     free(expected);
