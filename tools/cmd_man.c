@@ -5,6 +5,7 @@
 #include "runtime/lorac.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct man_settings {
@@ -109,6 +110,18 @@ static void put_command(const struct lorac_command *command)
     puts(".SH SEE ALSO\n.BR lorac\\-onnx (1)");
 }
 
+static void put_topic(const struct lorac_topic *topic)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&text, &bytes);
+    if (memory)
+        lorac_topic_print(topic, memory);
+    if (memory && fclose(memory) == 0)
+        put_lines(text);
+    free(text);
+}
+
 static void put_main(void)
 {
     put_head(main_page, "fine-tunes ONNX ResNets on the device with LoRA-C adapters");
@@ -126,7 +139,7 @@ static void put_main(void)
         for (const char *c = topic->name; *c; c++)
             putchar(*c == '-' ? ' ' : toupper((unsigned char)*c));
         puts("\"");
-        put_lines(topic->text);
+        put_topic(topic);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "report.h"
 #include "signals.h"
 #include "train_checkpoint.h"
+#include "train_log.h"
 #include "train_validation.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/train/loop.h"
@@ -44,8 +45,7 @@ static const struct lorac_option output_options[] = {
     {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
      .fallback_text = "the model's record, else its first", .help = "Which of several outputs is trained."},
     {.name = "log", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(log),
-     .help = "JSON lines, one per step: step, epoch, loss, lr, gradient_norm, images_per_second; the first also "
-             "convolutions: how each is run."},
+     .help = "What happens, as lines of JSON: how it starts, each step, each epoch, how it ends (help log)."},
     {0},
 };
 static const struct lorac_option loop_options[] = {
@@ -240,6 +240,7 @@ struct run {
     struct lorac_train_checkpoint checkpoint;
     struct lorac_progress progress;
     struct lorac_loop_options loop;
+    struct lorac_train_log_end end;
 };
 
 // The message of a run that was stopped.
@@ -255,8 +256,9 @@ static enum lorac_exit report_stop(const struct run *run, bool best)
     return time_is_up ? LORAC_EXIT_TIME_IS_UP : LORAC_EXIT_INTERRUPTED;
 }
 
-// Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message.
-static enum lorac_exit save_and_report(struct run *run, enum lorac_status ended, const struct lorac_error *reason)
+// Writes the model and says how the run ended. [ended] is the loop's status, [reason] its message, or afterwards that of
+// a failure to write.
+static enum lorac_exit save_and_report(struct run *run, enum lorac_status ended, struct lorac_error *reason)
 {
     const struct lorac_call *call = run->call;
     const struct train_settings *settings = run->settings;
@@ -276,8 +278,11 @@ static enum lorac_exit save_and_report(struct run *run, enum lorac_status ended,
     if (written != LORAC_OK) {
         if (failed)
             lorac_report_error(call, "%s", reason->message);
-        return lorac_report_failure(call, &error);
+        *reason = error;
+        return lorac_report_failure(call, reason);
     }
+    run->end.written = settings->output;
+    run->end.kept_best = best;
     lorac_write_note_unused(call, settings->output, &saved);
     if (failed) { // in whatever way: a step that fails leaves the values of the one before
         snprintf(values, sizeof values, "the last good values (after step %" PRIu64 ")", last->step);
@@ -292,6 +297,26 @@ static enum lorac_exit save_and_report(struct run *run, enum lorac_status ended,
     lorac_train_validation_print(&run->validation, stdout);
     printf("wrote %s\n", settings->output);
     return LORAC_EXIT_DONE;
+}
+
+// The log's last line. [error] is what ended the run, or kept it from being written.
+static void log_end(struct run *run, enum lorac_status ended, const struct lorac_error *error)
+{
+    struct lorac_train_log_end *end = &run->end;
+    const struct lorac_validation *validation = &run->validation.validation;
+    const struct lorac_loop_progress *last = &run->progress.last;
+    const bool done = ended == LORAC_OK && end->written;
+    if (done)
+        end->reason = validation->stops && last->step < last->total_steps ? "patience" : "done";
+    else if (ended == LORAC_ERROR_ABORTED && end->written)
+        end->reason = run->checkpoint.time_is_up ? "time" : "interrupted";
+    else
+        end->reason = "failed";
+    end->message = done ? NULL : error->message;
+    end->step = last->step;
+    end->seconds = lorac_seconds() - run->progress.started;
+    end->best = validation->best.mark;
+    lorac_train_log_end(&run->progress.log, end);
 }
 
 static void fill_loop(struct run *run)
@@ -337,9 +362,10 @@ static enum lorac_exit train_prepared(struct run *run)
         return lorac_report_failure(run->call, &error);
     enum lorac_status ended = lorac_loop_run(run->net, &run->loop, &error);
     lorac_train_checkpoint_end(&run->checkpoint, ended);
-    enum lorac_status log_status = lorac_progress_finish(&run->progress, &log_error);
+    lorac_progress_break(&run->progress);
     enum lorac_exit code = save_and_report(run, ended, &error);
-    if (log_status != LORAC_OK) {
+    log_end(run, ended, &error);
+    if (lorac_progress_finish(&run->progress, &log_error) != LORAC_OK) {
         enum lorac_exit log_code = lorac_report_failure(run->call, &log_error);
         code = code == LORAC_EXIT_DONE ? log_code : code;
     }

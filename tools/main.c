@@ -89,7 +89,7 @@ static enum lorac_exit run_help(int argc, char **argv)
     if (command)
         print_command_help(command);
     else if (topic)
-        fputs(topic->text, stdout);
+        lorac_topic_print(topic, stdout);
     else
         return refuse_help(argv[2]);
     return LORAC_EXIT_DONE;

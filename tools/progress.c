@@ -2,9 +2,8 @@
 #include "log_cut.h"
 #include "report.h"
 #include "signals.h"
-#include "tune.h"
+#include "train_log.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,14 +39,18 @@ static struct lorac_loop_progress progress_at(const struct lorac_net *net, const
     };
 }
 
-static enum lorac_status open_log(struct lorac_progress *progress, struct lorac_error *error)
+static enum lorac_status open_log(struct lorac_progress *progress, struct lorac_net *net, const char *path,
+                                  const struct lorac_loop_options *loop, struct lorac_error *error)
 {
-    const char *path = progress->log_path;
-    if (progress->first_step > 0)
-        LORAC_TRY(lorac_log_cut(path, progress->first_step, &progress->log_begun, error));
-    progress->log = fopen(path, progress->first_step > 0 ? "a" : "w");
-    if (!progress->log)
-        return lorac_error_set(error, LORAC_ERROR_IO, "--log '%s': cannot write it: %s", path, strerror(errno));
+    const uint64_t step = loop->start.step;
+    bool has_lines = false;
+    if (step > 0)
+        LORAC_TRY(lorac_log_cut(path, step, &has_lines, error));
+    LORAC_TRY(lorac_log_open(&progress->log, path, step > 0, error));
+    if (!has_lines)
+        lorac_train_log_start(&progress->log, progress->call, net, loop);
+    if (step > 0)
+        lorac_train_log_resume(&progress->log, step);
     return LORAC_OK;
 }
 
@@ -56,13 +59,11 @@ enum lorac_status lorac_progress_init(struct lorac_progress *progress, const str
                                       const struct lorac_loop_options *loop, struct lorac_error *error)
 {
     *progress = (struct lorac_progress){.call = call,
-                                        .net = net,
-                                        .log_path = log_path,
                                         .terminal = is_terminal(),
                                         .started = lorac_seconds(),
                                         .first_step = loop->start.step,
                                         .last = progress_at(net, loop)};
-    return log_path ? open_log(progress, error) : LORAC_OK;
+    return log_path ? open_log(progress, net, log_path, loop, error) : LORAC_OK;
 }
 
 void lorac_progress_break(struct lorac_progress *progress)
@@ -74,57 +75,56 @@ void lorac_progress_break(struct lorac_progress *progress)
 
 void lorac_progress_sync(struct lorac_progress *progress)
 {
-    if (progress->log)
-        fdatasync(fileno(progress->log)); // it was flushed; where it fails, a log that is cut short can be lived with
+    if (progress->log.file)
+        fdatasync(fileno(progress->log.file)); // it was flushed; where it fails, a log that is cut short can be lived with
 }
 
 enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct lorac_error *error)
 {
     lorac_progress_break(progress);
-    if (!progress->log)
-        return LORAC_OK;
-    bool failed = fclose(progress->log) != 0 || progress->log_failed;
-    progress->log = NULL;
-    if (failed)
-        return lorac_error_set(error, LORAC_ERROR_IO, "--log '%s': could not be written whole", progress->log_path);
-    return LORAC_OK;
+    return lorac_log_close(&progress->log, error);
 }
 
 // ---- the log
 
-// What a memory budget chose.
-static json_t *budget_json(struct lorac_net *net)
-{
-    struct lorac_memory_prediction memory = {0};
-    lorac_net_predict_memory(net, &memory, NULL); // the plan is there: it cannot fail
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes", (json_int_t)net->options.memory_budget, "predicted_peak_bytes",
-                     (json_int_t)memory.peak_bytes, "micro_batch", (json_int_t)net->options.micro_batch, "packed_limit",
-                     (json_int_t)net->program->packed_limit, "recompute",
-                     (json_int_t)net->program->recompute_segments);
-}
-
-static void write_log(struct lorac_progress *progress, const struct lorac_loop_progress *step)
+static json_t *step_json(const struct lorac_loop_progress *step)
 {
     // json_pack takes the references of the "o" values over, also where it fails.
-    json_t *line = json_pack(
-        "{s:I, s:I, s:o, s:o, s:o, s:o}", "step", (json_int_t)step->step, "epoch", (json_int_t)step->epoch + 1, "loss",
-        lorac_json_number(step->result.loss), "lr", lorac_json_number(step->lr), "gradient_norm",
-        lorac_json_number(step->result.gradient_norm), "images_per_second", lorac_json_number(step->images_per_second));
-    if (line && !progress->log_begun &&
-        (json_object_set_new(line, "convolutions", lorac_choices_json(progress->net)) != 0 ||
-         (progress->net->options.memory_budget > 0 &&
-          json_object_set_new(line, "memory_budget", budget_json(progress->net)) != 0))) {
-        json_decref(line);
-        line = NULL;
-    }
-    progress->log_begun = true;
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "step", (json_int_t)step->step, "epoch",
+                     (json_int_t)step->epoch + 1, "loss", lorac_json_number(step->result.loss), "lr",
+                     lorac_json_number(step->lr), "gradient_norm", lorac_json_number(step->result.gradient_norm),
+                     "images_per_second", lorac_json_number(step->images_per_second));
+}
+
+static struct lorac_best_mark mark_of(const struct lorac_loop_epoch *epoch)
+{
+    return (struct lorac_best_mark){
+        epoch->epoch, epoch->step, epoch->validation.images, epoch->validation.correct, epoch->validation.loss};
+}
+
+static json_t *epoch_json(const struct lorac_loop_epoch *epoch)
+{
+    json_t *line = json_pack("{s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)epoch->epoch, "step",
+                             (json_int_t)epoch->step, "loss", lorac_json_number(epoch->loss), "accuracy",
+                             lorac_json_number(epoch->accuracy), "seconds", lorac_json_number(epoch->seconds));
+    if (!line || !epoch->validated)
+        return line;
+    const struct lorac_best_mark mark = mark_of(epoch);
+    json_t *validation =
+        json_pack("{s:I, s:I, s:o, s:o, s:o}", "images", (json_int_t)mark.images, "correct", (json_int_t)mark.correct,
+                  "accuracy", lorac_json_number(lorac_best_accuracy(&mark)), "loss", lorac_json_number(mark.loss),
+                  "seconds", lorac_json_number(epoch->validation_seconds));
+    if (json_object_set_new(line, "validation", validation) == 0)
+        return line;
     json_decref(line);
-    // Flushed line by line, so that the file can be followed and survives whatever comes.
-    bool ok = text && fputs(text, progress->log) >= 0 && fputc('\n', progress->log) != EOF;
-    ok = fflush(progress->log) == 0 && ok;
-    free(text);
-    progress->log_failed = progress->log_failed || !ok;
+    return NULL;
+}
+
+static json_t *best_json(const struct lorac_loop_epoch *epoch)
+{
+    const struct lorac_best_mark mark = mark_of(epoch);
+    return json_pack("{s:I, s:I, s:o, s:o}", "epoch", (json_int_t)mark.epoch, "step", (json_int_t)mark.step, "accuracy",
+                     lorac_json_number(lorac_best_accuracy(&mark)), "loss", lorac_json_number(mark.loss));
 }
 
 // ---- the line
@@ -167,8 +167,8 @@ bool lorac_progress_step(void *context, const struct lorac_loop_progress *step)
 {
     struct lorac_progress *progress = context;
     progress->last = *step;
-    if (progress->log && !progress->log_failed)
-        write_log(progress, step);
+    if (progress->log.file)
+        lorac_log_write(&progress->log, "step", step_json(step));
     double now = lorac_seconds();
     bool epoch_ends = step->step_in_epoch == step->steps_per_epoch || step->step == step->total_steps;
     if (!progress->call->quiet && (epoch_ends || (progress->terminal && now - progress->drawn >= 0.1)))
@@ -179,14 +179,18 @@ bool lorac_progress_step(void *context, const struct lorac_loop_progress *step)
 void lorac_progress_epoch(void *context, const struct lorac_loop_epoch *epoch)
 {
     struct lorac_progress *progress = context;
+    if (progress->log.file)
+        lorac_log_write(&progress->log, "epoch", epoch_json(epoch));
     if (!epoch->validated)
         return;
-    const struct lorac_evaluation *validation = &epoch->validation;
+    if (progress->log.file && epoch->better)
+        lorac_log_write(&progress->log, "best", best_json(epoch));
+    const struct lorac_best_mark mark = mark_of(epoch);
     lorac_progress_break(progress);
     lorac_report_note(progress->call,
-                      "validation after epoch %" PRIu64 "  loss %.4f  accuracy %.2f %% of %zu images%s", epoch->epoch,
-                      validation->loss, 100 * (double)validation->correct / (double)validation->images,
-                      validation->images, epoch->better ? "  best so far" : "");
+                      "validation after epoch %" PRIu64 "  loss %.4f  accuracy %.2f %% of %" PRIu64 " images%s",
+                      epoch->epoch, mark.loss, 100 * lorac_best_accuracy(&mark), mark.images,
+                      epoch->better ? "  best so far" : "");
     if (epoch->stops)
         lorac_report_note(progress->call, "stops after epoch %" PRIu64 ": it does not get better (--patience)",
                           epoch->epoch);

@@ -4,17 +4,12 @@
 #define LORAC_PROGRESS_H
 
 #include "command.h"
+#include "log.h"
 #include "runtime/train/loop.h"
-
-#include <stdio.h>
 
 struct lorac_progress {
     const struct lorac_call *call;
-    struct lorac_net *net; // borrowed; the log's first line says how it is run
-    FILE *log; // NULL: none
-    const char *log_path;
-    bool log_begun;                  // it has a line
-    bool log_failed;                 // a line could not be written: the log ends there
+    struct lorac_log log;
     bool terminal;                   // stderr is one
     bool line_open;                  // the cursor stands behind a progress line
     double started, drawn;           // seconds
@@ -25,8 +20,8 @@ struct lorac_progress {
     void *keep_context;
 };
 
-// Opens the log ([log_path] NULL: none), emptied; where the run goes on after [loop->start], cut back to that step. [net]
-// is prepared. Errors: IO, MEMORY.
+// Opens the log ([log_path] NULL: none), emptied, and writes its first line; where the run goes on after [loop->start],
+// cut back to that step. [net] is prepared, [loop] about to run. Errors: IO, MEMORY.
 enum lorac_status lorac_progress_init(struct lorac_progress *progress, const struct lorac_call *call,
                                       struct lorac_net *net, const char *log_path,
                                       const struct lorac_loop_options *loop, struct lorac_error *error);

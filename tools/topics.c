@@ -1,5 +1,7 @@
 #include "topics.h"
 
+#include "log.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -15,14 +17,14 @@ const struct lorac_topic lorac_topics[] = {
      "  --freeze-a              train B alone: less memory and time, for at most a point of accuracy\n"
      "  --train-all             no adapters: all weights\n\n"
      "A trained adapter is a small file of its own: extract takes it out, apply puts it into the base model,\n"
-     "merge --adapter a.safetensors=0.7 --adapter b.safetensors=0.3 mixes several.\n"},
+     "merge --adapter a.safetensors=0.7 --adapter b.safetensors=0.3 mixes several.\n", NULL},
     {"pixels", "how images become the numbers that the model takes",
      "x = (value*scale - mean)/std, per channel of the model's input, from uint8 pixels in the order RGB. --scale is\n"
      "1/255 unless given. `inject` records --mean, --std, --scale and --channel-order in the model, and train, eval and\n"
      "compare take them from there; their own flags come before the record. A model trained with torchvision's recipe:\n\n"
      "  --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n\n"
      "--normalize none takes pixels as the numbers they are. float32 images are never changed.\n"
-     "Wrong values do not fail: they only make the accuracy bad. Look at `eval` of the untrained model first.\n"},
+     "Wrong values do not fail: they only make the accuracy bad. Look at `eval` of the untrained model first.\n", NULL},
     {"memory", "what training takes, and how to make it take less",
      "`inspect` predicts the peak of the whole process within a tenth, and the smallest budget that would do.\n\n"
      "  --memory-budget 150M    the fastest way that fits: smaller micro-batches, kernels that pack less,\n"
@@ -30,14 +32,14 @@ const struct lorac_topic lorac_topics[] = {
      "  --micro-batch N         images that are run at once; the step stays that of the whole --batch\n"
      "  --recompute N           compute parts a second time instead of keeping them; the same bits\n"
      "  inject --freeze-a       keep h and one bit a Relu only\n"
-     "  --threads 1             a little less\n"},
+     "  --threads 1             a little less\n", NULL},
     {"determinism", "when two runs give the same bits",
      "The same files, options and seed give the same output to the bit, on the same machine, with any number of\n"
      "threads. Every random number is a function of --seed, its purpose, the epoch and the image, never of the order\n"
      "in which threads finish.\n\n"
      "Another processor, another instruction set or another version may round differently. --tune chooses by measured\n"
      "times: the same --tune-cache gives the same bits. --micro-batch, --memory-budget, --form-policy and --exact change\n"
-     "the rounding.\n"},
+     "the rounding.\n", NULL},
     {"exit-codes", "what a script can tell from a run",
      "  0    done\n"
      "  1    failed: a file or a model that cannot be read, run or written; NaN; memory that ran out\n"
@@ -47,10 +49,22 @@ const struct lorac_topic lorac_topics[] = {
      "  130  interrupted (SIGINT, SIGTERM, SIGHUP), with the output written\n\n"
      "Results go to stdout; errors, notes and progress to stderr, one line each, \"lorac-onnx COMMAND: ...\". A message\n"
      "names the file, the node or the option, the value, and what to do. Outputs are written to a temporary file,\n"
-     "synced and renamed: they are there whole, or as they were.\n"},
-    {NULL, NULL, NULL},
+     "synced and renamed: they are there whole, or as they were.\n", NULL},
+    {"log", "what the lines of train --log say",
+     "A line is a JSON object; \"event\" says what it is about: start (the first line), step, epoch, best, ..., and end (the\n"
+     "last one; a run that was killed has none). Each is written at once, so that the file can be followed. Readers\n"
+     "pass over events and keys that they do not know. a.b: the key b in the object a; ?: not in every line.\n\n",
+     lorac_log_print_keys},
+    {NULL, NULL, NULL, NULL},
 };
 // clang-format on
+
+void lorac_topic_print(const struct lorac_topic *topic, FILE *file)
+{
+    fputs(topic->text, file);
+    if (topic->print)
+        topic->print(file);
+}
 
 const struct lorac_topic *lorac_topic_find(const char *name)
 {

@@ -3,6 +3,7 @@
 #include "groups.h"
 #include "report.h"
 #include "signals.h"
+#include "train_log.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -187,6 +188,7 @@ static enum lorac_status write_one(struct lorac_train_checkpoint *checkpoint, st
     uint8_t *bytes = NULL;
     size_t byte_count;
     const struct lorac_checkpoint *record = &checkpoint->record;
+    const double started = lorac_seconds();
     lorac_progress_sync(checkpoint->progress); // the log must not be behind
     LORAC_TRY(lorac_checkpoint_pack(&checkpoint->snapshot, record, &bytes, &byte_count, error));
     enum lorac_status status =
@@ -194,6 +196,8 @@ static enum lorac_status write_one(struct lorac_train_checkpoint *checkpoint, st
     free(bytes);
     if (status == LORAC_OK)
         checkpoint->written = record->position.step;
+    if (status == LORAC_OK)
+        lorac_train_log_checkpoint(&checkpoint->progress->log, record->position.step, lorac_seconds() - started);
     checkpoint->failed = status != LORAC_OK;
     return status;
 }

@@ -239,6 +239,6 @@ void lorac_train_validation_print(const struct lorac_train_validation *validatio
     if (mark->epoch == 0)
         return;
     fprintf(file, "best after epoch %" PRIu64 ": accuracy %.2f %% on %" PRIu64 " validation images%s\n", mark->epoch,
-            100 * (double)mark->correct / (mark->images > 0 ? (double)mark->images : 1), mark->images,
+            100 * lorac_best_accuracy(mark), mark->images,
             keeps_best(validation->settings) ? "" : "; the last values are kept");
 }

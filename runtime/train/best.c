@@ -15,6 +15,11 @@ bool lorac_best_is_better(const struct lorac_best_mark *a, const struct lorac_be
     return x != y ? x > y : a->loss < b->loss;
 }
 
+double lorac_best_accuracy(const struct lorac_best_mark *mark)
+{
+    return mark->images > 0 ? (double)mark->correct / (double)mark->images : 0;
+}
+
 enum lorac_status lorac_best_create(struct lorac_best *best, struct lorac_net *net, struct lorac_error *error)
 {
     struct lorac_best made = {0};

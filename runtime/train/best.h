@@ -16,6 +16,9 @@ struct lorac_best_mark {
 // stays. Anything is better than none.
 bool lorac_best_is_better(const struct lorac_best_mark *a, const struct lorac_best_mark *b);
 
+// 0 .. 1; 0 where there are no images.
+double lorac_best_accuracy(const struct lorac_best_mark *mark);
+
 struct lorac_best { // zero-initialise it
     struct lorac_best_mark mark;
     struct lorac_snapshot snapshot; // of the model

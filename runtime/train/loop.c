@@ -205,7 +205,7 @@ static enum lorac_status begin_at(struct run *run, const struct lorac_loop_posit
     const struct lorac_loop_progress done = describe(run, start->step, &(struct lorac_step_result){0});
     if (!ends_epoch(&done))
         return start_pass(run, start->step, error);
-    return is_due(run, &done) ? end_epoch(run, &done, error) : LORAC_OK;
+    return end_epoch(run, &done, error);
 }
 
 static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_error *error)

@@ -62,8 +62,8 @@ struct lorac_loop_options lorac_loop_options_default(void);
 uint64_t lorac_loop_steps(const struct lorac_loop_options *options, size_t batch);
 
 // Trains the prepared [net] (training == true). The last partial batch of each epoch is dropped; a set smaller than one
-// batch is refused (ARGUMENT, says which --batch fits). Where the start is the end there is nothing to do, and where the
-// start is the end of an epoch that is still to be validated this comes first. Where validation->stops it ends early,
+// batch is refused (ARGUMENT, says which --batch fits). Where the start is the end of an epoch, what follows an epoch's
+// last step comes first: its validation where it is still due, and the callback. Where validation->stops it ends early,
 // and well. At the end the net has its last values; the best are in validation->best. Errors: NOT_FINITE (names the
 // layer; the net keeps the last good values), ABORTED (also by the validation's callback), and as lorac_validation_run.
 enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_options *options,

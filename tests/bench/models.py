@@ -94,7 +94,8 @@ def train(folder, what, batch, steps):
     run(LORAC, "train", folder / f"{what}.onnx", "-o", folder / "trained.onnx", "--data", folder / f"x{batch}.npy",
         "--labels", folder / f"y{batch}.npy", "--batch", batch, "--steps", steps, "--no-shuffle", "--schedule",
         "constant", "--lr", LR[what], "--weight-decay", 0, "--clip-norm", 0, "--log", log, "--threads", 1, "-q")
-    return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line["loss"] for line in lines if line["event"] == "step"]
 
 
 def make_network(folder, network, setting):

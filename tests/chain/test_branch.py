@@ -13,6 +13,7 @@ from make_resnet import make_resnet
 from onnx import TensorProto, helper, numpy_helper
 from support import (good, initializers, is_valid, metadata, onnxruntime_outputs, our_outputs, random_images,
                      relative_error, run)
+from training_log import losses_of
 
 # The branch sums in another order than the weight form: products of some hundred terms, in float32.
 FORMS_RELATIVE = 1e-5
@@ -259,7 +260,7 @@ def test_training_gives_the_same_bits(case, tmp_path):
              "--labels", tmp_path / "labels.npy", "--batch", 4, "--steps", 3, "--lr", 0.05, "--log",
              tmp_path / f"{form}.log", "--quiet", "--threads", 1)
         trained[form] = initializers(onnx.load(tmp_path / f"{form}.onnx"))
-        losses[form] = [json.loads(line)["loss"] for line in (tmp_path / f"{form}.log").read_text().splitlines()]
+        losses[form] = losses_of(tmp_path / f"{form}.log")
     assert len(losses["branch"]) == 3 and losses["branch"] == losses["weight"]
     start = initializers(onnx.load(case / "branch-set.onnx"))
     for name in ("conv/lora_A", "conv/lora_B", "fc.w", "fc.b"):

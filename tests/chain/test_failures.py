@@ -13,6 +13,7 @@ import pytest
 from make_resnet import make_resnet
 from onnx import numpy_helper
 from support import PROGRAM, good, initializers, onnxruntime_outputs, our_outputs, random_images, relative_error, run
+from training_log import lines_of
 
 COUNT, CLASSES, SIDE = 24, 10, 32
 
@@ -142,13 +143,13 @@ def test_interrupt_writes_a_model_that_others_load(files, tmp_path, model):
     command = train_command(files, files / f"{model}-injected.onnx", output, "--epochs", "900000", "--log", log)
     process = subprocess.Popen([PROGRAM, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 120
-    while time.monotonic() < end and not (log.exists() and log.read_text().count("\n") >= 3):
+    while time.monotonic() < end and len(lines_of(log, "step")) < 3:
         time.sleep(0.02)
     assert not output.exists(), "nothing is written before the end"
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130 and stdout == ""
-    steps = log.read_text().count("\n")
+    steps = len(lines_of(log, "step"))
     assert steps >= 3 and f"interrupted after step {steps} of 2700000" in stderr.splitlines()[-1]
     assert f"'{output}'" in stderr.splitlines()[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "out.onnx"]

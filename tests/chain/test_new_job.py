@@ -10,6 +10,7 @@ import pytest
 from make_resnet import make_resnet
 from onnx import TensorProto, helper, numpy_helper
 from support import SOURCE, good, initializers, is_valid, metadata, relative_error, run, session_of
+from training_log import losses_of
 
 OUTPUTS_RELATIVE = 1e-4  # two engines, float32, a dozen layers
 
@@ -87,7 +88,7 @@ def ours(path, folder, *options):
 def train(source, target, folder, *options):
     good("train", source, "-o", target, "--data", folder / "x.npy", "--labels", folder / "y.npy", "--batch", 16,
          "--threads", 1, "--log", folder / "log.jsonl", *options)
-    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    return losses_of(folder / "log.jsonl")
 
 
 @pytest.mark.parametrize("form", MODELS.values(), ids=MODELS)

@@ -48,7 +48,8 @@ def walk(model, folder):
     found["injected"] = (relative_error(outputs(injected, images)[1], plain), INJECTED_RELATIVE)
     good("train", injected, "-o", trained, "--labels", folder / "labels.npy", "--steps", STEPS, "--log",
          folder / "log", *data)
-    losses = [json.loads(line)["loss"] for line in (folder / "log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if line["event"] == "step"]
     assert len(losses) == STEPS and np.isfinite(losses).all()
     good("merge", trained, "-o", merged, "--random", 4, "--threads", 1)
     for path in (injected, trained, merged):

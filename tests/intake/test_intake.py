@@ -16,6 +16,7 @@ from as_float import as_float
 from chain.support import good, relative_error, run
 from make_helper import NOT_CHECKED
 from table import MODELS, rows
+from training_log import lines_of
 
 # Of the largest output. Sums are in another order here; float16 models are computed in float32 here, in float16 there.
 OUTPUTS_RELATIVE = 1e-4
@@ -122,7 +123,7 @@ class Walk:
         good("train", injected, "-o", trained, "--data", self.folder / "images.npy", "--labels",
              self.folder / "labels.npy", "--steps", STEPS, "--batch", BATCH, "--lr", "0.01", "--quiet", "--log", log,
              *self.run)
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = lines_of(log, "step")
         assert len(lines) == STEPS and all(np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines)
         self.check(trained)
         return trained

@@ -19,6 +19,7 @@ import onnxruntime
 import pytest
 from make_resnet import make_resnet
 from onnx import TensorProto, helper
+from training_log import lines_of, losses_of
 
 PROGRAM = os.environ["LORAC_ONNX"]
 COUNT, CLASSES, SIDE = 48, 10, 16
@@ -160,7 +161,7 @@ BAD = [
     (EVAL.replace("x.npy", "none.npy"), 2, "holds no images"),
     ("injekt", 2, "unknown command 'injekt': did you mean 'inject'?"),
     ("--train", 2, "unknown option '--train': the command comes first"),
-    ("help trian", 2, "unknown command 'trian'"),
+    ("help trian", 2, "unknown command or topic 'trian'"),
     # pixels
     ("eval {f}/silent.onnx --data {f}/x.npy", 2, "--normalize none"),
     ("train {f}/silent.onnx -o out.onnx --data {f}/x.npy --labels {f}/y.npy", 2, "--mean"),
@@ -448,19 +449,17 @@ def test_micro_batches_train_the_same(files, trained, tmp_path):
                   files / "y.npy", "--epochs", "3", "--batch", "16", "--micro-batch", "4", "--lr", "0.05", "--threads",
                   "1", "--log", tmp_path / "log")
     assert "batch 16 (in micro-batches of 4), 1 thread" in result.stderr
-    whole, parts = ([json.loads(line)["loss"] for line in path.read_text().splitlines()]
-                    for path in (trained / "log", tmp_path / "log"))
+    whole, parts = (losses_of(path) for path in (trained / "log", tmp_path / "log"))
     assert parts == pytest.approx(whole, rel=MICRO_TOLERANCE)
 
 
 def test_log_has_a_line_per_step(trained):
-    lines = [json.loads(line) for line in (trained / "log").read_text().splitlines()]
+    start, lines = lines_of(trained / "log")[0], lines_of(trained / "log", "step")
     assert [line["step"] for line in lines] == list(range(1, 10))
     assert [line["epoch"] for line in lines] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
-    members = {"step", "epoch", "loss", "lr", "gradient_norm", "images_per_second"}
-    assert set(lines[0]) == members | {"convolutions"}
-    assert all(set(line) == members for line in lines[1:])
-    rows = lines[0]["convolutions"]
+    members = {"event", "step", "epoch", "loss", "lr", "gradient_norm", "images_per_second"}
+    assert all(set(line) == members for line in lines)
+    rows = start["convolutions"]
     assert len(rows) == 9 and {row["chosen"] for row in rows} == {"rule"}
     assert all(set(row) == {"name", "forward", "gradient", "form", "chosen"} for row in rows)
     assert lines[0]["lr"] == pytest.approx(0.05) and lines[-1]["lr"] < 0.01
@@ -555,7 +554,7 @@ def start_long_run(files, tmp_path, **keywords):
 def wait_for_steps(tmp_path, count=3):
     end = time.time() + 60
     while time.time() < end:
-        if (tmp_path / "log").exists() and (tmp_path / "log").read_text().count("\n") >= count:
+        if len(lines_of(tmp_path / "log", "step")) >= count:
             return
         time.sleep(0.02)
     raise AssertionError("no step was logged")
@@ -568,7 +567,7 @@ def test_interrupt_writes_the_output(files, tmp_path, number):
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and stdout == ""
-    steps = (tmp_path / "log").read_text().count("\n")
+    steps = len(lines_of(tmp_path / "log", "step"))
     assert f"interrupted after step {steps} of 2700000" in stderr.splitlines()[-1]
     assert (tmp_path / "o.onnx").read_bytes() != (files / "injected.onnx").read_bytes()
     good("eval", tmp_path / "o.onnx", "--data", files / "x.npy")

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from make_resnet import make_resnet
+from training_log import lines_of, losses_of
 
 PROGRAM = os.environ["LORAC_ONNX"]
 FASHION_MODEL = Path(__file__).resolve().parents[2] / "models" / "resnet14-fashion.onnx"
@@ -68,17 +69,13 @@ def train_arguments(files, tmp_path, model, batch, options):
             *options]
 
 
-def losses(log):
-    return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
-
-
 def peak_of_training(*arguments):
     """VmHWM of a run that is killed after its second step."""
     files, tmp_path = arguments[:2]
     command = [PROGRAM, *map(str, train_arguments(*arguments)), "--epochs", "1000000"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     end = time.time() + 120
-    while not (tmp_path / "log").exists() or len(losses(tmp_path / "log")) < 2:
+    while len(losses_of(tmp_path / "log")) < 2:
         assert time.time() < end and process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     with open(f"/proc/{process.pid}/status") as status:
@@ -132,7 +129,7 @@ def test_budget_is_kept(files, tmp_path, model, part):
     options = ["--threads", 1, "--memory-budget", budget]
     peak = peak_of_training(files, tmp_path, model, 32, options)
     assert peak < max((1 + TOLERANCE) * budget, budget + PROCESS_BYTES)
-    record = json.loads((tmp_path / "log").read_text().splitlines()[0])["memory_budget"]
+    record = lines_of(tmp_path / "log", "start")[0]["memory_budget"]
     assert record["bytes"] == budget and record["predicted_peak_bytes"] <= budget
     assert record["predicted_peak_bytes"] == pytest.approx(peak, rel=TOLERANCE, abs=PROCESS_BYTES)
     if model == "resnet20-bn":  # statistics of the whole batch: what is left is to compute again
@@ -162,7 +159,7 @@ def test_budget_trains_the_same(files, tmp_path):
         folder.mkdir()
         arguments = train_arguments(files, folder, "resnet20", 32, ["--steps", 6, "--threads", threads, *options])
         assert run(*arguments).returncode == 0
-        found[name] = losses(folder / "log"), (folder / "o.onnx").read_bytes()
+        found[name] = losses_of(folder / "log"), (folder / "o.onnx").read_bytes()
     assert found["one"] == found["two"]
     assert found["one"][0] == pytest.approx(found["none"][0], rel=LOSS_TOLERANCE)
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from make_resnet import make_resnet
+from training_log import lines_of
 
 PROGRAM = os.environ["LORAC_ONNX"]
 SIDE, COUNT = 8, 8
@@ -71,7 +72,7 @@ def test_used_again_nothing_is_measured_and_the_bits_are_the_same(files, first, 
     assert (tmp_path / "o.onnx").read_bytes() == (first / "o.onnx").read_bytes()
     rows = {}
     for folder, chosen in ((first, "measured"), (tmp_path, "given")):
-        line, *others = [json.loads(text) for text in (folder / "log").read_text().splitlines()]
+        line, *others = lines_of(folder / "log")
         rows[folder] = line["convolutions"]
         assert len(rows[folder]) == 9 and not any("convolutions" in other for other in others)
         assert {row.pop("chosen") for row in rows[folder]} <= {chosen, "rule"}
@@ -130,7 +131,7 @@ def test_rows_that_are_none_are_measured_again(files, first, tmp_path, row):
     (tmp_path / "tune.json").write_text(json.dumps(content))
     notes = train(files, tmp_path / "o.onnx", "--tune-cache", tmp_path / "tune.json", "--log", tmp_path / "log")
     assert "measured how" in notes
-    rows = json.loads((tmp_path / "log").read_text().splitlines()[0])["convolutions"]
+    rows = lines_of(tmp_path / "log", "start")[0]["convolutions"]
     assert {row["chosen"] for row in rows} <= {"measured", "rule"}
     after = json.loads((tmp_path / "tune.json").read_text())["choices"]
     assert set(after) == set(content["choices"]) and row not in after.values()
