@@ -9,7 +9,7 @@ struct completion_settings {
     struct lorac_general_settings general;
 };
 static const struct lorac_option_group groups[] = {
-    {"General", lorac_general_options, offsetof(struct completion_settings, general)},
+    {"General", lorac_plain_options, offsetof(struct completion_settings, general)},
     {0},
 };
 

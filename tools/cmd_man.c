@@ -12,7 +12,7 @@ struct man_settings {
     struct lorac_general_settings general;
 };
 static const struct lorac_option_group groups[] = {
-    {"General", lorac_general_options, offsetof(struct man_settings, general)},
+    {"General", lorac_plain_options, offsetof(struct man_settings, general)},
     {0},
 };
 

@@ -23,7 +23,7 @@ enum { LORAC_OPERANDS_MAX = 2 };
 struct lorac_call {
     const struct lorac_command *command;
     struct lorac_option_set options;          // .settings is the command's struct
-    const char *operands[LORAC_OPERANDS_MAX]; // exactly command->operand_count
+    const char *operands[LORAC_OPERANDS_MAX]; // exactly command->operand_count, or where optional the first ones
     bool quiet;                               // no notes and no progress on stderr
 };
 
@@ -34,6 +34,7 @@ struct lorac_command {
     const char *description; // lines for -h
     const char *examples;    // lines for -h
     size_t operand_count;
+    bool operands_optional;   // any of them may be missing, from the last one on: NULL
     const char *operand_help; // "give the model: MODEL.onnx"
     const struct lorac_option_group *groups;
     size_t settings_bytes;

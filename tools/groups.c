@@ -15,12 +15,21 @@
 
 #define FIELD(member) offsetof(struct lorac_general_settings, member)
 // clang-format off
+#define PLAIN_OPTIONS \
+    {.name = "quiet", .letter = 'q', .type = LORAC_OPTION_FLAG, .offset = FIELD(quiet), \
+     .help = "No notes and no progress on stderr, only errors."}, \
+    {.name = "help", .letter = 'h', .type = LORAC_OPTION_FLAG, .offset = FIELD(help), .help = "This text."}, \
+    {0}
 const struct lorac_option lorac_general_options[] = {
-    {.name = "quiet", .letter = 'q', .type = LORAC_OPTION_FLAG, .offset = FIELD(quiet),
-     .help = "No notes and no progress on stderr, only errors."},
-    {.name = "help", .letter = 'h', .type = LORAC_OPTION_FLAG, .offset = FIELD(help), .help = "This text."},
-    {0},
+    {.name = "recipe", .type = LORAC_OPTION_PATH, .value = "FILE.yaml", .offset = FIELD(recipe),
+     .fallback_text = "none", .help = "Take what is not given here, the model too, from this recipe."},
+    {.name = "preset", .type = LORAC_OPTION_TEXTS, .value = "NAME", .offset = FIELD(presets),
+     .fallback_text = "the recipe's",
+     .help = "Take what neither says from settings that are built in: paper, device, cifar10, imagenet; of several the "
+             "last counts."},
+    PLAIN_OPTIONS,
 };
+const struct lorac_option lorac_plain_options[] = {PLAIN_OPTIONS};
 // clang-format on
 #undef FIELD
 

@@ -5,12 +5,15 @@
 #include "command.h"
 #include "runtime/net.h"
 
-// ---- general: -q --quiet, -h --help
+// ---- general: --recipe --preset, -q --quiet, -h --help
 
 struct lorac_general_settings {
+    const char *recipe; // NULL: none
+    struct lorac_texts presets;
     bool quiet, help;
 };
 extern const struct lorac_option lorac_general_options[];
+extern const struct lorac_option lorac_plain_options[]; // without the first two
 
 // ---- write: --external-data
 

@@ -1,6 +1,7 @@
 // lorac-onnx: finds the command, parses its options, runs it.
 #include "command.h"
 #include "groups.h"
+#include "recipe.h"
 #include "report.h"
 #include "topics.h"
 #include "runtime/lorac.h"
@@ -95,30 +96,61 @@ static enum lorac_exit run_help(int argc, char **argv)
     return LORAC_EXIT_DONE;
 }
 
+// The settings of --recipe and --preset; NULL for a command without them.
+static const struct lorac_general_settings *general_of(const struct lorac_call *call)
+{
+    for (const struct lorac_option_group *group = call->options.groups; group->options; group++)
+        if (group->options == lorac_general_options)
+            return (const void *)((const char *)call->options.settings + group->offset);
+    return NULL;
+}
+
+// What the command line does not say comes from a recipe, where there is one, which must outlive the call.
+static enum lorac_status complete(struct lorac_call *call, struct lorac_recipe **recipe, struct lorac_error *error)
+{
+    const struct lorac_general_settings *general = general_of(call);
+    if (general && (general->recipe || general->presets.count > 0)) {
+        const struct lorac_recipe_request request = {.path = general->recipe, .presets = general->presets};
+        LORAC_TRY(lorac_recipe_open(&request, recipe, error));
+        LORAC_TRY(lorac_recipe_apply(*recipe, false, call, error));
+    }
+    return lorac_recipe_check_required(call, *recipe, error);
+}
+
+static enum lorac_exit take_operands(struct lorac_call *call, int count, char **words)
+{
+    const struct lorac_command *command = call->command;
+    if ((size_t)count > command->operand_count)
+        return lorac_report_usage(call, "unexpected argument '%s': options begin with --, see -h",
+                                  words[command->operand_count]);
+    for (int i = 0; i < count; i++) {
+        call->operands[i] = words[i];
+        if (!*words[i])
+            return lorac_report_usage(call, "an empty file name: %s", command->operand_help);
+    }
+    return LORAC_EXIT_DONE;
+}
+
 // Parses into [call] and runs. argv[0] is the command's name.
-static enum lorac_exit run_parsed(struct lorac_call *call, int argc, char **argv)
+static enum lorac_exit run_parsed(struct lorac_call *call, struct lorac_recipe **recipe, int argc, char **argv)
 {
     const struct lorac_command *command = call->command;
     struct lorac_error error = {0};
     int first = 0;
-    if (lorac_options_parse(&call->options, argc, argv, "help", &first, &error) != LORAC_OK)
+    if (lorac_options_read(&call->options, argc, argv, &first, &error) != LORAC_OK)
         return lorac_report_failure(call, &error);
     if (lorac_options_given(&call->options, "help")) {
         print_command_help(command);
         return LORAC_EXIT_DONE;
     }
-    size_t count = (size_t)(argc - first);
-    if (count < command->operand_count)
-        return lorac_report_usage(call, "%s", command->operand_help);
-    if (count > command->operand_count)
-        return lorac_report_usage(call, "unexpected argument '%s': options begin with --, see -h",
-                                  argv[first + (int)command->operand_count]);
-    for (size_t i = 0; i < count; i++) {
-        call->operands[i] = argv[first + (int)i];
-        if (!*call->operands[i])
-            return lorac_report_usage(call, "an empty file name: %s", command->operand_help);
-    }
     call->quiet = lorac_options_given(&call->options, "quiet");
+    enum lorac_exit code = take_operands(call, argc - first, argv + first);
+    if (code != LORAC_EXIT_DONE)
+        return code;
+    if (complete(call, recipe, &error) != LORAC_OK)
+        return lorac_report_failure(call, &error);
+    if (command->operand_count > 0 && !call->operands[command->operand_count - 1] && !command->operands_optional)
+        return lorac_report_usage(call, "%s", command->operand_help);
     return command->run(call);
 }
 
@@ -130,7 +162,9 @@ static enum lorac_exit run_command(const struct lorac_command *command, int argc
         lorac_report_error(&call, "out of memory");
         return LORAC_EXIT_FAILED;
     }
-    enum lorac_exit code = run_parsed(&call, argc, argv);
+    struct lorac_recipe *recipe = NULL;
+    enum lorac_exit code = run_parsed(&call, &recipe, argc, argv);
+    lorac_recipe_close(recipe);
     free(call.options.settings);
     return code;
 }

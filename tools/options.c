@@ -49,14 +49,13 @@ void lorac_option_join_choices(const struct lorac_option *option, const char *se
 
 // ---- values
 
-static enum lorac_status refuse(const struct lorac_option *option, const char *text, const char *rule,
-                                struct lorac_error *error)
+// The message is the rule alone: who calls names the option, or where else the value is from.
+static enum lorac_status refuse(const char *rule, struct lorac_error *error)
 {
-    return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s %s: %s", option->name, text, rule);
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s", rule);
 }
 
-static enum lorac_status check_limit(const struct lorac_option *option, double value, const char *text,
-                                     struct lorac_error *error)
+static enum lorac_status check_limit(const struct lorac_option *option, double value, struct lorac_error *error)
 {
     const struct lorac_limit *limit = &option->limit;
     bool low = !limit->has_low || (limit->low_open ? value > limit->low : value >= limit->low);
@@ -69,11 +68,10 @@ static enum lorac_status check_limit(const struct lorac_option *option, double v
                  limit->why ? ": " : "", limit->why ? limit->why : "");
     else
         snprintf(rule, sizeof rule, "must be %s %.15g", limit->high_open ? "below" : "at most", limit->high);
-    return refuse(option, text, rule, error);
+    return refuse(rule, error);
 }
 
-static enum lorac_status refuse_not_whole(const struct lorac_option *option, const char *text,
-                                          struct lorac_error *error)
+static enum lorac_status refuse_not_whole(const struct lorac_option *option, struct lorac_error *error)
 {
     const struct lorac_limit *limit = &option->limit;
     char rule[128];
@@ -82,7 +80,7 @@ static enum lorac_status refuse_not_whole(const struct lorac_option *option, con
     else
         snprintf(rule, sizeof rule, "must be a whole number%s",
                  option->type == LORAC_OPTION_UINT64 ? ", 0 or more" : "");
-    return refuse(option, text, rule, error);
+    return refuse(rule, error);
 }
 
 // A whole number with an optional sign and nothing else.
@@ -97,12 +95,12 @@ static enum lorac_status set_int64(const struct lorac_option *option, int64_t *o
                                    struct lorac_error *error)
 {
     if (!looks_whole(text))
-        return refuse_not_whole(option, text, error);
+        return refuse_not_whole(option, error);
     errno = 0;
     long long value = strtoll(text, NULL, 10);
     if (errno)
-        return refuse(option, text, "is too large a number", error);
-    LORAC_TRY(check_limit(option, (double)value, text, error));
+        return refuse("is too large a number", error);
+    LORAC_TRY(check_limit(option, (double)value, error));
     *out = value;
     return LORAC_OK;
 }
@@ -111,12 +109,12 @@ static enum lorac_status set_uint64(const struct lorac_option *option, uint64_t 
                                     struct lorac_error *error)
 {
     if (!looks_whole(text) || *text == '-')
-        return refuse_not_whole(option, text, error);
+        return refuse_not_whole(option, error);
     errno = 0;
     unsigned long long value = strtoull(text, NULL, 10);
     if (errno)
-        return refuse(option, text, "is too large a number", error);
-    LORAC_TRY(check_limit(option, (double)value, text, error));
+        return refuse("is too large a number", error);
+    LORAC_TRY(check_limit(option, (double)value, error));
     *out = value;
     return LORAC_OK;
 }
@@ -145,8 +143,8 @@ static enum lorac_status set_double(const struct lorac_option *option, double *o
     double value;
     char *end;
     if (!read_double(text, &value, &end) || *end)
-        return refuse(option, text, "must be a number", error);
-    LORAC_TRY(check_limit(option, value, text, error));
+        return refuse("must be a number", error);
+    LORAC_TRY(check_limit(option, value, error));
     *out = value;
     return LORAC_OK;
 }
@@ -160,10 +158,10 @@ static enum lorac_status set_doubles(const struct lorac_option *option, struct l
         char *end;
         double value;
         if (!read_double(at, &value, &end) || (*end && *end != ','))
-            return refuse(option, text, "must be numbers separated by commas", error);
-        LORAC_TRY(check_limit(option, value, text, error));
+            return refuse("must be numbers separated by commas", error);
+        LORAC_TRY(check_limit(option, value, error));
         if (list.count == LORAC_DOUBLES_MAX)
-            return refuse(option, text, "has more than 16 numbers", error);
+            return refuse("has more than 16 numbers", error);
         list.values[list.count++] = value;
         if (!*end)
             break;
@@ -191,33 +189,30 @@ static bool read_pair(const char *text, char separator, size_t *first, size_t *s
     return true;
 }
 
-static enum lorac_status set_range(const struct lorac_option *option, struct lorac_range *out, const char *text,
-                                   struct lorac_error *error)
+static enum lorac_status set_range(struct lorac_range *out, const char *text, struct lorac_error *error)
 {
     struct lorac_range range = {.given = true};
     if (!read_pair(text, ':', &range.begin, &range.end) || range.begin >= range.end)
-        return refuse(option, text, "must be A:B, two whole numbers with A below B (images A to B-1, counted from 0)",
+        return refuse("must be A:B, two whole numbers with A below B (images A to B-1, counted from 0)",
                       error);
     *out = range;
     return LORAC_OK;
 }
 
-static enum lorac_status set_size(const struct lorac_option *option, struct lorac_size *out, const char *text,
-                                  struct lorac_error *error)
+static enum lorac_status set_size(struct lorac_size *out, const char *text, struct lorac_error *error)
 {
     struct lorac_size size;
     if (!read_pair(text, 'x', &size.height, &size.width) || size.height == 0 || size.width == 0 ||
         size.height > 65536 || size.width > 65536)
-        return refuse(option, text, "must be HEIGHTxWIDTH, for example 224x224, each from 1 to 65536", error);
+        return refuse("must be HEIGHTxWIDTH, for example 224x224, each from 1 to 65536", error);
     *out = size;
     return LORAC_OK;
 }
 
-static enum lorac_status add_text(const struct lorac_option *option, struct lorac_texts *out, const char *text,
-                                  struct lorac_error *error)
+static enum lorac_status add_text(struct lorac_texts *out, const char *text, struct lorac_error *error)
 {
     if (out->count == LORAC_TEXTS_MAX)
-        return refuse(option, text, "is one too many: at most 16 can be given", error);
+        return refuse("is one too many: at most 16 can be given", error);
     out->values[out->count++] = text;
     return LORAC_OK;
 }
@@ -233,11 +228,11 @@ static enum lorac_status set_choice(const struct lorac_option *option, int *out,
     char choices[256], rule[300];
     lorac_option_join_choices(option, ", ", choices, sizeof choices);
     snprintf(rule, sizeof rule, "must be %s%s", lorac_option_choice(option, 1) ? "one of " : "", choices);
-    return refuse(option, text, rule, error);
+    return refuse(rule, error);
 }
 
-enum lorac_status lorac_option_set_value(const struct lorac_option *option, void *group_settings, const char *text,
-                                         struct lorac_error *error)
+enum lorac_status lorac_option_take(const struct lorac_option *option, void *group_settings, const char *text,
+                                    struct lorac_error *error)
 {
     void *field = (char *)group_settings + option->offset;
     switch (option->type) {
@@ -253,7 +248,7 @@ enum lorac_status lorac_option_set_value(const struct lorac_option *option, void
         return set_double(option, field, text, error);
     case LORAC_OPTION_PATH:
         if (!*text)
-            return refuse(option, "''", "must be the name of a file", error);
+            return refuse("must be the name of a file", error);
         // fall through
     case LORAC_OPTION_STRING:
         *(const char **)field = text;
@@ -263,14 +258,23 @@ enum lorac_status lorac_option_set_value(const struct lorac_option *option, void
     case LORAC_OPTION_DOUBLES:
         return set_doubles(option, field, text, error);
     case LORAC_OPTION_RANGE:
-        return set_range(option, field, text, error);
+        return set_range(field, text, error);
     case LORAC_OPTION_SIZE:
-        return set_size(option, field, text, error);
+        return set_size(field, text, error);
     case LORAC_OPTION_TEXTS:
-        return add_text(option, field, text, error);
+        return add_text(field, text, error);
     }
     assert(!"an option type that is not handled");
     return LORAC_OK;
+}
+
+enum lorac_status lorac_option_set_value(const struct lorac_option *option, void *group_settings, const char *text,
+                                         struct lorac_error *error)
+{
+    enum lorac_status status = lorac_option_take(option, group_settings, text, error);
+    if (status != LORAC_OK)
+        lorac_error_prefix(error, "--%s %s: ", option->name, *text ? text : "''");
+    return status;
 }
 
 static void set_default(const struct lorac_option *option, void *group_settings)
@@ -411,7 +415,7 @@ static enum lorac_status refuse_with_help(const struct lorac_option *option, con
                            length > 0 ? length - 1 : 0, help + (*help != '\0'));
 }
 
-static enum lorac_status check_required(const struct lorac_option_set *set, struct lorac_error *error)
+enum lorac_status lorac_options_check_required(const struct lorac_option_set *set, struct lorac_error *error)
 {
     const struct lorac_option *option;
     for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
@@ -423,21 +427,23 @@ static enum lorac_status check_required(const struct lorac_option_set *set, stru
     return LORAC_OK;
 }
 
-static void set_defaults(struct lorac_option_set *set)
+void lorac_options_init(struct lorac_option_set *set)
 {
     const struct lorac_option_group *group;
     const struct lorac_option *option;
     memset(set->given, 0, sizeof set->given);
+    memset(set->origin, 0, sizeof set->origin);
+    memset(set->text, 0, sizeof set->text);
     for (size_t i = 0; (option = option_at(set->groups, i, &group)) != NULL; i++)
         set_default(option, (char *)set->settings + group->offset);
 }
 
-enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, char **argv, const char *help_name,
-                                      int *operands, struct lorac_error *error)
+enum lorac_status lorac_options_read(struct lorac_option_set *set, int argc, char **argv, int *operands,
+                                     struct lorac_error *error)
 {
     struct getopt_tables tables;
     make_tables(set->groups, &tables);
-    set_defaults(set);
+    lorac_options_init(set);
     opterr = 0;
     optind = 0; // starts getopt anew, also after another command line
     for (;;) {
@@ -458,17 +464,50 @@ enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, ch
         if (lorac_option_takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given[row])
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is given twice: give it once", option->name);
         set->given[row] = true;
+        set->text[row] = optarg;
     }
     *operands = optind;
-    return help_name && lorac_options_given(set, help_name) ? LORAC_OK : check_required(set, error);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, char **argv, const char *help_name,
+                                      int *operands, struct lorac_error *error)
+{
+    LORAC_TRY(lorac_options_read(set, argc, argv, operands, error));
+    return help_name && lorac_options_given(set, help_name) ? LORAC_OK : lorac_options_check_required(set, error);
+}
+
+const struct lorac_option *lorac_options_find(const struct lorac_option_group *groups, const char *name, size_t *row)
+{
+    const struct lorac_option *option;
+    for (size_t i = 0; (option = option_at(groups, i, NULL)) != NULL; i++)
+        if (strcmp(option->name, name) == 0) {
+            if (row)
+                *row = i;
+            return option;
+        }
+    return NULL;
+}
+
+enum lorac_status lorac_options_set(struct lorac_option_set *set, const char *name, const char *text,
+                                    const char *origin, struct lorac_error *error)
+{
+    size_t row = 0;
+    const struct lorac_option_group *group = NULL;
+    const struct lorac_option *option = lorac_options_find(set->groups, name, &row);
+    assert(option && "no such option in this command");
+    option_at(set->groups, row, &group);
+    LORAC_TRY(lorac_option_take(option, (char *)set->settings + group->offset, text, error));
+    set->given[row] = true;
+    set->text[row] = text;
+    set->origin[row] = origin;
+    return LORAC_OK;
 }
 
 bool lorac_options_given(const struct lorac_option_set *set, const char *name)
 {
-    const struct lorac_option *option;
-    for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
-        if (strcmp(option->name, name) == 0)
-            return set->given[i];
-    assert(!"no such option in this command");
-    return false;
+    size_t row = 0;
+    bool found = lorac_options_find(set->groups, name, &row) != NULL;
+    assert(found && "no such option in this command");
+    return found && set->given[row];
 }

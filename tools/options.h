@@ -88,7 +88,9 @@ enum { LORAC_OPTIONS_MAX = 128 };
 struct lorac_option_set {
     const struct lorac_option_group *groups; // ended by one with options == NULL
     void *settings;                          // the command's struct
-    bool given[LORAC_OPTIONS_MAX];           // [i]: the i-th row of all tables together was on the command line
+    bool given[LORAC_OPTIONS_MAX];           // [i]: the i-th row of all tables together has a value from the user
+    const char *text[LORAC_OPTIONS_MAX];     // [i]: it, where given; the last one of TEXTS; no meaning for flags. Borrowed
+    const char *origin[LORAC_OPTIONS_MAX];   // [i]: where it is from, for messages; NULL: the command line. Borrowed
 };
 
 // Fills the settings from defaults and from argv[1 .. argc-1]. argv is reordered: *operands is the index of the first
@@ -98,12 +100,31 @@ struct lorac_option_set {
 enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, char **argv, const char *help_name,
                                       int *operands, struct lorac_error *error);
 
-// Was the option on the command line? The name must be in the set.
+// The parts of lorac_options_parse, for values that come from elsewhere between the last two: the defaults; these and
+// the command line; that nothing required is missing.
+void lorac_options_init(struct lorac_option_set *set);
+enum lorac_status lorac_options_read(struct lorac_option_set *set, int argc, char **argv, int *operands,
+                                     struct lorac_error *error);
+enum lorac_status lorac_options_check_required(const struct lorac_option_set *set, struct lorac_error *error);
+
+// The option of that name and its row, counted over all tables (NULL: not wanted); NULL where there is none.
+const struct lorac_option *lorac_options_find(const struct lorac_option_group *groups, const char *name, size_t *row);
+
+// Gives the option [name], which must be in the set, a value as the command line does (flags take any text). Text and
+// [origin] (for messages) are borrowed. Errors: as lorac_option_take.
+enum lorac_status lorac_options_set(struct lorac_option_set *set, const char *name, const char *text,
+                                    const char *origin, struct lorac_error *error);
+
+// Was the option given, on the command line or elsewhere? The name must be in the set.
 bool lorac_options_given(const struct lorac_option_set *set, const char *name);
 
 // Sets one option from a text, as the parser does.
 enum lorac_status lorac_option_set_value(const struct lorac_option *option, void *group_settings, const char *text,
                                          struct lorac_error *error);
+
+// The same, but the message is the rule alone ("must be above 0"), for a value that has no option before it.
+enum lorac_status lorac_option_take(const struct lorac_option *option, void *group_settings, const char *text,
+                                    struct lorac_error *error);
 
 // ---- a row's parts, for all that is made from the tables
 

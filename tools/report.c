@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include "recipe.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -45,7 +47,10 @@ void lorac_report_note(const struct lorac_call *call, const char *format, ...)
 
 enum lorac_exit lorac_report_failure(const struct lorac_call *call, const struct lorac_error *error)
 {
-    lorac_report_error(call, "%s", *error->message ? error->message : lorac_status_text(error->status));
+    struct lorac_error explained = *error;
+    if (error->status == LORAC_ERROR_ARGUMENT)
+        lorac_recipe_explain_error(call, &explained);
+    lorac_report_error(call, "%s", *error->message ? explained.message : lorac_status_text(error->status));
     if (error->status == LORAC_ERROR_ARGUMENT)
         return LORAC_EXIT_USAGE;
     return error->status == LORAC_ERROR_TOLERANCE ? LORAC_EXIT_ABOVE_TOLERANCE : LORAC_EXIT_FAILED;

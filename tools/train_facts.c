@@ -49,7 +49,7 @@ enum lorac_status lorac_facts_add(struct lorac_facts *facts, const char *name, c
 static const char *const left_out[] = {
     "threads",          "tune",              "memory-budget",   "micro-batch", "recompute",   "epochs",
     "steps",            "lr",                "external-data",   "quiet",       "help",        "resume",
-    "checkpoint-steps", "checkpoint-minutes", "checkpoint-keep", "max-minutes", NULL,
+    "checkpoint-steps", "checkpoint-minutes", "checkpoint-keep", "max-minutes", "preset",      NULL,
 };
 
 static bool is_left_out(const struct lorac_option *option)
