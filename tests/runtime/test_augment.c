@@ -4,6 +4,7 @@
 
 #include "proto/rng.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/resample.h"
 #include "runtime/kernels/parallel.h"
 #include "runtime/train/fill.h"
 
@@ -274,7 +275,13 @@ static void test_resample(void)
             uint8_t out[SIZE];
             REQUIRE(lorac_crop_scratch_bytes(channels, H, W) <= sizeof scratch);
             lorac_crop_resample(&request, sums, scratch, out);
+            const struct lorac_box box = {(double)boxes[b].top, (double)boxes[b].left, (double)boxes[b].height,
+                                          (double)boxes[b].width};
+            uint8_t resized[SIZE]; // the same rule as for the stored image, other rounding
+            struct lorac_error error = {0};
+            CHECK_OK(lorac_resample(large, TALL, WIDE, channels, &box, resized, H, W, &error), error);
             for (size_t i = 0; i < H * W * channels; i++) {
+                CHECKF(abs(out[i] - resized[i]) <= 1, "box %zu, value %zu: %d, resized %d", b, i, out[i], resized[i]);
                 const double expected = resampled_at(&boxes[b], channels, i / channels / W, i / channels % W, i % channels);
                 CHECKF(fabs(out[i] - expected) < 0.501, "box %zu, %zu channels, value %zu: %d, not %g", b, channels, i,
                        out[i], expected);

@@ -485,6 +485,16 @@ def test_threads_do_not_change_the_file(files, trained, tmp_path):
         assert (tmp_path / "o.onnx").read_bytes() == (trained / "trained.onnx").read_bytes()
 
 
+def test_threads_do_not_change_how_images_are_changed(files, tmp_path):
+    written = set()
+    for threads in (1, 2, 3):
+        good("train", files / "injected.onnx", "-o", tmp_path / "o.onnx", "--data", files / "x.npy", "--labels",
+             files / "y.npy", "--epochs", "2", "--batch", "16", "--threads", threads, "--random-resized-crop", "0.35:1",
+             "--flip", "--color-jitter", "0.4,0.4,0.4,0.1", "--cutout", "5")
+        written.add((tmp_path / "o.onnx").read_bytes())
+    assert len(written) == 1
+
+
 @pytest.mark.parametrize("options", [
     "--optimizer adamw", "--nesterov", "--schedule constant --warmup-steps 2", "--schedule step", "--augment crop-flip",
     "--flip", "--crop-pad 2", "--random-resized-crop 0.3:1", "--color-jitter 0.4,0,0", "--color-jitter 0,0,0,0.2",
