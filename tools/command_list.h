@@ -16,5 +16,7 @@
     LORAC_EDIT_COMMAND(X, apply)                                                                                       \
     X(compare)                                                                                                         \
     X(bench)                                                                                                           \
+    LORAC_EDIT_COMMAND(X, run)                                                                                         \
+    X(recipe)                                                                                                          \
     X(man)                                                                                                             \
     X(completion)

@@ -40,7 +40,8 @@ static void print_command_help(const struct lorac_command *command)
 static bool is_left_out(const char *name)
 {
 #ifdef LORAC_DEVICE_ONLY
-    return strcmp(name, "inject") == 0 || strcmp(name, "merge") == 0 || strcmp(name, "apply") == 0;
+    return strcmp(name, "inject") == 0 || strcmp(name, "merge") == 0 || strcmp(name, "apply") == 0 ||
+           strcmp(name, "run") == 0;
 #else
     (void)name;
     return false;

@@ -147,6 +147,9 @@ enum { LORAC_OPTION_SETTING_TEXT = 512 };
 const char *lorac_option_setting_text(const struct lorac_option *option, const void *group_settings,
                                       char text[LORAC_OPTION_SETTING_TEXT]);
 
+// One row of a help text: [left], and [text] in the second column, wrapped.
+void lorac_help_print_row(const char *left, const char *text, FILE *file);
+
 // The groups as help text.
 void lorac_options_print_help(const struct lorac_option_group *groups, FILE *file);
 

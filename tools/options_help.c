@@ -49,6 +49,12 @@ static void print_wrapped(FILE *file, const char *text, size_t column)
     fputc('\n', file);
 }
 
+void lorac_help_print_row(const char *left, const char *text, FILE *file)
+{
+    fputs(left, file);
+    print_wrapped(file, text, strlen(left));
+}
+
 static void print_option(const struct lorac_option *option, FILE *file)
 {
     char value[LORAC_OPTION_VALUE_TEXT], left[LORAC_OPTION_VALUE_TEXT + 64], help[LORAC_OPTION_HELP_TEXT];

@@ -10,6 +10,8 @@ enum { ENDING_COUNT = sizeof endings / sizeof *endings };
 // ---- training
 
 static volatile sig_atomic_t interrupted;
+static struct sigaction outside[ENDING_COUNT]; // what was before
+static bool caught;
 
 static void on_interrupt(int signal_number)
 {
@@ -26,6 +28,9 @@ static bool is_ignored(int signal_number)
 void lorac_interrupt_catch(void)
 {
     struct sigaction action;
+    for (size_t i = 0; i < ENDING_COUNT && !caught; i++)
+        sigaction(endings[i], NULL, &outside[i]);
+    caught = true;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt;
     sigemptyset(&action.sa_mask);
@@ -40,6 +45,13 @@ void lorac_interrupt_catch(void)
 bool lorac_interrupted(void)
 {
     return interrupted != 0;
+}
+
+void lorac_interrupt_release(void)
+{
+    for (size_t i = 0; i < ENDING_COUNT && caught; i++)
+        sigaction(endings[i], &outside[i], NULL);
+    caught = false;
 }
 
 // ---- writing

@@ -12,6 +12,9 @@ void lorac_interrupt_catch(void);
 // Did one of them arrive since?
 bool lorac_interrupted(void);
 
+// Undoes catch: signals have their effect of before. Nothing where there was none.
+void lorac_interrupt_release(void);
+
 // Between these two the signals wait, so that no temporary file is left behind: what arrived has its effect (that of
 // before) in lorac_signals_release. For a write, which is short. Not nested.
 void lorac_signals_hold(void);

@@ -64,7 +64,7 @@ def rows_of_docs(section):
 
 def test_commands_are_documented():
     documented = re.findall(r"^## (\w+)$", DOCS.read_text(), re.M)
-    assert COMMANDS == ["inspect", "inject", "train", "eval", "merge", "extract", "apply", "compare", "bench", "man",
+    assert COMMANDS == ["inspect", "inject", "train", "eval", "merge", "extract", "apply", "compare", "bench", "run", "recipe", "man",
                         "completion"]
     assert documented == COMMANDS
 

@@ -1,0 +1,288 @@
+# Copyright the lorac-onnx authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes as a user meets them: the whole job against the separate commands, overrides, presets, template, reference."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from make_resnet import make_resnet
+
+PROGRAM = os.environ["LORAC_ONNX"]
+DOCS = pathlib.Path(os.environ.get("LORAC_SOURCE_DIR", pathlib.Path(__file__).parents[2])) / "docs" / "recipe.md"
+COUNT, SIDE = 48, 16
+
+RECIPE = """
+model:
+  file: plain.onnx
+adapter:
+  rank: 2
+  freeze_a: true
+  train_last: true
+  overrides:
+    - {layers: layer2, rank: 4, alpha: 16}
+data:
+  images: x.npy
+  labels: y.npy
+  range: [0, 40]
+  mean: 0.5
+  std: [0.25, 0.25, 0.5]
+  seed: 3
+train:
+  epochs: 2
+  batch: 8
+  lr: 0.02
+  shuffle: false
+  nesterov: true
+augment:
+  kind: crop-flip
+eval:
+  images: x.npy
+  labels: y.npy
+  range: 40:48
+output:
+  merged: out/merged.onnx
+  adapter: out/adapter.safetensors
+  log: out/log.json
+"""
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def good(*arguments, cwd=None):
+    result = run(*arguments, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture
+def job(tmp_path):
+    random = np.random.default_rng(1)
+    folder = tmp_path / "job"
+    (folder / "out").mkdir(parents=True)
+    onnx.save(make_resnet(depth=8, width=0.5, input_size=(SIDE, SIDE)), folder / "plain.onnx")
+    onnx.save(make_resnet(depth=8, width=0.5, input_size=(SIDE, SIDE), bn="folded"), folder / "folded.onnx")
+    np.save(folder / "x.npy", random.integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8))
+    np.save(folder / "y.npy", random.integers(0, 10, COUNT))
+    (folder / "job.yaml").write_text(RECIPE)
+    return folder
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.suffix != ".json"}
+
+
+INJECT = "inject plain.onnx -o out/merged.injected.onnx --rank 2 --freeze-a --train-last " \
+         "--override layer2:rank=4,alpha=16 --mean 0.5 --std 0.25,0.25,0.5 --seed 3"
+TRAIN = "train out/merged.injected.onnx -o out/merged.trained.onnx --data x.npy --labels y.npy --range 0:40 --seed 3 " \
+        "--epochs 2 --batch 8 --lr 0.02 --no-shuffle --nesterov --augment crop-flip --log out/log.json"
+EXTRACT = "extract out/merged.trained.onnx -o out/adapter.safetensors"
+MERGE = "merge out/merged.trained.onnx -o out/merged.onnx"
+COMPARE = "compare out/merged.trained.onnx out/merged.onnx --data x.npy --range 40:48 --seed 3"
+
+
+def by_hand(folder):
+    for line in (INJECT, TRAIN, EXTRACT, MERGE, COMPARE):
+        good(*line.split(), cwd=folder)
+    files = files_of(folder)
+    for path in (folder / "out").iterdir():
+        path.unlink()
+    return files
+
+
+# ---- the whole job
+
+def test_run_is_the_separate_commands(job, tmp_path):
+    expected = by_hand(job)
+    assert len(expected) == 4
+    result = good("run", "job/job.yaml", cwd=tmp_path)
+    assert files_of(job) == expected
+    steps = [line.split()[2] for line in result.stdout.splitlines() if line.startswith("$ ")]
+    assert steps == ["inject", "eval", "train", "extract", "merge", "compare", "eval"]
+    assert len(re.findall(r"^accuracy ", result.stdout, re.M)) == 2
+
+
+def test_each_command_takes_its_part(job):
+    expected = by_hand(job)
+    for command in ("inject", "train", "extract", "merge", "compare"):
+        good(command, "--recipe", "job.yaml", cwd=job)
+    assert files_of(job) == expected
+    assert "images      8\n" in good("eval", "out/merged.onnx", "--recipe", "job.yaml", cwd=job).stdout
+
+
+def test_dry_run_prints_commands_that_do_the_same(job, tmp_path):
+    expected = by_hand(job)
+    lines = good("run", "job/job.yaml", "--dry-run", cwd=tmp_path).stdout.splitlines()
+    assert files_of(job) == {}
+    for line in lines:
+        words = shlex.split(line)
+        assert words[0] == "lorac-onnx"
+        good(*words[1:], cwd=tmp_path)
+    assert files_of(job) == expected
+
+
+def test_flags_override(job):
+    good("run", "job.yaml", "--set", "output.merged=out/a.onnx", cwd=job)
+    dry = good("run", "job.yaml", "-n", "-s", "train.steps=3", "-s", "train.nesterov=false", "-s",
+               "data.mean=[0.1, 0.2, 0.3]", "-s", "adapter.exclude=a b", cwd=job).stdout
+    assert " --steps 3" in dry and "--epochs" not in dry and "--nesterov" not in dry
+    assert " --mean '0.1, 0.2, 0.3'" in dry or " --mean 0.1,0.2,0.3" in dry
+    assert " --exclude 'a b'" in dry
+    first = good("train", "out/a.injected.onnx", "-o", "out/t.onnx", "--recipe", "job.yaml", "--steps", "2", cwd=job)
+    assert "trained 2 steps" in first.stdout
+    assert "note: train.epochs in job.yaml:18:3 is left out: --steps is given" in first.stderr
+    other = good("train", "out/a.injected.onnx", "-o", "out/t.onnx", "--recipe", "job.yaml", "--optimizer", "adamw",
+                 cwd=job)
+    assert "train.lr in job.yaml:20:3 is left out" in other.stderr
+    assert "train.nesterov in job.yaml:22:3 is left out" in other.stderr
+    same = good("train", "out/a.injected.onnx", "-o", "out/t.onnx", "--recipe", "job.yaml", "--optimizer", "sgd",
+                cwd=job)
+    assert "left out" not in same.stderr
+    np.save(job / "z.npy", np.zeros((5, SIDE, SIDE, 3), np.uint8))
+    scored = good("eval", "out/a.onnx", "--recipe", "job.yaml", "--data", "z.npy", cwd=job)
+    assert "images      5\n" in scored.stdout and "accuracy" not in scored.stdout
+
+
+# ---- what is refused
+
+def test_a_step_that_fails_ends_the_run(job):
+    (job / "y.npy").write_bytes(b"no labels")
+    result = run("run", "job.yaml", cwd=job)
+    assert result.returncode == 1 and "y.npy" in result.stderr
+    assert sorted(files_of(job)) == ["merged.injected.onnx"]
+
+
+def test_everything_is_checked_before_the_first_step(job):
+    text = RECIPE.replace("  images: x.npy\n  labels: y.npy\n  range: [0", "  labels: y.npy\n  range: [0")
+    (job / "job.yaml").write_text(text)
+    result = run("run", "job.yaml", cwd=job)
+    assert result.returncode == 2 and "--data FILE is missing" in result.stderr
+    assert "in the recipe: data.images" in result.stderr
+    assert files_of(job) == {}
+
+
+@pytest.mark.parametrize("line, message", [
+    ("  merged: out/merged.onnx\n", "'job.yaml' has no output.merged"),
+    ("  file: plain.onnx\n", "'job.yaml' has no model.file"),
+])
+def test_what_run_needs(job, line, message):
+    (job / "job.yaml").write_text(RECIPE.replace(line, ""))
+    result = run("run", "job.yaml", cwd=job)
+    assert result.returncode == 2 and message in result.stderr
+
+
+def test_later_checks_name_the_place(job):
+    (job / "job.yaml").write_text(RECIPE.replace("  batch: 8\n", "  batch: 8\n  micro_batch: 3\n"))
+    good("inject", "--recipe", "job.yaml", cwd=job)
+    result = run("train", "--recipe", "job.yaml", cwd=job)
+    assert result.returncode == 2
+    assert "--batch is train.batch in job.yaml:19:3" in result.stderr
+    assert "--micro-batch is train.micro_batch in job.yaml:20:3" in result.stderr
+    given = run("train", "--recipe", "job.yaml", "--batch", "4", cwd=job)
+    assert "--micro-batch is train.micro_batch" in given.stderr and "--batch is train.batch" not in given.stderr
+
+
+def test_epochs_and_steps_of_one_recipe(job):
+    (job / "job.yaml").write_text(RECIPE.replace("  batch: 8\n", "  batch: 8\n  steps: 3\n"))
+    result = run("train", "out/merged.injected.onnx", "--recipe", "job.yaml", cwd=job)
+    assert result.returncode == 2 and "--epochs and --steps: give one of them" in result.stderr
+
+
+def test_files_that_are_no_recipe(job):
+    assert run("run", "none.yaml", cwd=job).returncode == 1
+    assert run("run", "plain.onnx", cwd=job).returncode == 2
+    assert run("train", "--recipe", "out", cwd=job).returncode == 1
+    assert run("train", "--preset", "papre", cwd=job).returncode == 2
+    assert run("run", cwd=job).returncode == 2
+
+
+# ---- presets
+
+def test_presets(job):
+    dry = good("run", "job.yaml", "-n", "--preset", "paper", cwd=job).stdout
+    assert " --bn train" in dry and " --train-first" in dry and " --momentum 0.9" in dry
+    assert " --lr 0.02" in dry and " --batch 8" in dry and " --rank 2" in dry  # the recipe's
+    paper = good("inject", "plain.onnx", "-o", "out/p.onnx", "--preset", "paper", "--mean", "0.5", "--std", "1", cwd=job)
+    assert "first weight" in paper.stdout
+    good("train", "out/p.onnx", "-o", "out/t.onnx", "--preset", "paper", "--data", "x.npy", "--labels", "y.npy", "--batch",
+         "8", "--epochs", "1", cwd=job)
+    refused = run("inject", "folded.onnx", "-o", "out/f.onnx", "--preset", "paper", cwd=job)
+    assert refused.returncode == 2 and "--bn is adapter.bn of preset 'paper'" in refused.stderr
+    good("inject", "folded.onnx", "-o", "out/f.onnx", "--preset", "paper", "--bn", "frozen", cwd=job)
+    both = good("run", "job.yaml", "-n", "--preset", "device", "--preset", "imagenet", cwd=job).stdout
+    assert " --input-size 224x224" in both and " --micro-batch" in both
+
+
+# ---- template and reference
+
+def test_template_says_nothing_until_filled_in(job):
+    text = good("recipe", "--template").stdout
+    (job / "t.yaml").write_text(text)
+    assert good("recipe", "t.yaml", cwd=job).stdout == ""
+    assert all(len(line) <= 104 for line in text.splitlines())
+    filled = re.sub(r"(?m)^  #(\w+): (?! )", r"  \1: ", text)
+    assert filled != text
+    (job / "t.yaml").write_text(filled)
+    values = {line.split()[0] for line in good("recipe", "t.yaml", cwd=job).stdout.splitlines()}
+    assert len(values) > 30 and {"train.lr", "adapter.rank", "adapter.train_last"} <= values
+    keys = re.findall(r"(?m)^  #(\w+):", text)
+    assert sorted(keys) == sorted(row[0].split(":")[0] for rows in reference().values() for row in rows)
+
+
+def reference():
+    """{section: [(key, default, meaning, commands)]} from --explain."""
+    sections, rows = {}, None
+    for line in good("recipe", "--explain").stdout.splitlines():
+        if re.match(r"\w+: ", line):
+            rows = sections[line.split(":")[0]] = []
+        elif line.startswith(" " * 30):
+            rows[-1][1] = (rows[-1][1] + " " + line.strip()).strip()
+        elif line.startswith("  "):
+            match = re.match(r"  (\S+?: .*?)(?:\s{2,}(.*))?$", line) or re.match(r"  (\S+)(?:\s{2,}(.*))$", line)
+            rows.append([match[1], match[2] or ""])
+    del sections["preset"]
+    result = {}
+    for section, rows in sections.items():
+        split = [(key, *re.match(r"(.*?)(?: \(default (.*)\))? \[(.*)\]$", text).groups()) for key, text in rows]
+        result[section] = [(key, default or "", meaning, commands) for key, meaning, default, commands in split]
+    return result
+
+
+def test_reference_is_documented():
+    documented, rows = {}, None
+    for line in DOCS.read_text().split("## Reference\n")[1].splitlines():
+        if line.startswith("### "):
+            rows = documented[line[4:]] = []
+        match = re.match(r"\| `(.*?)` \| (.*?) ?\| (.*) \| (.*) \|$", line)
+        if match:
+            rows.append((match[1].replace("\\|", "|"), match[2], match[3], match[4]))
+    del documented["preset"]
+    assert documented == reference()
+
+
+def test_explain_knows_every_key():
+    for section, rows in reference().items():
+        assert good("recipe", "--explain", section).stdout.startswith(section + ": ")
+        for row in rows:
+            name = section + "." + row[0].split(":")[0]
+            assert good("recipe", "--explain", name).stdout.startswith(name + "\n")
+    assert good("recipe", "--explain", "batch").stdout.count("\n  takes ") == 2
+    assert "  lr: 0.1\n" in good("recipe", "--explain", "paper").stdout
+    wrong = run("recipe", "--explain", "train.rl")
+    assert wrong.returncode == 2 and "did you mean 'train.lr'?" in wrong.stderr
+
+
+def test_values_have_their_places(job):
+    (job / "job.yaml").write_text("preset: paper\n" + RECIPE)
+    text = good("recipe", "job.yaml", cwd=job).stdout
+    assert re.search(r"^train\.lr +0\.02 +in job\.yaml:21:3$", text, re.M)
+    assert re.search(r"^train\.clip_norm +5 +of preset 'paper'$", text, re.M)
+    assert re.search(r"^output\.trained +out/merged\.trained\.onnx +", text, re.M)
+    assert good("recipe", "job/job.yaml", cwd=job.parent).stdout.count("job/x.npy") == 2

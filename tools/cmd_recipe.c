@@ -1,0 +1,104 @@
+// recipe: what a recipe can say, a recipe to fill in, and whether one is right.
+#include "groups.h"
+#include "recipe.h"
+#include "recipe_text.h"
+#include "recipe_value.h"
+#include "report.h"
+
+#include <string.h>
+
+struct recipe_settings {
+    bool explain, template;
+    struct lorac_general_settings general;
+};
+
+#define FIELD(member) offsetof(struct recipe_settings, member)
+// clang-format off
+static const struct lorac_option recipe_options[] = {
+    {.name = "explain", .type = LORAC_OPTION_FLAG, .offset = FIELD(explain),
+     .help = "Say what a section, a key or a preset is; without a name, all of them."},
+    {.name = "template", .type = LORAC_OPTION_FLAG, .offset = FIELD(template),
+     .help = "Print a recipe with all keys, their defaults and what they mean, to fill in."},
+    {0},
+};
+// clang-format on
+static const struct lorac_option_group groups[] = {
+    {"What is printed", recipe_options, 0},
+    {"General", lorac_plain_options, FIELD(general)},
+    {0},
+};
+#undef FIELD
+
+static enum lorac_exit explain(const struct lorac_call *call, const char *name)
+{
+    if (!name)
+        lorac_recipe_print_reference(stdout);
+    else if (!lorac_recipe_print_entry(name, stdout)) {
+        const char *nearest = lorac_recipe_nearest_entry(name);
+        return lorac_report_usage(call, "recipes have no '%s'%s%s%s", name,
+                                  nearest ? ": did you mean '" : ": see lorac-onnx recipe --explain",
+                                  nearest ? nearest : "", nearest ? "'?" : "");
+    }
+    return LORAC_EXIT_DONE;
+}
+
+// All values that the recipe comes to, presets and derived names included, and where each is from.
+static enum lorac_exit check(const struct lorac_call *call, const char *path)
+{
+    const struct lorac_recipe_request request = {.path = path};
+    struct lorac_recipe *recipe = NULL;
+    struct lorac_error error = {0};
+    struct lorac_table table;
+    if (lorac_recipe_open(&request, &recipe, &error) != LORAC_OK)
+        return lorac_report_failure(call, &error);
+    lorac_table_init(&table, 3, "lll", NULL);
+    for (const struct lorac_recipe_key *key = lorac_recipe_keys; key->key; key++) {
+        const struct lorac_recipe_value *value = lorac_recipe_value_of(recipe, key, SIZE_MAX);
+        for (size_t i = 0; value && i < value->count; i++) {
+            const char *place = strchr(value->origin, ' '); // behind the key, which is in the first column
+            lorac_table_cell(&table, "%s.%s", key->section, key->key);
+            lorac_table_cell(&table, "%s", value->texts[i]);
+            lorac_table_cell(&table, "%s", place ? place + 1 : value->origin);
+        }
+    }
+    enum lorac_status status = lorac_table_print(&table, stdout, &error);
+    lorac_table_clear(&table);
+    lorac_recipe_close(recipe);
+    return status == LORAC_OK ? LORAC_EXIT_DONE : lorac_report_failure(call, &error);
+}
+
+static enum lorac_exit run(const struct lorac_call *call)
+{
+    const struct recipe_settings *settings = call->options.settings;
+    const char *operand = call->operands[0];
+    if (settings->explain && settings->template)
+        return lorac_report_usage(call, "--explain and --template: give one of them");
+    if (settings->explain)
+        return explain(call, operand);
+    if (settings->template) {
+        if (operand)
+            return lorac_report_usage(call, "unexpected argument '%s': --template takes none", operand);
+        lorac_recipe_print_template(stdout);
+        return LORAC_EXIT_DONE;
+    }
+    return operand ? check(call, operand) : lorac_report_usage(call, "%s", call->command->operand_help);
+}
+
+extern const struct lorac_command lorac_command_recipe;
+const struct lorac_command lorac_command_recipe = {
+    .name = "recipe",
+    .summary = "what a recipe can say, and whether one is right",
+    .synopsis = "[RECIPE.yaml | --explain [NAME] | --template] [options]",
+    .description = "Checks a recipe without running anything, and prints the values that it comes to, each with its\n"
+                   "place; or explains what recipes can say; or prints one to fill in.\n",
+    .examples = "  lorac-onnx recipe job.yaml\n"
+                "  lorac-onnx recipe --explain train.lr\n"
+                "  lorac-onnx recipe --explain paper\n"
+                "  lorac-onnx recipe --template > job.yaml\n",
+    .operand_count = 1,
+    .operands_optional = true,
+    .operand_help = "give a recipe, --explain or --template: lorac-onnx recipe RECIPE.yaml",
+    .groups = groups,
+    .settings_bytes = sizeof(struct recipe_settings),
+    .run = run,
+};
