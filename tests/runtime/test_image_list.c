@@ -248,6 +248,7 @@ static void test_csv(void)
             const char *name = gzipped ? "test_image_list.dir/list.CSV.gz" : path;
             bytes.count = 0;
             put(&bytes, csv_rows[r].text, strlen(csv_rows[r].text));
+            unlink(name); // a new file: writing over one makes some file systems wait for the disk
             (gzipped ? write_gzip : write_plain)(name, &bytes);
             if (csv_rows[r].expected)
                 check_list(name, csv_rows[r].known, csv_rows[r].expected);
@@ -272,7 +273,7 @@ static void test_random_csv(void)
     static const char path[] = "test_image_list.dir/list.csv", letters[] = "a,\"\n\r ;\t1.jpg";
     unsigned state = 1, accepted = 0;
     make_all((const char *const[]){"", NULL});
-    for (int trial = 0; trial < 3000; trial++) {
+    for (int trial = 0; trial < 600; trial++) {
         bytes.count = 0;
         for (size_t i = 0; i < (size_t)trial % 23; i++) {
             state = state * 1664525u + 1013904223u;
@@ -288,7 +289,7 @@ static void test_random_csv(void)
             lorac_image_list_clear(&list);
         }
     }
-    CHECK(accepted > 30);
+    CHECK(accepted > 6);
 }
 
 // Many files: listed quickly, in little memory.
@@ -296,17 +297,18 @@ static void test_many(void)
 {
     enum { CLASSES = 20, EACH = 1000 };
     remove_all();
-    for (int c = 0; c < CLASSES; c++)
-        for (int i = 0; i < EACH; i++) {
-            char name[64];
-            snprintf(name, sizeof name, "class%02d/picture_%05d.jpg", c, (i * 7919) % EACH);
-            if (i == 0)
-                make(name);
-            char path[256];
-            make_path(name, path);
-            FILE *file = fopen(path, "wb");
-            REQUIRE(file != NULL && fclose(file) == 0);
-        }
+    char first[256], path[256];
+    make("class00/picture_00000.jpg");
+    make_path("class00/picture_00000.jpg", first);
+    for (int i = 1; i < CLASSES * EACH; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "class%02d/picture_%05d.jpg", i / EACH, (i * 7919) % EACH);
+        make_path(name, path);
+        if (i % EACH == 0)
+            make(name);
+        else
+            REQUIRE(link(first, path) == 0); // cheaper than a file
+    }
     struct timespec begin, end;
     struct lorac_image_list list;
     struct lorac_error error = {0};
