@@ -4,6 +4,7 @@
 #include "report.h"
 #include "signals.h"
 #include "train_log.h"
+#include "train_log.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -120,6 +120,8 @@ static void add_images(struct lorac_digest *digest, const struct lorac_batch_sou
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         lorac_digest_add_number(digest, sizes[i]);
     lorac_digest_add_number(digest, (uint64_t)dataset->element);
+    if (!dataset->pixels)
+        return; // a set of files
     const size_t element_bytes = dataset->element == LORAC_ELEMENT_F32 ? sizeof(float) : 1;
     const size_t values = dataset->count * dataset->channels * dataset->height * dataset->width; // in memory
     lorac_digest_add(digest, dataset->pixels, values * element_bytes);

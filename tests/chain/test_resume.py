@@ -1,0 +1,325 @@
+# Copyright the lorac-onnx authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A run that is killed, again and again, ends with the bytes of one that nobody disturbed.
+
+LORAC_KILLS: how many kills (10); tests/chain/kill_many.sh sets more. LORAC_KILL_SEED: the instants (0).
+"""
+
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import time
+
+import numpy as np
+import onnx
+import pytest
+from make_resnet import make_resnet
+from support import PROGRAM, good, run
+from training_log import lines_of
+
+KILLS = int(os.environ.get("LORAC_KILLS", "10"))
+SEED = int(os.environ.get("LORAC_KILL_SEED", "0"))
+COUNT, CLASSES, SIDE, BATCH = 40, 10, 8, 8
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    onnx.save(make_resnet(depth=8, width=0.25, bn="kept", input_size=(SIDE, SIDE)), folder / "base.onnx")
+    pixels = ["--mean", "0.5", "--std", "0.25"]
+    for bn in ("frozen", "train"):
+        good("inject", folder / "base.onnx", "-o", folder / f"{bn}.onnx", "--bn", bn, "--train-first", *pixels)
+    good("inject", folder / "base.onnx", "-o", folder / "rank2.onnx", "--rank", "2", "--train-first", *pixels)
+    onnx.save(make_resnet(depth=8, width=0.25, bn="kept", input_size=(SIDE, SIDE), seed=1), folder / "other.onnx")
+    good("inject", folder / "other.onnx", "-o", folder / "other-injected.onnx", "--train-first", *pixels)
+    generator = np.random.default_rng(1)
+    np.save(folder / "x.npy", generator.integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8))
+    np.save(folder / "y.npy", generator.integers(0, CLASSES, COUNT))
+    np.save(folder / "y2.npy", generator.integers(0, CLASSES, COUNT))
+    return folder
+
+
+def train(files, output, *options, model="frozen", labels="y"):
+    return ["train", files / f"{model}.onnx", "-o", output, "--data", files / "x.npy", "--labels",
+            files / f"{labels}.npy", "--batch", str(BATCH), *options]
+
+
+def log_lines(path):
+    """What a log says of steps, epochs and the best, without what is measured."""
+    lines = [line for line in lines_of(path) if line["event"] in ("step", "epoch", "best")]
+    for line in lines:
+        for part in (line, line.get("validation", {})):
+            for key in ("images_per_second", "seconds"):
+                part.pop(key, None)
+    return lines
+
+
+# ---- kills
+
+CASES = {
+    "sgd": ("frozen", ["--momentum", "0.9", "--nesterov", "--lr", "0.01"]),
+    "adamw": ("frozen", ["--optimizer", "adamw", "--micro-batch", "4", "--recompute", "2", "--lr", "0.01"]),
+    "bn-train": ("train", ["--optimizer", "adamw", "--warmup-steps", "5", "--lr", "0.01"]),
+    "validation": ("train", ["--val", "0.2", "--schedule", "step", "--lr", "0.1"]),  # the best comes early
+}
+COMMON = ["--augment", "crop-flip", "--epochs", "12", "--seed", "5"]
+
+
+def is_writing(folder):
+    try:
+        return any(name.endswith(".tmp") for name in os.listdir(folder))
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_writing(process, folder):
+    """Until a checkpoint is being written, if that comes soon."""
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end and process.poll() is None and not is_writing(folder):
+        pass
+
+
+def kill_until_done(command, folder, generator, longest):
+    """Starts the command until it ends by itself, and kills it after some time; every other time when it writes a
+    checkpoint. (kills, of these while writing)"""
+    kills = writing = 0
+    for i in range(10000):
+        process = subprocess.Popen([PROGRAM, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.wait(timeout=generator.uniform(0.005, longest))
+        except subprocess.TimeoutExpired:
+            if i % 2:
+                wait_for_writing(process, folder)
+            process.kill()
+        error = process.communicate()[1].decode()
+        if process.returncode == 0:
+            return kills, writing
+        assert process.returncode == -signal.SIGKILL, error
+        kills += 1
+        writing += is_writing(folder)
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_at_random(files, tmp_path, case):
+    model, options = CASES[case]
+    command = [*COMMON, *options, "--quiet", "--log"]
+    started = time.monotonic()
+    good(*train(files, tmp_path / "whole.onnx", *command, tmp_path / "whole.log", "--checkpoint", tmp_path / "whole",
+                "--checkpoint-steps", "1", model=model))
+    seconds = time.monotonic() - started
+    expected, expected_log = (tmp_path / "whole.onnx").read_bytes(), log_lines(tmp_path / "whole.log")
+    good(*train(files, tmp_path / "without.onnx", *command, tmp_path / "without.log", model=model))
+    assert (tmp_path / "without.onnx").read_bytes() == expected, "checkpoints change the result"
+
+    generator = random.Random(f"{SEED} {case}")
+    wanted, kills, writing, runs = -(-KILLS // len(CASES)), 0, 0, 0
+    while kills < wanted:
+        folder, output, log = (tmp_path / f"{runs}{end}" for end in ("", ".onnx", ".log"))
+        # Another number of threads each time; killed from before the first step to about half of a run.
+        more = train(files, output, *command, log, "--checkpoint", folder, "--checkpoint-steps", "1", "--resume",
+                     "--threads", str(1 + runs % 2), model=model)
+        more_kills, more_writing = kill_until_done(more, folder, generator, seconds / 2)
+        assert output.read_bytes() == expected, f"other bytes after {more_kills} kills (run {runs})"
+        assert log_lines(log) == expected_log, f"another log after {more_kills} kills (run {runs})"
+        assert sorted(path.name[:5] for path in folder.iterdir()) == ["lock", "step-", "step-"]
+        kills, writing, runs = kills + more_kills, writing + more_writing, runs + 1
+    print(f"{case}: {kills} kills in {runs} runs, {writing} of them while a checkpoint was written")
+
+
+# ---- stopping
+
+@pytest.mark.parametrize("number,code", [(signal.SIGTERM, 130), (signal.SIGINT, 130), (signal.SIGHUP, 130)])
+def test_a_signal_leaves_a_checkpoint(files, tmp_path, number, code):
+    options = ["--augment", "crop-flip", "--steps", "4000", "--checkpoint", tmp_path / "ck", "--log", tmp_path / "log"]
+    command = train(files, tmp_path / "out.onnx", *options)
+    process = subprocess.Popen([PROGRAM, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (len(lines_of(tmp_path / "log", "step")) > 1):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == code, error
+    step = int(re.search(r"interrupted after step (\d+) of 4000; .*; --resume goes on after step \1", error)[1])
+    assert (tmp_path / "ck" / f"step-{step:012}.safetensors").exists()
+    before = (tmp_path / "out.onnx").read_bytes()
+    result = run(*command, "--resume", "--max-minutes", "0.00001")
+    assert result.returncode == 4, result.stderr
+    assert f"the time is up after step {step + 1} of 4000" in result.stderr.splitlines()[-1]
+    assert (tmp_path / "out.onnx").read_bytes() != before
+    assert [line["step"] for line in lines_of(tmp_path / "log", "step")] == list(range(1, step + 2))
+    assert [line["reason"] for line in lines_of(tmp_path / "log", "end")] == ["time"]
+
+
+def test_windows_of_time(files, tmp_path):
+    """One step each time: as all in one."""
+    options = ["--epochs", "2", "--augment", "crop-flip", "--quiet"]
+    good(*train(files, tmp_path / "whole.onnx", *options))
+    command = train(files, tmp_path / "out.onnx", *options, "--checkpoint", tmp_path / "ck", "--resume",
+                    "--max-minutes", "0.00001")
+    codes = [run(*command).returncode for _ in range(11)]
+    assert codes == [4] * 9 + [0, 0]
+    assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+
+
+def test_a_finished_run_is_finished(files, tmp_path):
+    command = train(files, tmp_path / "out.onnx", "--epochs", "1", "--checkpoint", tmp_path / "ck")
+    first = good(*command)
+    bytes_ = (tmp_path / "out.onnx").read_bytes()
+    (tmp_path / "out.onnx").unlink()
+    again = good(*command, "--resume")
+    assert "at its end already, after 5 steps" in again.stderr
+    assert re.sub(r" in \S+:", "", again.stdout) == re.sub(r" in \S+:", "", first.stdout)
+    assert (tmp_path / "out.onnx").read_bytes() == bytes_
+
+
+# ---- what is refused
+
+@pytest.fixture(scope="module")
+def interrupted(files, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("interrupted")
+    assert run(*train(files, folder / "out.onnx", "--epochs", "2", "--checkpoint", folder / "ck", "--checkpoint-steps",
+                      "1", "--max-minutes", "0.00001")).returncode == 4
+    return folder
+
+
+OTHERS = [
+    (["--lr", "0.5"], {}, "--lr is 0.5, and was 0.005"),
+    (["--seed", "9"], {}, "--seed is 9, and was 0"),
+    (["--epochs", "3"], {}, "the number of steps in all is 15, and was 10"),
+    (["--optimizer", "adamw"], {}, "--optimizer is adamw, and was sgd"),
+    (["--augment", "crop-flip"], {}, "--augment is crop-flip, and was none"),
+    (["--no-shuffle"], {}, "--no-shuffle is on, and was off"),
+    (["--mean", "0.1"], {}, "the set of images is"),
+    (["--range", "0:32"], {}, "the set of images is 32 of"),
+    (["--val", "0.2"], {}, "the set of images to train on is 32 of"),
+    ([], {"labels": "y2"}, "the set of labels of the images is"),
+    ([], {"model": "other-injected"}, "the base model is"),
+    ([], {"model": "rank2"}, "the injected model is"),
+    (["--micro-batch", "2"], {}, "2 images are run at once here, and were 8"),
+]
+
+
+@pytest.mark.parametrize("options,more,message", OTHERS, ids=[" ".join(row[0]) or str(row[1]) for row in OTHERS])
+def test_another_run_is_refused(files, interrupted, tmp_path, options, more, message):
+    if "--epochs" not in options:
+        options = ["--epochs", "2", *options]
+    result = run(*train(files, tmp_path / "out.onnx", *options, "--checkpoint", interrupted / "ck", "--resume", "--quiet",
+                        **more))
+    assert result.returncode == 1 and message in result.stderr, result.stderr
+    assert "step-000000000001.safetensors'" in result.stderr
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_the_same_run_elsewhere(files, interrupted, tmp_path):
+    """Other names, another folder, another number of threads: the same run."""
+    for name in ("x.npy", "y.npy", "frozen.onnx"):
+        (tmp_path / name).write_bytes((files / name).read_bytes())
+    subprocess.run(["cp", "-r", interrupted / "ck", tmp_path / "copy"], check=True)
+    good(*train(tmp_path, tmp_path / "out.onnx", "--epochs", "2", "--checkpoint", tmp_path / "copy", "--resume",
+                "--threads", "1", "--log", tmp_path / "log"))
+    good(*train(files, tmp_path / "whole.onnx", "--epochs", "2"))
+    assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+    assert [line["step"] for line in lines_of(tmp_path / "log", "step")] == list(range(2, 11))
+
+
+def test_tuned_algorithms_are_kept(files, tmp_path):
+    options = ["--epochs", "2", "--quiet"]
+    cache = ["--tune", "--tune-cache", tmp_path / "tune.json"]
+    good(*train(files, tmp_path / "whole.onnx", *options, *cache))
+    command = train(files, tmp_path / "out.onnx", *options, "--checkpoint", tmp_path / "ck", "--resume")
+    assert run(*command, *cache, "--max-minutes", "0.00001").returncode == 4
+    good(*command)  # without --tune: those of then
+    assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("options,message", [
+    (["--resume"], "--resume needs the folder: give --checkpoint FOLDER"),
+    (["--checkpoint-steps", "3"], "--checkpoint-steps needs the folder"),
+    (["--checkpoint", "FILES/x.npy"], "is no folder"),
+    (["--checkpoint", "FILES/no/where"], "cannot be made"),
+    (["--checkpoint", "INTERRUPTED/ck"], "holds a run, after step 1: give --resume"),
+])
+def test_usage(files, interrupted, tmp_path, options, message):
+    options = [option.replace("FILES", str(files)).replace("INTERRUPTED", str(interrupted)) for option in options]
+    result = run(*train(files, tmp_path / "out.onnx", *options))
+    assert result.returncode in (1, 2) and message in result.stderr, result.stderr
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_two_runs_in_one_folder(files, tmp_path):
+    command = train(files, tmp_path / "out.onnx", "--epochs", "900000", "--checkpoint", tmp_path / "ck", "--resume")
+    process = subprocess.Popen([PROGRAM, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not list(tmp_path.glob("ck/step-*")):
+        time.sleep(0.01)
+    result = run(*train(files, tmp_path / "second.onnx", "--checkpoint", tmp_path / "ck", "--resume"))
+    process.kill()
+    process.wait()
+    assert result.returncode == 1 and "in use by another run" in result.stderr
+    assert not (tmp_path / "second.onnx").exists()
+
+
+# ---- disks
+
+def test_damaged_checkpoints(files, tmp_path):
+    good(*train(files, tmp_path / "whole.onnx", "--epochs", "2"))
+    command = train(files, tmp_path / "out.onnx", "--epochs", "2", "--checkpoint", tmp_path / "ck", "--checkpoint-steps",
+                    "4")
+    good(*command)
+    newest, older = (tmp_path / "ck" / f"step-{step:012}.safetensors" for step in (10, 8))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    (tmp_path / "out.onnx").unlink()
+    result = good(*command, "--resume")
+    assert "step-000000000010.safetensors': the checksum is wrong" in result.stderr
+    assert "going on after step 8 of 10" in result.stderr
+    assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+    for path in (newest, older):
+        path.write_bytes(path.read_bytes()[:-1])
+    result = run(*command, "--resume")
+    assert result.returncode == 1 and "damaged" in result.stderr
+
+
+def test_a_disk_that_gets_full(files, tmp_path):
+    """As far as a test can have one: from some step on no file may grow to the size of a checkpoint."""
+    command = train(files, tmp_path / "out.onnx", "--epochs", "2", "--checkpoint", tmp_path / "ck", "--checkpoint-steps",
+                    "1")
+    good(*command)
+    expected = (tmp_path / "out.onnx").read_bytes()
+    size = max(path.stat().st_size for path in (tmp_path / "ck").iterdir())
+    for path in (tmp_path / "ck").iterdir():
+        path.unlink()
+    limit = min(max(len(expected) + 1, size // 2), size - 200)
+
+    def full():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    result = subprocess.run([PROGRAM, *map(str, command)], capture_output=True, text=True, preexec_fn=full)
+    assert result.returncode == 1 and "File too large" in result.stderr, "the first checkpoint cannot be written"
+    assert run(*command, "--max-minutes", "0.00001").returncode == 4
+    result = subprocess.run([PROGRAM, *map(str, command), "--resume"], capture_output=True, text=True, preexec_fn=full)
+    warnings = [line for line in result.stderr.splitlines() if "warning: no checkpoint after step" in line]
+    assert len(warnings) == 9 and all("the last good one is of step 1" in line for line in warnings)
+    assert (tmp_path / "ck" / "step-000000000001.safetensors").exists()
+    if result.returncode == 0:  # the model itself fitted
+        assert (tmp_path / "out.onnx").read_bytes() == expected
+    good(*command, "--resume")
+    assert (tmp_path / "out.onnx").read_bytes() == expected
+
+
+def test_others_can_read_it(files, interrupted):
+    safetensors = pytest.importorskip("safetensors")
+    path = interrupted / "ck" / "step-000000000001.safetensors"
+    with safetensors.safe_open(str(path), "numpy") as file:
+        texts = file.metadata()
+        assert texts["format"] == "lorac-checkpoint" and texts["step"] == "1" and texts["run.--lr"] == "0.005"
+        names = set(file.keys())
+        trained = {name.split(":", 1)[1] for name in names if name.startswith("trained:")}
+        assert {f"optimizer.0:{name}" for name in trained} <= names and "xxh3_128" in names
+        assert file.get_tensor("epoch_loss_sum").dtype == np.float64
