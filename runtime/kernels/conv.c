@@ -130,6 +130,8 @@ static bool choose_branch(const struct lorac_program *program, const struct lora
     conv->branch.trains_b = param_trainable(program, step, 3);
     conv->branch.wants_dx = frozen.gradient != NULL;
     conv->branch.beside = frozen.forward->beside != NULL;
+    if (conv->branch.beside && frozen.forward->beside->products > 0)
+        conv->branch.down_products = frozen.forward->beside->products;
     conv->branch.merged = lorac_conv_merges(&conv->branch, frozen.forward, frozen.gradient);
     if (program->form_policy == LORAC_FORM_POLICY_AUTO && row && row->form[0])
         return strcmp(row->form, "branch") == 0;

@@ -20,6 +20,7 @@ struct lorac_conv_beside {
     size_t (*scratch_bytes)(const struct lorac_conv_branch *branch);
     void (*pack_a)(void *state, const float *a, float *scratch, const struct lorac_kernel_env *env);
     void (*pack_b)(void *state, const float *b);
+    double products; // that h takes for each of its outputs and channels of a pixel; 0: as many as there are taps
 };
 
 // A gradient that can have the adapter of a branch in the weights that it packed for itself: dx then comes from

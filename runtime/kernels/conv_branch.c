@@ -50,6 +50,7 @@ bool lorac_conv_branch_init(struct lorac_conv_branch *branch, const struct lorac
                                          .taps = shape->kh * shape->kw,
                                          .columns = adapter->columns,
                                          .s = adapter->s};
+    branch->down_products = (double)branch->taps;
     for (size_t a = 0; a < branch->blocks; a++) {
         size_t width = lorac_conv_branch_block(branch, a).width;
         branch->width = width > branch->width ? width : branch->width;
@@ -103,7 +104,9 @@ static struct layout make_layout(const struct lorac_conv_branch *branch)
     layout.down = take(&next, branch->beside ? 0 : rows * branch->width * row_floats(branch->R));
     layout.down_t = take(&next, lorac_conv_branch_adds_dx(branch) ? rows * branch->R * row_floats(branch->width) : 0);
     layout.up = take(&next, branch->beside ? 0 : kR * s->M);
-    layout.up_t = take(&next, !back ? 0 : lorac_conv_branch_is_narrow(branch) ? kR * row_floats(s->M) : s->M * row_floats(kR));
+    layout.up_t = take(&next, !back                                 ? 0
+                              : lorac_conv_branch_is_narrow(branch) ? kR * row_floats(s->M)
+                                                                    : s->M * row_floats(kR));
     layout.row_of = take(&next, s->OH * s->kh);
     layout.column_of = take(&next, s->OW * s->kw);
     const size_t phase_floats = sizeof(struct lorac_branch_phase) / sizeof(float);

@@ -21,6 +21,7 @@ struct lorac_conv_branch {
     bool trains_a, trains_b, wants_dx;
     bool merged; // dx comes whole from the convolution's gradient (lorac_conv_merge): here are dA and dB only
     bool beside; // forward runs with the convolution (lorac_conv_beside): here is the way back only
+    double down_products; // of forward, for each output of h and channel of a pixel
 };
 
 // What one row block of B@A reads and where A lies in it: D_a = [0 .. A .. 0] with [left] columns of zeros before it.

@@ -116,7 +116,8 @@ static struct cut make_cut(const struct lorac_conv_branch *branch)
     cut.images_per_chunk = (s->N + cut.chunks - 1) / cut.chunks;
     cut.images_at_once = smaller((GROUP_PIXELS + s->OH * s->OW - 1) / (s->OH * s->OW), cut.images_per_chunk);
     cut.dh_floats = aligned(cut.images_at_once * s->OH * s->OW * dh_row(branch));
-    cut.gather_floats = lorac_conv_is_direct(s) || !lorac_conv_branch_adds_dx(branch) ? 0 : aligned(back_floats(branch));
+    const bool gathers = lorac_conv_branch_adds_dx(branch) && !lorac_conv_is_direct(s);
+    cut.gather_floats = gathers ? aligned(back_floats(branch)) : 0;
     return cut;
 }
 
@@ -344,8 +345,8 @@ static void add_dx(const struct job *job, const struct region *region, const str
     }
 }
 
-// Of the places [begin, begin + count) of a phase those that one of its taps reaches: they are neighbours, and so are the
-// outputs that read them.
+// Of the places [begin, begin + count) of a phase those that one of its taps reaches: they are neighbours, and so are
+// the outputs that read them.
 struct reached {
     size_t begin, count, from;
 };
@@ -361,8 +362,8 @@ static struct reached reached(const struct lorac_branch_phase *phase, size_t tap
     return (struct reached){begin, end - begin, begin < end ? (size_t)from[begin * phase->taps] : 0};
 }
 
-// What one tap adds to the gradient of D_a, from the pixels of a region and the outputs that read them with it: both lie
-// where they are, nothing is gathered.
+// What one tap adds to the gradient of D_a, from the pixels of a region and the outputs that read them with it: both
+// lie where they are, nothing is gathered.
 static void add_da_tap(const struct job *job, const struct region *region, const float *dh, size_t first, size_t c0,
                        size_t row_tap, size_t column_tap, float *da)
 {

@@ -6,9 +6,9 @@
 //     branch        conv + PRODUCT * lanes + TRAFFIC * floats
 //
 // where lanes are the multiply-adds of the branch's products, with the side that fills vectors rounded up to 16, and
-// floats what they read and write of x, y, dy, dx and h. Where Winograd runs the adapter's forward pass with the
-// convolution (lorac_conv_beside), h takes 36 products for 16 pixels instead of 9 for one, x and y are in the cache,
-// and h is transformed back. Where the gradient has the adapter in its weights (lorac_conv_merge), dx takes no products
+// floats what they read and write of x, y, dy, dx and h. Where the convolution runs the adapter's forward pass with its
+// own (lorac_conv_beside), x and y are in the cache; by Winograd h takes 36 products for 16 pixels instead of 9 for one,
+// and is transformed back. Where the gradient has the adapter in its weights (lorac_conv_merge), dx takes no products
 // and no floats here, but MERGE + MERGE_RANK*R for each weight at each step: R = 12, 64 -> 64 0.15 ms, 128 -> 128 0.5
 // ms. In the forms' own measurements, of a layer's adapter alone, all after the convolution:
 //
@@ -30,8 +30,7 @@
 // 64 layers by the definition and as branches: 807 and 846 ms, with A frozen 800 and 781.
 #include "conv_branch.h"
 
-static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16, BESIDE_PRODUCTS = 36 / 16.0,
-                    MERGE = 170, MERGE_RANK = 10;
+static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16, MERGE = 170, MERGE_RANK = 10;
 
 static double padded(size_t floats)
 {
@@ -47,7 +46,7 @@ bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double
     double dx = lorac_conv_branch_adds_dx(branch), da = branch->trains_a, db = branch->trains_b;
 
     double windows = (double)branch->blocks * (double)branch->taps * out; // each is read by R outputs
-    double down = branch->beside ? (double)branch->blocks * BESIDE_PRODUCTS * out : windows;
+    double down = (double)branch->blocks * branch->down_products * out;
     double lanes = down * (double)branch->width * padded(branch->R);
     lanes += (dx + da) * windows * R * padded(branch->width);
     lanes += out * (kR * padded(s->M) + (db + (dx > da ? dx : da)) * M * padded(branch->blocks * branch->R));

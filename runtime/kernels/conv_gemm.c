@@ -13,6 +13,7 @@
 // threads.
 #include "conv_algorithm.h"
 
+#include "conv_gemm_adapter.h"
 #include "conv_taps.h"
 #include "pages.h"
 #include "parallel.h"
@@ -68,7 +69,8 @@ struct state {
     float low, high;
     float *packed; // NULL: at the beginning of the workspace
     float *bias;
-    void *memory; // of both
+    struct lorac_gemm_adapter adapter; // of the convolution only
+    void *memory; // of packed and bias
     int32_t *tables;
 };
 
@@ -181,42 +183,85 @@ static const float *gather(const struct state *state, const struct phase *phase,
     return to;
 }
 
-// One part of a block.
-static void run_item(const struct state *state, const float *packed, size_t item, float *slice)
+// A block of pixels: its windows in the cache.
+struct block {
+    const struct phase *phase;
+    size_t first, count;
+    float **to; // room for addresses of the pixels' outputs
+    const float *windows;
+};
+
+static struct block begin_block(const struct state *state, size_t number, float *slice)
 {
-    size_t block = item / state->parts, part = item % state->parts;
     const struct phase *phase = state->phases;
-    while (block >= phase->first_block + phase->blocks)
+    while (number >= phase->first_block + phase->blocks)
         phase++;
-    size_t first = (block - phase->first_block) * phase->block, count = smaller(phase->pixels - first, phase->block);
-    float **to = (float **)(void *)slice, *gathered = slice + pointer_floats(phase->block);
-    point(state, phase, first, count, to);
-    struct lorac_product product = {.count = count,
-                                    .to = to,
+    struct block block = {.phase = phase, .to = (float **)(void *)slice, .windows = slice};
+    block.first = (number - phase->first_block) * phase->block;
+    block.count = smaller(phase->pixels - block.first, phase->block);
+    if (phase->K > 0)
+        block.windows = gather(state, phase, block.first, block.count, slice + pointer_floats(phase->block));
+    return block;
+}
+
+static void run_down(const struct state *state, const struct block *block)
+{
+    lorac_gemm_adapter_down(&state->adapter, block->windows, block->phase->K, block->first, block->count, block->to);
+}
+
+// Chunks of outputs from [chunk] to [last].
+static void run_chunks(const struct state *state, const struct block *block, const float *packed, size_t chunk,
+                       size_t last)
+{
+    const struct phase *phase = block->phase;
+    point(state, phase, block->first, block->count, block->to);
+    struct lorac_product product = {.count = block->count,
+                                    .to = block->to,
                                     .accumulate = state->accumulate,
                                     .low = state->low,
                                     .high = state->high};
-    if (phase->K > 0)
-        product.terms = (struct lorac_terms){.rows = gather(state, phase, first, count, gathered),
-                                             .row_stride = phase->K,
-                                             .pieces = 1,
-                                             .piece = phase->K};
-    size_t last = (part + 1) * state->chunks / state->parts;
-    for (size_t chunk = part * state->chunks / state->parts; chunk < last; chunk++) {
+    product.terms = (struct lorac_terms){
+        .rows = block->windows, .row_stride = phase->K, .pieces = phase->K > 0, .piece = phase->K};
+    for (; chunk < last; chunk++) {
         product.terms.packed = packed + phase->packed + chunk * CHUNK * phase->K;
         product.offset = chunk * CHUNK;
         product.outputs = smaller(state->M - product.offset, CHUNK);
         product.bias = state->bias + product.offset;
+        if (state->adapter.branch)
+            product.more = lorac_gemm_adapter_up(&state->adapter, block->first, product.offset);
         state->simd->product(&product);
+    }
+}
+
+static float *slice_of(const struct job *job, size_t thread)
+{
+    return job->slices + thread * job->state->slice_floats;
+}
+
+// h alone, where more than one part of a block needs it.
+static void run_downs(void *context, size_t thread)
+{
+    struct job *job = context;
+    size_t number;
+    while ((number = atomic_fetch_add(&job->next, 1)) < job->state->blocks) {
+        const struct block block = begin_block(job->state, number, slice_of(job, thread));
+        run_down(job->state, &block);
     }
 }
 
 static void run_items(void *context, size_t thread)
 {
     struct job *job = context;
+    const struct state *state = job->state;
+    const size_t parts = state->parts;
     size_t item;
-    while ((item = atomic_fetch_add(&job->next, 1)) < job->state->blocks * job->state->parts)
-        run_item(job->state, job->packed, item, job->slices + thread * job->state->slice_floats);
+    while ((item = atomic_fetch_add(&job->next, 1)) < state->blocks * parts) {
+        const struct block block = begin_block(state, item / parts, slice_of(job, thread));
+        const size_t part = item % parts;
+        if (state->adapter.branch && parts == 1)
+            run_down(state, &block);
+        run_chunks(state, &block, job->packed, part * state->chunks / parts, (part + 1) * state->chunks / parts);
+    }
 }
 
 static void run(void *opaque, const struct lorac_kernel_env *env)
@@ -227,6 +272,10 @@ static void run(void *opaque, const struct lorac_kernel_env *env)
     if (!state->packed) {
         job.packed = workspace;
         job.slices = workspace + state->packed_floats;
+    }
+    if (state->adapter.branch && state->parts > 1) {
+        atomic_init(&job.next, 0);
+        lorac_parallel_for(env->pool, run_downs, &job, lorac_parallel_threads(env->pool));
     }
     atomic_init(&job.next, 0);
     lorac_parallel_for(env->pool, run_items, &job, lorac_parallel_threads(env->pool));
@@ -239,6 +288,7 @@ static void destroy(void *opaque)
     struct state *state = opaque;
     if (!state)
         return;
+    lorac_gemm_adapter_clear(&state->adapter);
     free(state->memory);
     free(state->tables);
     free(state->phases);
@@ -460,6 +510,41 @@ static enum lorac_status create_gradient_at_run(const struct lorac_conv_shape *s
     return create(s, true, NULL, finish, in, out, env, state, error);
 }
 
+// ---- an adapter beside the convolution
+
+static enum lorac_status attach(void *opaque, const struct lorac_conv_branch *branch, float *h,
+                                struct lorac_error *error)
+{
+    struct state *state = opaque;
+    lorac_gemm_adapter_clear(&state->adapter);
+    return lorac_gemm_adapter_init(&state->adapter, branch, state->simd, h, error);
+}
+
+static size_t no_scratch(const struct lorac_conv_branch *branch)
+{
+    (void)branch;
+    return 0;
+}
+
+static void pack_a(void *opaque, const float *a, float *scratch, const struct lorac_kernel_env *env)
+{
+    const struct state *state = opaque;
+    (void)scratch, (void)env;
+    lorac_gemm_adapter_pack_a(&state->adapter, a);
+}
+
+static void pack_b(void *opaque, const float *b)
+{
+    const struct state *state = opaque;
+    lorac_gemm_adapter_pack_b(&state->adapter, b);
+}
+
+static const struct lorac_conv_beside beside = {.packed_bytes = lorac_gemm_adapter_bytes,
+                                                .attach = attach,
+                                                .scratch_bytes = no_scratch,
+                                                .pack_a = pack_a,
+                                                .pack_b = pack_b};
+
 static size_t nothing_packed(const struct lorac_conv_shape *s)
 {
     (void)s;
@@ -495,6 +580,7 @@ static bool gradient_pays(const struct lorac_conv_shape *s)
 
 const struct lorac_conv_algorithm lorac_conv_gemm = {
     .name = "gemm",
+    .beside = &beside,
     .accumulates = true,
     .relative_time = 0.65,
     .supports = supports,

@@ -423,9 +423,9 @@ static void pack_b(void *opaque, const float *b)
 }
 
 static const struct lorac_conv_beside beside_2 = {adapter_bytes_2, attach, lorac_winograd_adapter_scratch_bytes, pack_a,
-                                                  pack_b};
+                                                  pack_b, 36 / 16.0};
 static const struct lorac_conv_beside beside_4 = {adapter_bytes_4, attach, lorac_winograd_adapter_scratch_bytes, pack_a,
-                                                  pack_b};
+                                                  pack_b, 36 / 16.0};
 
 // ---- an adapter in the gradient's weights
 

@@ -26,7 +26,8 @@ struct lorac_outer {
     float scale;
 };
 
-// Inner products, for few outputs: to[p*to_row + q] = scale * sum over k of left[p*left_row + k] * right[q*right_row + k].
+// Inner products, for few outputs:
+//     to[p*to_row + q] = scale * sum over k of left[p*left_row + k] * right[q*right_row + k]
 // Nothing is read past either row. The bits of an output do not depend on which others are computed with it.
 struct lorac_inner {
     const float *left, *right;
