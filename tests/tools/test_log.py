@@ -188,7 +188,8 @@ def test_a_run_that_goes_on(files, tmp_path, stop_at):
     resumed.mkdir()
     whole.mkdir()
     undisturbed, _ = train(files, whole, *options)
-    checkpoints = ("--checkpoint", tmp_path / "checkpoints", "--checkpoint-steps", stop_at, "--resume")
+    checkpoints = ("--checkpoint", tmp_path / "checkpoints", "--checkpoint-steps", stop_at, "--checkpoint-keep", 9,
+                   "--resume")
     process = subprocess.Popen([PROGRAM, *command(files, resumed, *options, *checkpoints)], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
     while not lines_of(resumed / "log", "checkpoint")[1:]:  # the first is of step 0
