@@ -34,9 +34,9 @@ static const struct lorac_option eval_options[] = {
     {.name = "wrong", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(wrong), .fallback = "0",
      .help = "The N wrong images with the largest loss.", .limit = LORAC_FROM_TO(0, UINT32_MAX)},
     {.name = "json", .type = LORAC_OPTION_FLAG, .offset = FIELD(json),
-     .help = "Print JSON: images, accuracy (0 to 1), loss, images_per_second."},
+     .help = "Print JSON: images, accuracy (0 to 1), loss, images_per_second; of image files also skipped."},
     {.name = "outputs", .type = LORAC_OPTION_PATH, .value = "FILE.npy", .offset = FIELD(outputs),
-     .help = "Write the raw outputs, float32 [N, classes]."},
+     .help = "Write the raw outputs, float32 [N, classes]; NaN where an image cannot be read."},
     {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
      .fallback_text = "the model's record, else its first", .help = "Which of several outputs is evaluated."},
     {.name = "batch", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(batch), .fallback = "32",
@@ -58,6 +58,7 @@ static const struct lorac_option_group groups[] = {
 // What one evaluation works with; all owned here.
 struct evaluation {
     struct lorac_net *net;
+    bool open; // the dataset is
     struct lorac_dataset dataset;
     struct lorac_normalize normalize;
     size_t classes;
@@ -79,8 +80,6 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
 {
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
-    if (labels_needed_by(settings) && !settings->data.labels)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs --labels FILE", labels_needed_by(settings));
     const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels ? settings->data.labels : "",
                             NULL};
     const char *others[] = {inputs[0], inputs[1], inputs[2], settings->outputs ? settings->outputs : "", NULL};
@@ -116,7 +115,18 @@ static enum lorac_status open_data(const struct lorac_call *call, struct evaluat
 {
     const struct eval_settings *settings = call->options.settings;
     const struct lorac_net *net = evaluation->net;
-    LORAC_TRY(lorac_data_open(&settings->data, shape, net->classes, &evaluation->dataset, error));
+    const struct lorac_data_request request = {.call = call,
+                                               .data = &settings->data,
+                                               .shape = shape,
+                                               .labelled = true,
+                                               .classes = net->classes,
+                                               .class_count = net->meta.class_count,
+                                               .class_names = net->meta.classes,
+                                               .batch = (size_t)settings->batch};
+    LORAC_TRY(lorac_data_open(&request, &evaluation->dataset, error));
+    evaluation->open = true;
+    if (labels_needed_by(settings) && !evaluation->dataset.labels)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs --labels FILE", labels_needed_by(settings));
     return lorac_pixels_prepare(call, &settings->pixels, &net->meta.input, &evaluation->dataset, &evaluation->normalize,
                                 error);
 }
@@ -141,7 +151,7 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
     struct lorac_prepare_options options = lorac_prepare_options_default();
     lorac_run_apply(&settings->run, settings->batch, &options);
     LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
-    if (!evaluation->dataset.pixels)
+    if (!evaluation->open)
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     evaluation->classes = net->classes;
     if (lorac_fill_check(net, &evaluation->dataset, error) != LORAC_OK) // to name the file
@@ -175,7 +185,7 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
 
 static double images_per_second(const struct evaluation *evaluation)
 {
-    return (double)evaluation->dataset.count / (evaluation->seconds > 0 ? evaluation->seconds : 1e-9);
+    return (double)evaluation->result.images / (evaluation->seconds > 0 ? evaluation->seconds : 1e-9);
 }
 
 static double accuracy(size_t correct, size_t images)
@@ -186,10 +196,11 @@ static double accuracy(size_t correct, size_t images)
 static enum lorac_status print_classes(const struct evaluation *evaluation, struct lorac_error *error)
 {
     static const char *const headers[] = {"class", "name", "images", "correct", "accuracy"};
+    const struct lorac_eval_details details = {evaluation->net, &evaluation->dataset, NULL};
     struct lorac_table table;
     lorac_table_init(&table, 5, "rlrrr", headers);
     for (size_t i = 0; i < evaluation->classes; i++) {
-        const char *name = lorac_class_name(evaluation->net, i);
+        const char *name = lorac_eval_class_name(&details, i);
         lorac_table_cell(&table, "%zu", i);
         lorac_table_cell(&table, "%s", name ? name : "-");
         lorac_table_cell(&table, "%zu", evaluation->class_images[i]);
@@ -208,12 +219,13 @@ static enum lorac_status print_classes(const struct evaluation *evaluation, stru
 
 static json_t *classes_json(const struct evaluation *evaluation)
 {
+    const struct lorac_eval_details details = {evaluation->net, &evaluation->dataset, NULL};
     json_t *rows = json_array();
     for (size_t i = 0; rows && i < evaluation->classes; i++) {
         size_t images = evaluation->class_images[i], correct = evaluation->class_correct[i];
         json_t *row =
             json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)i, "name",
-                      lorac_json_text(lorac_class_name(evaluation->net, i)), "images", (json_int_t)images, "correct",
+                      lorac_json_text(lorac_eval_class_name(&details, i)), "images", (json_int_t)images, "correct",
                       (json_int_t)correct, "accuracy", lorac_json_number(accuracy(correct, images)));
         if (json_array_append_new(rows, row) != 0) {
             json_decref(rows);
@@ -237,10 +249,12 @@ static enum lorac_status print_json(const struct evaluation *evaluation, const s
 {
     const struct lorac_eval_details details = {evaluation->net, &evaluation->dataset, evaluation->predictions};
     const struct lorac_evaluation *result = &evaluation->result;
-    json_t *root = json_pack("{s:I, s:o, s:o, s:o}", "images", (json_int_t)evaluation->dataset.count, "accuracy",
+    json_t *root = json_pack("{s:I, s:o, s:o, s:o}", "images", (json_int_t)result->images, "accuracy",
                              lorac_json_number(labelled ? accuracy(result->correct, result->images) : NAN), "loss",
                              lorac_json_number(labelled ? result->loss : NAN), "images_per_second",
                              lorac_json_number(images_per_second(evaluation)));
+    if (root && evaluation->dataset.loader)
+        root = with(root, "skipped", json_integer((json_int_t)(evaluation->dataset.count - result->images)));
     if (root && evaluation->class_images)
         root = with(root, "per_class", classes_json(evaluation));
     if (root && settings->confusion)
@@ -255,7 +269,9 @@ static enum lorac_status print_text(const struct evaluation *evaluation, const s
 {
     const struct lorac_eval_details details = {evaluation->net, &evaluation->dataset, evaluation->predictions};
     const struct lorac_evaluation *result = &evaluation->result;
-    printf("images      %zu\n", evaluation->dataset.count);
+    printf("images      %zu\n", result->images);
+    if (result->images < evaluation->dataset.count)
+        printf("skipped     %zu (cannot be read)\n", evaluation->dataset.count - result->images);
     if (labelled) {
         printf("accuracy    %.2f %% (%zu)\n", 100 * accuracy(result->correct, result->images), result->correct);
         printf("mean loss   %.4f\n", result->loss);
@@ -272,7 +288,7 @@ static enum lorac_status report(const struct lorac_call *call, const struct eval
                                 struct lorac_error *error)
 {
     const struct eval_settings *settings = call->options.settings;
-    bool labelled = settings->data.labels != NULL;
+    bool labelled = evaluation->dataset.labels != NULL;
     if (settings->outputs) {
         lorac_signals_hold();
         enum lorac_status written = lorac_npy_write_f32(settings->outputs, evaluation->outputs,

@@ -6,6 +6,7 @@
 #include "train_log.h"
 #include "train_validation.h"
 #include "runtime/kernels/kernel.h"
+#include "runtime/data/loader.h"
 #include "runtime/train/loop.h"
 
 #include <inttypes.h>
@@ -175,7 +176,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_train_checkpoint_check(&settings->checkpoint, error));
     const char *inputs[] = {call->operands[0],
                             settings->data.data,
-                            settings->data.labels,
+                            settings->data.labels ? settings->data.labels : "",
                             lorac_validation_path(&settings->validation),
                             lorac_validation_labels(&settings->validation),
                             NULL};
@@ -213,7 +214,7 @@ static enum lorac_status check_model(const struct lorac_net *net, const char *pa
 static void print_start(const struct lorac_call *call, struct lorac_net *net, const struct lorac_info *info,
                         const struct lorac_dataset *dataset)
 {
-    char memory[LORAC_BYTES_TEXT], data[LORAC_BYTES_TEXT], batch[LORAC_BATCH_TEXT], budget[LORAC_BUDGET_TEXT];
+    char memory[LORAC_BYTES_TEXT], data[LORAC_DATA_TEXT], batch[LORAC_BATCH_TEXT], budget[LORAC_BUDGET_TEXT];
     char choices[LORAC_CHOICES_TEXT];
     size_t definitions, branches;
     lorac_program_count_forms(net->program, &definitions, &branches);
@@ -221,7 +222,7 @@ static void print_start(const struct lorac_call *call, struct lorac_net *net, co
                       "%zu trainable parameters, %zu images (%s), batch %s, %zu thread%s, BatchNorm %s, "
                       "%zu adapters by the definition, %zu as branches, memory for training %s",
                       info->trainable_parameters, dataset->count,
-                      lorac_bytes_text(dataset->image_array.byte_count, data), lorac_batch_text(net, batch),
+                      lorac_data_text(dataset, data), lorac_batch_text(net, batch),
                       net->options.threads,
                       net->options.threads == 1 ? "" : "s", net->meta.bn == LORAC_BN_TRAIN ? "train" : "frozen",
                       definitions, branches, lorac_bytes_text(lorac_memory_bytes(net), memory));
@@ -346,6 +347,8 @@ static enum lorac_status start(struct run *run, struct lorac_error *error)
     fill_loop(run);
     LORAC_TRY(lorac_train_checkpoint_start(&run->checkpoint, run->net, call->operands[0], &run->loop, error));
     LORAC_TRY(lorac_progress_init(&run->progress, call, run->net, run->settings->log, &run->loop, error));
+    if (run->data.dataset.loader)
+        lorac_loader_set_broken(run->data.dataset.loader, lorac_progress_broken, &run->progress);
     run->progress.keep = lorac_train_checkpoint_step;
     run->progress.keep_context = &run->checkpoint;
     lorac_interrupt_catch();
@@ -363,6 +366,7 @@ static enum lorac_exit train_prepared(struct run *run)
     enum lorac_status ended = lorac_loop_run(run->net, &run->loop, &error);
     lorac_train_checkpoint_end(&run->checkpoint, ended);
     lorac_progress_break(&run->progress);
+    lorac_train_data_note_skipped(run->call, &run->data);
     enum lorac_exit code = save_and_report(run, ended, &error);
     log_end(run, ended, &error);
     if (lorac_progress_finish(&run->progress, &log_error) != LORAC_OK) {
@@ -403,6 +407,7 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
                                                      .pixels = &settings->pixels,
                                                      .augment = &settings->augment,
                                                      .batch = (size_t)settings->batch,
+                                                     .has_budget = settings->memory.budget != NULL,
                                                      .epochs = settings->epochs,
                                                      .steps = settings->steps,
                                                      .warmup_steps = settings->warmup_steps};

@@ -1,5 +1,6 @@
 #include "compare.h"
 #include "report.h"
+#include "runtime/data/loader.h"
 #include "runtime/train/fill.h"
 #include "runtime/train/loop.h"
 
@@ -62,6 +63,15 @@ static enum lorac_status make_noise(const struct lorac_input_shape *shape, size_
 
 // ---- running
 
+// There are no outputs for images that cannot be read: those of the others move up.
+static void leave_out_broken(const struct lorac_dataset *dataset, float *outputs, size_t classes)
+{
+    size_t kept = 0;
+    for (size_t i = 0; dataset->loader && i < dataset->count; i++)
+        if (!lorac_loader_is_broken(dataset->loader, i))
+            memmove(outputs + classes * kept++, outputs + classes * i, classes * sizeof *outputs);
+}
+
 static enum lorac_status run_on(struct lorac_comparison *comparison, struct lorac_net *net,
                                 const struct lorac_dataset *dataset, float **outputs, struct lorac_error *error)
 {
@@ -77,7 +87,9 @@ static enum lorac_status run_on(struct lorac_comparison *comparison, struct lora
                                dataset->count);
     struct lorac_evaluate_request request = {.source = &source, .outputs = *outputs};
     struct lorac_evaluation result;
-    return lorac_net_evaluate(net, &request, &result, error);
+    LORAC_TRY(lorac_net_evaluate(net, &request, &result, error));
+    leave_out_broken(dataset, *outputs, comparison->classes);
+    return LORAC_OK;
 }
 
 // Readies the model and looks at what it takes and gives (the classes are known only then where it leaves its input
@@ -123,7 +135,11 @@ enum lorac_status lorac_comparison_first(struct lorac_comparison *comparison, st
     if (comparison->use_random)
         LORAC_TRY(make_noise(&comparison->shape, (size_t)comparison->settings->random, &comparison->noise, error));
     if (comparison->data->data) {
-        LORAC_TRY(lorac_data_open(comparison->data, &comparison->shape, 0, &comparison->dataset, error));
+        const struct lorac_data_request request = {.call = comparison->call,
+                                                   .data = comparison->data,
+                                                   .shape = &comparison->shape,
+                                                   .batch = (size_t)comparison->settings->batch};
+        LORAC_TRY(lorac_data_open(&request, &comparison->dataset, error));
         lorac_pixels_note_unused(comparison->call, &comparison->dataset);
     }
     return run_model(comparison, net, name, &comparison->noise_outputs, &comparison->data_outputs, error);
@@ -188,7 +204,8 @@ static enum lorac_status report(const struct lorac_comparison *comparison, const
         worst = fmax(worst, difference.relative);
     }
     if (comparison->data->data) {
-        lorac_difference_of(comparison->data_outputs, data, comparison->dataset.count, comparison->classes,
+        lorac_difference_of(comparison->data_outputs, data,
+                            comparison->dataset.count - lorac_data_skipped(&comparison->dataset), comparison->classes,
                             &difference);
         add_row(&table, comparison->data->data, &difference);
         worst = fmax(worst, difference.relative);

@@ -1,47 +1,129 @@
 #include "data_group.h"
 
+#include "proto/size.h"
+#include "report.h"
+#include "runtime/data/loader.h"
+#include "runtime/kernels/parallel.h"
+
+#include <string.h>
+
 #define FIELD(member) offsetof(struct lorac_data_settings, member)
 // clang-format off
 #define DATA_OPTION(is_required) \
     {.name = "data", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(data), .required = is_required, \
-     .help = "Images, .npy or IDX, gzipped or not: uint8 [N,H,W,C] or [N,H,W], or float32 in the model's own layout, " \
-             "[N,C,H,W] or [N,H,W,C]."}
-#define LABELS_OPTION(is_required) \
-    {.name = "labels", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(labels), .required = is_required, \
-     .help = "Labels, .npy or IDX, gzipped or not: one whole number per image."}
+     .help = "Images: a folder with a folder of JPEG and PNG files for each class; a .csv or .tsv of path and label; or " \
+             ".npy or IDX, gzipped or not: uint8 [N,H,W,C] or [N,H,W], or float32 in the model's own layout, [N,C,H,W] " \
+             "or [N,H,W,C]."}
+#define LABELS_OPTION \
+    {.name = "labels", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(labels), \
+     .help = "Labels, .npy or IDX, gzipped or not: one whole number per image, in the order of --data; not for images " \
+             "that have theirs."}
+#define CACHE_OPTION \
+    {.name = "cache-memory", .type = LORAC_OPTION_STRING, .value = "SIZE", .offset = FIELD(cache), \
+     .fallback_text = "256M, or what --memory-budget leaves", \
+     .help = "Image files that fit into so much memory stay decoded after their first use; 0: none do."}
 #define OTHER_DATA_OPTIONS \
     {.name = "range", .type = LORAC_OPTION_RANGE, .value = "A:B", .offset = FIELD(range), .fallback_text = "all", \
      .help = "Only the images A to B-1, counted from 0."}, \
     {.name = "corrupt", .type = LORAC_OPTION_STRING, .value = "NAME:SEVERITY", .offset = FIELD(corrupt), \
      .help = "Corrupts uint8 images first: fog or gaussian_noise, severity 1 to 5."}, \
+    {.name = "resize", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(resize), \
+     .fallback_text = "just covering the model's input", .limit = LORAC_FROM_TO(1, 65536), \
+     .help = "Short side of image files after scaling; the middle is used."}, \
+    {.name = "broken-share", .type = LORAC_OPTION_DOUBLE, .value = "X", .offset = FIELD(broken_share), \
+     .fallback = "0.01", .limit = LORAC_FROM_TO(0, 1), \
+     .help = "Share of the image files that may be unreadable: they are named and skipped; where there are more the " \
+             "run stops."}, \
+    {.name = "loader-threads", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(loader_threads), \
+     .fallback_text = "half the processors, 1 to 4", .limit = LORAC_FROM_TO(1, 256), \
+     .help = "Threads that decode image files ahead of use; any number gives the same results to the bit."}, \
     {.name = "seed", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(seed), .fallback = "0", \
      .help = "Seed of all random numbers."}, \
     {0}
 // clang-format on
-const struct lorac_option lorac_data_options[] = {DATA_OPTION(false), OTHER_DATA_OPTIONS};
-const struct lorac_option lorac_labelled_data_options[] = {DATA_OPTION(true), LABELS_OPTION(false), OTHER_DATA_OPTIONS};
-const struct lorac_option lorac_training_data_options[] = {DATA_OPTION(true), LABELS_OPTION(true), OTHER_DATA_OPTIONS};
+const struct lorac_option lorac_data_options[] = {DATA_OPTION(false), CACHE_OPTION, OTHER_DATA_OPTIONS};
+const struct lorac_option lorac_labelled_data_options[] = {DATA_OPTION(true), LABELS_OPTION, OTHER_DATA_OPTIONS};
+const struct lorac_option lorac_training_data_options[] = {DATA_OPTION(true), LABELS_OPTION, CACHE_OPTION,
+                                                           OTHER_DATA_OPTIONS};
 #undef FIELD
 
 enum lorac_status lorac_data_check(const struct lorac_call *call, const struct lorac_data_settings *data,
                                    struct lorac_error *error)
 {
+    static const char *const need_data[] = {"range",        "corrupt",        "resize",
+                                            "broken-share", "loader-threads", "cache-memory"};
     struct lorac_corrupt corrupt;
     if (data->corrupt && lorac_corrupt_parse(data->corrupt, &corrupt, error) != LORAC_OK)
         return lorac_error_prefix(error, "--corrupt %s: ", data->corrupt);
+    size_t bytes;
+    if (data->cache && strcmp(data->cache, "0") != 0 && !lorac_size_parse(data->cache, &bytes))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--cache-memory %s: must be a size: 150M, 1.5G, 140MiB, a number of bytes, or 0",
+                               data->cache);
     if (data->data)
         return LORAC_OK;
-    if (data->range.given || data->corrupt)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs --data FILE",
-                               data->range.given ? "range" : "corrupt");
+    for (size_t i = 0; i < sizeof need_data / sizeof *need_data; i++)
+        if (lorac_options_given(&call->options, need_data[i]))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs --data FILE", need_data[i]);
     if (lorac_pixels_given(call))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the flags for pixels need --data FILE");
     return LORAC_OK;
 }
 
-enum lorac_status lorac_data_open(const struct lorac_data_settings *data, const struct lorac_input_shape *shape,
-                                  size_t classes, struct lorac_dataset *out, struct lorac_error *error)
+// ---- opening
+
+// Kept decoded where nothing else is said.
+static const size_t default_cache_bytes = 256000000;
+// Decoded ahead: two batches, but not more than this.
+static const size_t most_queue_bytes = 64000000;
+
+// What --cache-memory says.
+static size_t cache_bytes(const struct lorac_data_settings *data, size_t fallback)
 {
+    size_t bytes = 0; // of "0"
+    if (!data->cache)
+        return fallback;
+    lorac_size_parse(data->cache, &bytes);
+    return bytes;
+}
+
+static size_t loader_threads(const struct lorac_data_settings *data)
+{
+    const size_t half = lorac_parallel_processors() / 2;
+    if (data->loader_threads > 0)
+        return (size_t)data->loader_threads;
+    return half < 1 ? 1 : half > 4 ? 4 : half;
+}
+
+static size_t queue_bytes(const struct lorac_data_request *request)
+{
+    const struct lorac_input_shape *shape = request->shape;
+    size_t bytes;
+    if (!lorac_size_multiply(shape->channels, shape->height, &bytes) ||
+        !lorac_size_multiply(bytes, shape->width, &bytes) || !lorac_size_multiply(bytes, 2 * request->batch, &bytes) ||
+        bytes > most_queue_bytes)
+        return most_queue_bytes;
+    return bytes;
+}
+
+static void name_broken(void *context, size_t index, const char *message)
+{
+    (void)index;
+    lorac_report_note(context, "skipped: %s", message);
+}
+
+static enum lorac_status open_set(const struct lorac_data_request *request, struct lorac_dataset *out,
+                                  struct lorac_error *error)
+{
+    const struct lorac_data_settings *data = request->data;
+    const struct lorac_input_shape *shape = request->shape;
+    const struct lorac_loader_options loading = {
+        .threads = loader_threads(data),
+        .batch = request->batch,
+        .queue_bytes = queue_bytes(request),
+        .cache_bytes = request->has_budget ? 0 : cache_bytes(data, default_cache_bytes),
+        .broken_share = data->broken_share,
+    };
     const struct lorac_dataset_options options = {.images_path = data->data,
                                                   .labels_path = data->labels,
                                                   .has_range = data->range.given,
@@ -51,20 +133,75 @@ enum lorac_status lorac_data_open(const struct lorac_data_settings *data, const 
                                                   .height = shape->height,
                                                   .width = shape->width,
                                                   .channels_last = shape->channels_last,
-                                                  .classes = classes};
-    struct lorac_corrupt corrupt = {0};
-    if (data->corrupt)
-        LORAC_TRY(lorac_corrupt_parse(data->corrupt, &corrupt, error));
+                                                  .classes = request->classes,
+                                                  .class_count = request->class_count,
+                                                  .class_names = request->class_names,
+                                                  .resize = (size_t)data->resize,
+                                                  .loading = &loading};
+    return lorac_dataset_open(&options, out, error);
+}
+
+static enum lorac_status corrupt_set(const struct lorac_data_settings *data, struct lorac_dataset *dataset,
+                                     struct lorac_error *error)
+{
+    struct lorac_corrupt corrupt;
+    if (!data->corrupt)
+        return LORAC_OK;
+    LORAC_TRY(lorac_corrupt_parse(data->corrupt, &corrupt, error));
+    if (lorac_dataset_corrupt(dataset, &corrupt, data->seed, error) != LORAC_OK)
+        return lorac_error_prefix(error, "'%s': ", data->data);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_data_open(const struct lorac_data_request *request, struct lorac_dataset *out,
+                                  struct lorac_error *error)
+{
     struct lorac_dataset dataset;
-    LORAC_TRY(lorac_dataset_open(&options, &dataset, error));
-    if (data->corrupt) {
-        enum lorac_status status = lorac_dataset_corrupt(&dataset, &corrupt, data->seed, error);
-        if (status != LORAC_OK) {
-            lorac_dataset_clear(&dataset);
-            lorac_error_prefix(error, "'%s': ", data->data);
-            return status;
-        }
+    LORAC_TRY(open_set(request, &dataset, error));
+    enum lorac_status status = corrupt_set(request->data, &dataset, error);
+    if (status != LORAC_OK) {
+        lorac_dataset_clear(&dataset);
+        return status;
     }
+    if (!request->labelled) {
+        dataset.labels = NULL;
+        dataset.class_count = 0;
+    }
+    if (dataset.loader)
+        lorac_loader_set_broken(dataset.loader, name_broken, (void *)request->call);
     *out = dataset;
     return LORAC_OK;
+}
+
+void lorac_data_keep(const struct lorac_data_settings *data, struct lorac_net *net, struct lorac_dataset *dataset)
+{
+    struct lorac_memory_prediction memory = {0};
+    if (!dataset->loader || net->options.memory_budget == 0)
+        return;
+    lorac_net_predict_memory(net, &memory, NULL); // the plan is there: it cannot fail
+    const size_t budget = net->options.memory_budget, left = budget > memory.peak_bytes ? budget - memory.peak_bytes : 0;
+    const size_t wanted = cache_bytes(data, left);
+    lorac_loader_set_cache(dataset->loader, wanted < left ? wanted : left);
+    net->options.memory_other += lorac_loader_cache_bytes(dataset->loader);
+}
+
+const char *lorac_data_text(const struct lorac_dataset *dataset, char text[LORAC_DATA_TEXT])
+{
+    char bytes[LORAC_BYTES_TEXT];
+    if (!dataset->loader) {
+        lorac_bytes_text(dataset->image_array.byte_count, text);
+        return text;
+    }
+    const size_t threads = lorac_loader_thread_count(dataset->loader), cache = lorac_loader_cache_bytes(dataset->loader);
+    const int length = snprintf(text, LORAC_DATA_TEXT, "JPEG and PNG files, decoded by %zu thread%s ahead of use", threads,
+                                threads == 1 ? "" : "s");
+    if (cache > 0)
+        snprintf(text + length, LORAC_DATA_TEXT - (size_t)length, " and kept, in at most %s",
+                 lorac_bytes_text(cache, bytes));
+    return text;
+}
+
+size_t lorac_data_skipped(const struct lorac_dataset *dataset)
+{
+    return dataset->loader ? lorac_loader_broken_count(dataset->loader) : 0;
 }

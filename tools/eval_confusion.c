@@ -6,7 +6,8 @@
 
 const char *lorac_eval_class_name(const struct lorac_eval_details *details, size_t i)
 {
-    return lorac_class_name(details->net, i);
+    const char *name = lorac_class_name(details->net, i);
+    return name || i >= details->dataset->class_count ? name : details->dataset->class_names[i];
 }
 
 // ---- cells: only those that are not zero, so that a thousand classes take no million

@@ -14,7 +14,7 @@ struct lorac_eval_details {
     const struct lorac_prediction *predictions;
 };
 
-// The name of class [i]: the model's, NULL where it has none.
+// The name of class [i]: the model's, else the set's own; NULL where there is none.
 const char *lorac_eval_class_name(const struct lorac_eval_details *details, size_t i);
 
 // The confusion matrix, true classes as rows; of more than LORAC_CONFUSION_TABLE classes only the most frequent

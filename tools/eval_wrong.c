@@ -39,9 +39,7 @@ static bool find_wrong(const struct lorac_eval_details *details, struct wrongs *
 // The file of an image, NULL in a set that is one file.
 static const char *path_of(const struct lorac_eval_details *details, size_t image)
 {
-    (void)details;
-    (void)image;
-    return NULL;
+    return lorac_dataset_path(details->dataset, image);
 }
 
 // "3 Dress", or "3" where the class has no name.

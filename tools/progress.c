@@ -85,6 +85,14 @@ enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct 
     return lorac_log_close(&progress->log, error);
 }
 
+void lorac_progress_broken(void *context, size_t index, const char *message)
+{
+    struct lorac_progress *progress = context;
+    (void)index;
+    lorac_progress_break(progress);
+    lorac_report_note(progress->call, "skipped: %s", message);
+}
+
 // ---- the log
 
 static json_t *step_json(const struct lorac_loop_progress *step)

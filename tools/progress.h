@@ -38,6 +38,9 @@ void lorac_progress_break(struct lorac_progress *progress);
 // What the log has so far is on the disk.
 void lorac_progress_sync(struct lorac_progress *progress);
 
+// A loader's callback: names an image that cannot be read. [context] is a struct lorac_progress.
+void lorac_progress_broken(void *context, size_t index, const char *message);
+
 // Ends the progress line and closes the log. Errors: IO (the log could not be written whole).
 enum lorac_status lorac_progress_finish(struct lorac_progress *progress, struct lorac_error *error);
 

@@ -68,6 +68,7 @@ static const struct lorac_recipe_key override_members[] = {
 #define AUGMENT(name, opt) {.section = "augment", .key = name, .commands = TRAIN, .option = opt}
 #define PIXELS(name, opt) {.section = "data", .key = name, .commands = INJECT | TRAIN | EVAL | COMPARE, .option = opt, \
                            .needs = "data", .recorded = true}
+#define FILES(name, opt, of) {.section = "data", .key = name, .commands = of, .option = opt, .needs = "data"}
 const struct lorac_recipe_key lorac_recipe_keys[] = {
     {.section = "model", .key = "file", .commands = INJECT | INSPECT, .own = &model_file},
     {.section = "model", .key = "output_name", .commands = INJECT | TRAIN | EVAL | BENCH | INSPECT,
@@ -136,6 +137,10 @@ const struct lorac_recipe_key lorac_recipe_keys[] = {
     {.section = "data", .key = "val_labels", .commands = TRAIN, .option = "val-labels"},
     {.section = "data", .key = "val_range", .commands = TRAIN, .option = "val-range"},
     {.section = "data", .key = "seed", .commands = TRAIN | INJECT | EVAL | COMPARE | BENCH, .option = "seed"},
+    FILES("resize", "resize", TRAIN | EVAL | COMPARE),
+    FILES("broken_share", "broken-share", TRAIN | EVAL | COMPARE),
+    FILES("loader_threads", "loader-threads", TRAIN | EVAL | COMPARE),
+    FILES("cache_memory", "cache-memory", TRAIN | COMPARE),
     PIXELS("scale", "scale"),
     PIXELS("mean", "mean"),
     PIXELS("std", "std"),
@@ -188,6 +193,10 @@ const struct lorac_recipe_exclusion lorac_recipe_exclusions[] = {
     {"data", MERGE, "merge checks on random images, compare on those of 'eval'"},
     {"range", MERGE, "as data"},
     {"corrupt", MERGE, "as data"},
+    {"resize", MERGE, "as data"},
+    {"broken-share", MERGE, "as data"},
+    {"loader-threads", MERGE, "as data"},
+    {"cache-memory", MERGE, "as data"},
     {"seed", MERGE, "as data"},
     {"scale", MERGE, "as data"},
     {"mean", MERGE, "as data"},

@@ -1,5 +1,6 @@
 #include "train_data.h"
 
+#include "report.h"
 #include "runtime/kernels/parallel.h"
 #include "runtime/train/fill.h"
 
@@ -21,14 +22,38 @@ static enum lorac_status check_counts(const struct lorac_train_data_request *req
     return LORAC_OK;
 }
 
+struct lorac_data_request lorac_train_data_request(const struct lorac_train_data_request *request,
+                                                   const struct lorac_data_settings *settings,
+                                                   const struct lorac_net *net, const struct lorac_input_shape *shape,
+                                                   const struct lorac_train_data *data)
+{
+    const bool recorded = net->meta.class_count > 0;
+    return (struct lorac_data_request){
+        .call = request->call,
+        .data = settings,
+        .shape = shape,
+        .labelled = true,
+        .classes = net->classes,
+        .class_count = recorded ? net->meta.class_count : data->dataset.class_count,
+        .class_names = recorded ? net->meta.classes : (const char *const *)data->dataset.class_names,
+        .batch = request->batch,
+        .has_budget = request->has_budget};
+}
+
 enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *request, const struct lorac_net *net,
                                         const struct lorac_input_shape *shape, struct lorac_train_data *data,
                                         struct lorac_error *error)
 {
     if (data->open)
         return LORAC_OK;
-    LORAC_TRY(lorac_data_open(request->data, shape, net->classes, &data->dataset, error));
+    const struct lorac_data_request opened = lorac_train_data_request(request, request->data, net, shape, data);
+    LORAC_TRY(lorac_data_open(&opened, &data->dataset, error));
     data->open = true;
+    if (!data->dataset.labels)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "--labels FILE is missing: '%s' does not say of which class its images are, as folders "
+                               "of classes and tables do",
+                               request->data->data);
     LORAC_TRY(lorac_pixels_prepare(request->call, request->pixels, &net->meta.input, &data->dataset, &data->normalize,
                                    error));
     LORAC_TRY(lorac_augment_resolve(request->call, request->augment, &data->augment, error));
@@ -39,17 +64,43 @@ enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *r
 size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads)
 {
     const size_t slots = threads ? threads : lorac_parallel_processors();
-    return slots * lorac_augment_scratch_bytes(&data->augment, &data->dataset) +
-           data->dataset.image_array.byte_count + data->dataset.count * sizeof *data->dataset.labels;
+    return slots * lorac_augment_scratch_bytes(&data->augment, &data->dataset) + lorac_dataset_bytes(&data->dataset);
 }
 
-enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, const struct lorac_net *net,
-                                         const struct lorac_train_data *data, struct lorac_error *error)
+// The model is to say which class is which, from now on.
+static enum lorac_status name_classes(const struct lorac_train_data_request *request, struct lorac_net *net,
+                                      const struct lorac_dataset *dataset, struct lorac_error *error)
+{
+    struct lorac_error reason = {0};
+    if (net->meta.class_count > 0 || dataset->class_count == 0)
+        return LORAC_OK;
+    enum lorac_status status = lorac_meta_set_classes(net->model, dataset->class_count,
+                                                      (const char *const *)dataset->class_names, &reason);
+    if (status == LORAC_ERROR_FORMAT) { // training does not need them
+        lorac_report_note(request->call, "note: the names of the classes are not kept in the model: %s", reason.message);
+        return LORAC_OK;
+    }
+    if (error && status != LORAC_OK)
+        *error = reason;
+    return status;
+}
+
+enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, struct lorac_net *net,
+                                         struct lorac_train_data *data, struct lorac_error *error)
 {
     if (lorac_fill_check(net, &data->dataset, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", request->data->data);
     lorac_pixels_note_unused(request->call, &data->dataset);
-    return LORAC_OK;
+    lorac_data_keep(request->data, net, &data->dataset);
+    return name_classes(request, net, &data->dataset, error);
+}
+
+void lorac_train_data_note_skipped(const struct lorac_call *call, const struct lorac_train_data *data)
+{
+    const size_t skipped = lorac_data_skipped(&data->dataset);
+    if (skipped > 0)
+        lorac_report_note(call, "%zu of the %zu images cannot be read and %s skipped", skipped, data->dataset.count,
+                          skipped == 1 ? "was" : "were");
 }
 
 void lorac_train_data_clear(struct lorac_train_data *data)

@@ -19,6 +19,7 @@ struct lorac_train_data_request {
     const struct lorac_pixel_settings *pixels;
     const struct lorac_augment_settings *augment;
     size_t batch;
+    bool has_budget; // of memory
     uint64_t epochs, steps, warmup_steps; // as in struct lorac_loop_options
 };
 
@@ -33,9 +34,19 @@ enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *r
 // lorac_prepare_options' memory_other.
 size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads);
 
-// That the prepared net takes the images; the message names the file.
-enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, const struct lorac_net *net,
-                                         const struct lorac_train_data *data, struct lorac_error *error);
+// That the prepared net takes the images; the message names the file. Keeps image files decoded in what a memory budget
+// leaves, and gives the model their names of the classes where it has none.
+enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, struct lorac_net *net,
+                                         struct lorac_train_data *data, struct lorac_error *error);
+
+// How another set is opened for the same training: its classes are called as those of [data], or of the model.
+struct lorac_data_request lorac_train_data_request(const struct lorac_train_data_request *request,
+                                                   const struct lorac_data_settings *settings,
+                                                   const struct lorac_net *net, const struct lorac_input_shape *shape,
+                                                   const struct lorac_train_data *data);
+
+// Says how many images could not be read, where there were any.
+void lorac_train_data_note_skipped(const struct lorac_call *call, const struct lorac_train_data *data);
 
 void lorac_train_data_clear(struct lorac_train_data *data);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static enum lorac_status out_of_memory(struct lorac_error *error)
 {
@@ -49,7 +50,8 @@ enum lorac_status lorac_facts_add(struct lorac_facts *facts, const char *name, c
 static const char *const left_out[] = {
     "threads",          "tune",              "memory-budget",   "micro-batch", "recompute",   "epochs",
     "steps",            "lr",                "external-data",   "quiet",       "help",        "resume",
-    "checkpoint-steps", "checkpoint-minutes", "checkpoint-keep", "max-minutes", "preset",      NULL,
+    "checkpoint-steps", "checkpoint-minutes", "checkpoint-keep", "max-minutes", "preset",      "cache-memory",
+    "loader-threads",   "broken-share",      NULL,
 };
 
 static bool is_left_out(const struct lorac_option *option)
@@ -113,6 +115,17 @@ enum lorac_status lorac_facts_add_model(struct lorac_facts *facts, const char *p
 
 // ---- images
 
+// Files by their names, without the folders, and lengths: to read a set that does not fit into memory takes minutes.
+static void add_files(struct lorac_digest *digest, const struct lorac_dataset *dataset)
+{
+    for (size_t i = 0; i < dataset->count; i++) {
+        const char *path = lorac_dataset_path(dataset, i), *slash = strrchr(path, '/');
+        struct stat about;
+        lorac_digest_add_text(digest, slash ? slash + 1 : path);
+        lorac_digest_add_number(digest, stat(path, &about) == 0 ? (uint64_t)about.st_size : UINT64_MAX);
+    }
+}
+
 static void add_images(struct lorac_digest *digest, const struct lorac_batch_source *source)
 {
     const struct lorac_dataset *dataset = source->dataset;
@@ -120,8 +133,10 @@ static void add_images(struct lorac_digest *digest, const struct lorac_batch_sou
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         lorac_digest_add_number(digest, sizes[i]);
     lorac_digest_add_number(digest, (uint64_t)dataset->element);
-    if (!dataset->pixels)
-        return; // a set of files
+    if (dataset->loader) {
+        add_files(digest, dataset);
+        return;
+    }
     const size_t element_bytes = dataset->element == LORAC_ELEMENT_F32 ? sizeof(float) : 1;
     const size_t values = dataset->count * dataset->channels * dataset->height * dataset->width; // in memory
     lorac_digest_add(digest, dataset->pixels, values * element_bytes);

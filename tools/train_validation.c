@@ -118,14 +118,16 @@ static enum lorac_status open_share(struct lorac_train_validation *validation,
 
 static enum lorac_status open_path(struct lorac_train_validation *validation,
                                    const struct lorac_train_data_request *request, const struct lorac_net *net,
-                                   const struct lorac_input_shape *shape, struct lorac_error *error)
+                                   const struct lorac_input_shape *shape, const struct lorac_train_data *trained,
+                                   struct lorac_error *error)
 {
     const struct lorac_validation_settings *settings = validation->settings;
     struct lorac_data_settings data = *request->data; // the corruption and its seed are those of --data
     data.data = settings->val;
     data.labels = settings->labels;
     data.range = settings->range;
-    LORAC_TRY(lorac_data_open(&data, shape, net->classes, &validation->dataset, error));
+    const struct lorac_data_request opened = lorac_train_data_request(request, &data, net, shape, trained);
+    LORAC_TRY(lorac_data_open(&opened, &validation->dataset, error));
     if (!validation->dataset.labels)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--val '%s' has no labels: give --val-labels FILE",
                                settings->val);
@@ -144,7 +146,7 @@ enum lorac_status lorac_train_validation_open(struct lorac_train_validation *val
     if (!settings->val || validation->open)
         return LORAC_OK;
     LORAC_TRY(read_share(settings->val, &share) ? open_share(validation, request, share, data, error)
-                                                : open_path(validation, request, net, shape, error));
+                                                : open_path(validation, request, net, shape, data, error));
     validation->open = true;
     return LORAC_OK;
 }
@@ -152,7 +154,7 @@ enum lorac_status lorac_train_validation_open(struct lorac_train_validation *val
 size_t lorac_train_validation_bytes(const struct lorac_train_validation *validation, const struct lorac_net *net)
 {
     const struct lorac_dataset *dataset = &validation->dataset;
-    size_t bytes = dataset->image_array.byte_count + dataset->count * sizeof *dataset->labels;
+    size_t bytes = dataset->count > 0 ? lorac_dataset_bytes(dataset) : 0;
     bytes += (validation->split.kept_count + validation->split.held_count) * sizeof *validation->split.images;
     return keeps_best(validation->settings) ? bytes + lorac_best_bytes(net) : bytes;
 }
@@ -165,7 +167,7 @@ static bool stop_validation(void *context, size_t done, size_t total)
 
 static void note_start(const struct lorac_train_validation *validation, const struct lorac_call *call)
 {
-    char bytes[LORAC_BYTES_TEXT];
+    char text[LORAC_DATA_TEXT];
     const struct lorac_split *split = &validation->split;
     const struct lorac_dataset *dataset = &validation->dataset;
     if (split->images)
@@ -173,7 +175,7 @@ static void note_start(const struct lorac_train_validation *validation, const st
                           split->kept_count);
     else
         lorac_report_note(call, "validation: on %zu images (%s) of '%s'", dataset->count,
-                          lorac_bytes_text(dataset->image_array.byte_count, bytes), validation->settings->val);
+                          lorac_data_text(dataset, text), validation->settings->val);
 }
 
 enum lorac_status lorac_train_validation_prepare(struct lorac_train_validation *validation,

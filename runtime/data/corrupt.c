@@ -1,6 +1,6 @@
 // Fog and Gaussian noise as in CIFAR-10-C: Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common
 // Corruptions and Perturbations", 2019, with the severities of its recipe for CIFAR images.
-#include "dataset.h"
+#include "image_files.h"
 
 #include "proto/rng.h"
 #include "proto/size.h"
@@ -202,6 +202,11 @@ enum lorac_status lorac_dataset_corrupt(struct lorac_dataset *dataset, const str
             error, LORAC_ERROR_ARGUMENT,
             "only uint8 images can be corrupted; these are float32, in a range that only their maker "
             "knows: give the uint8 pixels");
+    if (dataset->files) { // each when it is decoded
+        dataset->files->corrupt = *corrupt;
+        dataset->files->corrupt_seed = seed;
+        return LORAC_OK;
+    }
     struct corrupter corrupter = {
         .corrupt = *corrupt, .height = dataset->height, .width = dataset->width, .channels = dataset->channels};
     LORAC_TRY(corrupter_init(&corrupter, error));

@@ -1,5 +1,5 @@
 #include "array.h"
-#include "loader.h"
+#include "image_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -220,6 +220,80 @@ done:
     return LORAC_OK;
 }
 
+// ---- files
+
+static enum lorac_status take_list_labels(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
+                                          struct lorac_error *error)
+{
+    const struct lorac_image_files *files = dataset->files;
+    if (!files->list.labels)
+        return LORAC_OK;
+    if (options->labels_path)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "'%s' says itself of which class its images are: leave the labels '%s' out",
+                               options->images_path, options->labels_path);
+    dataset->labels = files->list.labels + files->first;
+    const uint64_t limit = options->classes > 0 ? options->classes : (uint64_t)INT32_MAX + 1;
+    for (size_t i = 0; i < dataset->count; i++)
+        if (dataset->labels[i] < 0 || (uint64_t)dataset->labels[i] >= limit)
+            return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                                   "'%s': label %" PRId32 " of '%s' is outside 0 .. %" PRIu64
+                                   ", the classes of the model",
+                                   options->images_path, dataset->labels[i], files->list.paths[files->first + i],
+                                   limit - 1);
+    return LORAC_OK;
+}
+
+static enum lorac_status open_files(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
+                                    size_t *file_count, struct lorac_error *error)
+{
+    size_t begin = 0, end = 0;
+    LORAC_TRY(lorac_image_files_open(options, &dataset->files, error));
+    struct lorac_image_files *files = dataset->files;
+    if (find_range(options, files->list.count, &begin, &end, error) != LORAC_OK)
+        return lorac_error_prefix(error, "'%s': ", options->images_path);
+    *file_count = files->list.count;
+    files->first = dataset->first_index = begin;
+    dataset->element = LORAC_ELEMENT_U8;
+    dataset->count = end - begin;
+    dataset->channels = options->channels;
+    dataset->height = options->height;
+    dataset->width = options->width;
+    if (options->class_count == 0 && files->list.class_names) {
+        dataset->class_count = files->list.class_count;
+        dataset->class_names = files->list.class_names;
+    }
+    LORAC_TRY(lorac_dataset_check_classes(dataset, options->classes, error));
+    LORAC_TRY(take_list_labels(options, dataset, error));
+    return lorac_image_files_load(files, dataset->count, options->loading, &dataset->loader, error);
+}
+
+// "cat, cow, dog, ..."
+static const char *names_text(const struct lorac_dataset *dataset, char *text, size_t text_bytes)
+{
+    enum { NAMED = 3 };
+    size_t length = 0;
+    for (size_t i = 0; i < dataset->class_count && i < NAMED && length < text_bytes; i++)
+        length += (size_t)snprintf(text + length, text_bytes - length, "%s%s", i > 0 ? ", " : "",
+                                   dataset->class_names[i]);
+    if (dataset->class_count > NAMED && length < text_bytes)
+        snprintf(text + length, text_bytes - length, ", ...");
+    return text;
+}
+
+enum lorac_status lorac_dataset_check_classes(const struct lorac_dataset *dataset, size_t classes,
+                                              struct lorac_error *error)
+{
+    char names[256] = "";
+    if (dataset->class_count == 0 || classes == 0 || dataset->class_count == classes)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_MISMATCH,
+                           "the images are of %zu classes (%s), but the model gives %zu and has no names for them, so "
+                           "that nobody knows which is which: give the model names, or a new last layer, with "
+                           "'lorac-onnx inject --class-names FILE'",
+                           dataset->class_count, names_text(dataset, names, sizeof names), classes);
+}
+
 // ---- life cycle
 
 enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options, struct lorac_dataset *out,
@@ -227,7 +301,8 @@ enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options
 {
     struct lorac_dataset dataset = {0};
     size_t file_count = 0;
-    enum lorac_status status = open_images(options, &dataset, &file_count, error);
+    const bool files = options->loading && lorac_image_list_is(options->images_path);
+    enum lorac_status status = (files ? open_files : open_images)(options, &dataset, &file_count, error);
     if (status == LORAC_OK && options->labels_path)
         status = open_labels(options, file_count, &dataset, error);
     if (status == LORAC_OK)
@@ -237,9 +312,26 @@ enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options
     return status;
 }
 
+const char *lorac_dataset_path(const struct lorac_dataset *dataset, size_t i)
+{
+    return dataset->files ? dataset->files->list.paths[dataset->files->first + i] : NULL;
+}
+
+size_t lorac_dataset_bytes(const struct lorac_dataset *dataset)
+{
+    const size_t bytes = dataset->image_array.byte_count + dataset->count * sizeof *dataset->labels;
+    if (!dataset->loader)
+        return bytes;
+    size_t list = 0, loader = lorac_loader_bytes(dataset->loader);
+    for (size_t i = 0; i < dataset->files->list.count; i++)
+        list += strlen(dataset->files->list.paths[i]) + 1 + sizeof(char *);
+    return loader < SIZE_MAX - bytes - list ? bytes + list + loader : SIZE_MAX;
+}
+
 void lorac_dataset_clear(struct lorac_dataset *dataset)
 {
     lorac_loader_free(dataset->loader);
+    lorac_image_files_free(dataset->files);
     lorac_array_clear(&dataset->image_array);
     free(dataset->label_storage);
     *dataset = (struct lorac_dataset){0};

@@ -1,7 +1,7 @@
-// A labelled set of images in memory, as the user's file holds them, and how one batch of it becomes the numbers a
-// model takes.
+// A labelled set of images, as the user's files hold them, and how one batch of it becomes the numbers a model takes.
 //
-// Two kinds, told apart by the file's type:
+// A folder of images, or a list of them (image_list.h), is a set of files: they are decoded when they are wanted, as
+// uint8 (loader.h). All else lies in memory, and is of two kinds, told apart by the file's type:
 //   uint8   pixels, [N, H, W, C] (or [N, H, W], read as one channel), RGB. Normalised: x = (value*scale - mean)/std.
 //   float32 [N, ...] in the model's own input layout ([N, C, H, W] or [N, H, W, C]), taken as it is.
 // Formats: .npy (versions 1 to 3, C or Fortran order) and IDX, gzipped or not, recognised by their first bytes.
@@ -44,7 +44,9 @@ void lorac_array_clear(struct lorac_array *array);
 enum lorac_status lorac_npy_write_f32(const char *path, const float *values, size_t rows, size_t columns,
                                       struct lorac_error *error);
 
-struct lorac_loader; // loader.h
+struct lorac_loader;         // loader.h
+struct lorac_loader_options; // the same
+struct lorac_image_files;    // image_files.h
 
 struct lorac_dataset {
     enum lorac_element element;
@@ -54,6 +56,9 @@ struct lorac_dataset {
     const void *pixels;             // u8 [count, H, W, C]; f32 [count, C, H, W], or as u8 where channels_last; NULL in
                                     // a set of files, whose images the loader gives
     struct lorac_loader *loader;    // owned; NULL: the set lies in memory
+    struct lorac_image_files *files; // owned; NULL: the same
+    size_t class_count;              // 0: the set has no names for its classes, or they are those of the options
+    char **class_names;              // [class_count], in the order of the labels; they belong to the set
     bool channels_last;             // of f32
     const int32_t *labels;          // [count], or NULL where none were given
     struct lorac_array image_array; // owns pixels; dims[0] is count, images outside the range are not kept
@@ -69,6 +74,11 @@ struct lorac_dataset_options {
     size_t channels, height, width;
     bool channels_last; // the model's own layout, which float images have, is [N, H, W, C]; else [N, C, H, W]
     size_t classes; // labels must be in 0 .. classes-1; 0: in 0 .. INT32_MAX
+    // Of sets of files alone:
+    size_t class_count;             // 0: the names are the set's own, sorted by bytes
+    const char *const *class_names; // what the model calls its classes: others are refused
+    size_t resize;                  // as struct lorac_image_target's
+    const struct lorac_loader_options *loading; // NULL: such sets are refused
 };
 
 // Errors as lorac_array_read, and MISMATCH (shape, counts of images and labels, a label outside the classes: first
@@ -79,6 +89,17 @@ struct lorac_dataset_options {
 enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options, struct lorac_dataset *out,
                                      struct lorac_error *error);
 void lorac_dataset_clear(struct lorac_dataset *dataset);
+
+// The file of image [i] of a set of files, as long as the set is open; NULL for a set in memory.
+const char *lorac_dataset_path(const struct lorac_dataset *dataset, size_t i);
+
+// What it holds in memory, or may hold at most: pixels, labels, lists, what is decoded ahead and kept.
+size_t lorac_dataset_bytes(const struct lorac_dataset *dataset);
+
+// That a set which has its own names of classes has as many as the model, [classes] (0: not known yet): which is which
+// follows from their order alone. Errors: MISMATCH.
+enum lorac_status lorac_dataset_check_classes(const struct lorac_dataset *dataset, size_t classes,
+                                              struct lorac_error *error);
 
 // ---- corruption (runtime/data/corrupt.c): the published CIFAR-10-C recipe (Hendrycks & Dietterich 2019) for small
 // images, with this project's own random numbers: the same distribution of images, not the same images. Any number of

@@ -1,5 +1,7 @@
 #include "loader.h"
 
+#include "proto/size.h"
+
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
@@ -67,6 +69,18 @@ struct lorac_loader {
     size_t cached_bytes;
     struct broken **broken; // [source.count]
 };
+
+// Sums of sizes for a budget: SIZE_MAX where they overflow.
+static size_t multiplied(size_t a, size_t b)
+{
+    size_t product;
+    return lorac_size_multiply(a, b, &product) ? product : SIZE_MAX;
+}
+
+static size_t added(size_t a, size_t b)
+{
+    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
 
 static size_t image_bytes(const struct lorac_loader *loader, const struct lorac_stored_image *image)
 {
@@ -272,6 +286,7 @@ enum lorac_status lorac_loader_create(const struct lorac_loader_source *source,
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for loading %zu images", source->count);
     loader->source = *source;
     loader->options = *options;
+    lorac_loader_set_cache(loader, options->cache_bytes);
     // 29 of 100 are not more than a share of 0.29, which as a double is a little less.
     loader->broken_limit = (size_t)floor((double)source->count * options->broken_share * (1 + 1e-12));
     loader->failed = SIZE_MAX;
@@ -342,8 +357,34 @@ void lorac_loader_free(struct lorac_loader *loader)
 
 void lorac_loader_set_cache(struct lorac_loader *loader, size_t cache_bytes)
 {
+    const size_t least = multiplied(loader->source.count, loader->source.image_bytes);
     assert(loader->thread_count == 0);
-    loader->options.cache_bytes = cache_bytes;
+    if (least > cache_bytes)
+        cache_bytes = 0;
+    loader->options.cache_bytes = cache_bytes / 2 > least ? 2 * least : cache_bytes;
+}
+
+size_t lorac_loader_cache_bytes(const struct lorac_loader *loader)
+{
+    return loader->options.cache_bytes;
+}
+
+size_t lorac_loader_thread_count(const struct lorac_loader *loader)
+{
+    return loader->options.threads;
+}
+
+size_t lorac_loader_bytes(const struct lorac_loader *loader)
+{
+    const struct lorac_loader_options *options = &loader->options;
+    // Of pictures three by four, the most frequent shape.
+    const size_t image = loader->source.image_bytes + loader->source.image_bytes / 3;
+    const size_t images = multiplied(options->batch + options->threads, image);
+    const size_t decoding = multiplied(options->threads, loader->source.decode_bytes);
+    const size_t lists = loader->source.count * (sizeof *loader->broken + sizeof *loader->order) +
+                         loader->slot_count * sizeof *loader->slots +
+                         (options->cache_bytes > 0 ? loader->source.count * sizeof *loader->cache : 0);
+    return added(added(images, decoding), added(added(lists, options->queue_bytes), options->cache_bytes));
 }
 
 void lorac_loader_set_broken(struct lorac_loader *loader, lorac_loader_broken callback, void *context)
@@ -355,6 +396,14 @@ void lorac_loader_set_broken(struct lorac_loader *loader, lorac_loader_broken ca
 size_t lorac_loader_broken_count(const struct lorac_loader *loader)
 {
     return loader->broken_count;
+}
+
+bool lorac_loader_is_broken(struct lorac_loader *loader, size_t index)
+{
+    pthread_mutex_lock(&loader->lock);
+    const struct broken *broken = loader->broken[index];
+    pthread_mutex_unlock(&loader->lock);
+    return broken && broken->counted;
 }
 
 // ---- a pass

@@ -4,17 +4,20 @@
 // other, each its own, while the caller works on the images that it took; they stop where queue_bytes are waiting.
 // Images are taken in the order of the positions, whatever was ready first, and what is said about broken ones is said
 // when they are taken: nothing depends on the number of threads, or on time. The first images stay decoded for the next
-// pass as long as cache_bytes last.
+// pass where the whole set seems to fit.
 //
 // An image that cannot be read (IO, FORMAT, UNSUPPORTED) is broken: its place stays empty, or is taken by the next image
 // of the order that can be read. Where more than a share of the set is broken the pass ends.
+//
+// Images of unusual shape may be larger than the smallest that a set may hold. The cache stops at twice the size of a
+// set of smallest images; what does not fit is decoded in each pass.
 //
 // One thread at a time may call the functions below; lorac_loader_image may be called by several.
 #ifndef LORAC_LOADER_H
 #define LORAC_LOADER_H
 
 #include "dataset.h"
-#include "image_file.h"
+#include "image_file.h" // struct lorac_stored_image
 
 struct lorac_loader;
 
@@ -27,13 +30,14 @@ struct lorac_loader_source {
     size_t count;       // images of the set, at least 1
     size_t channels;    // of every image
     size_t image_bytes; // of the smallest that decode may give, at least 1
+    size_t decode_bytes; // that decode takes for a while, about
 };
 
 struct lorac_loader_options {
     size_t threads;      // at least 1
     size_t batch;        // images that are taken at once, at most
     size_t queue_bytes;  // of images that were not taken yet; one at least is decoded ahead where this is not 0
-    size_t cache_bytes;  // of images that stay decoded; 0: none
+    size_t cache_bytes;  // of images that stay decoded; none where the smallest that the set may be is more
     double broken_share; // of the set's images that may be broken, 0 .. 1
 };
 
@@ -45,6 +49,13 @@ void lorac_loader_free(struct lorac_loader *loader); // waits for its threads; a
 
 // Another size of the cache than at creation; before the first pass.
 void lorac_loader_set_cache(struct lorac_loader *loader, size_t cache_bytes);
+// What it will take at most; 0: nothing is kept.
+size_t lorac_loader_cache_bytes(const struct lorac_loader *loader);
+
+size_t lorac_loader_thread_count(const struct lorac_loader *loader);
+
+// What it may hold at most, about, in its cache and beside it.
+size_t lorac_loader_bytes(const struct lorac_loader *loader);
 
 // Called by lorac_loader_take for each broken image that it comes across for the first time; [message] names it.
 typedef void (*lorac_loader_broken)(void *context, size_t index, const char *message);
@@ -77,7 +88,8 @@ struct lorac_loaded {
 // The i-th of the images taken last.
 struct lorac_loaded lorac_loader_image(const struct lorac_loader *loader, size_t i);
 
-// Broken images that takes came across so far.
+// Broken images that takes came across so far, and whether image [index] of the set is one of them.
 size_t lorac_loader_broken_count(const struct lorac_loader *loader);
+bool lorac_loader_is_broken(struct lorac_loader *loader, size_t index);
 
 #endif

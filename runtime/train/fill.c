@@ -68,7 +68,7 @@ void lorac_fill_run(void *context, size_t begin, float *input)
 static enum lorac_status check_finite(const struct lorac_dataset *dataset, struct lorac_error *error)
 {
     if (dataset->element != LORAC_ELEMENT_F32)
-        return LORAC_OK;
+        return LORAC_OK; // sets of files too
     const size_t size = image_size(dataset);
     const float *image = dataset->pixels;
     for (size_t i = 0; i < dataset->count; i++, image += size)
@@ -89,6 +89,7 @@ enum lorac_status lorac_fill_check(const struct lorac_net *net, const struct lor
                                "channels of %zu x %zu",
                                dataset->channels, dataset->height, dataset->width, input->name, input->c, input->h,
                                input->w);
+    LORAC_TRY(lorac_dataset_check_classes(dataset, net->classes, error));
     if (dataset->labels)
         for (size_t i = 0; i < dataset->count; i++)
             if (dataset->labels[i] < 0 || (size_t)dataset->labels[i] >= net->classes)

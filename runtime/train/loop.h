@@ -69,10 +69,6 @@ uint64_t lorac_loop_steps(const struct lorac_loop_options *options, size_t batch
 enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_options *options,
                                  struct lorac_error *error);
 
-// Evaluates a dataset: for each batch fills the input, runs forward. outputs [count, classes] or NULL; per-class counts
-// [classes] or NULL. Labels NULL in the dataset: result.correct and loss stay 0. Images of a set of files that cannot be
-// read are left out of all counts, result.images too; their outputs are NaN.
-
 // What the model says about one image.
 struct lorac_prediction {
     int32_t predicted; // the class of the first largest logit; -1: the image could not be read
@@ -80,6 +76,9 @@ struct lorac_prediction {
     double loss;       // cross-entropy; 0 where the dataset has no labels, or the image could not be read
 };
 
+// Evaluates a dataset: for each batch fills the input, runs forward. outputs [count, classes] or NULL; per-class counts
+// [classes] or NULL. Labels NULL in the dataset: result.correct and loss stay 0. Images of a set of files that cannot be
+// read are left out of all counts, result.images too; their outputs are NaN.
 struct lorac_evaluate_request {
     const struct lorac_batch_source *source; // augment none
     const uint32_t *images;                  // [count] of the dataset's: only these, in this order; NULL: all of them

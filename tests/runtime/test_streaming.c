@@ -29,7 +29,7 @@ static struct lorac_dataset streamed_dataset(const struct way *way, double share
 {
     struct lorac_dataset dataset = tiny_dataset();
     struct lorac_error error = {0};
-    const struct lorac_loader_source source = {decode, NULL, IMAGES, TINY_CHANNELS, TINY_PIXELS};
+    const struct lorac_loader_source source = {decode, NULL, IMAGES, TINY_CHANNELS, TINY_PIXELS, 0};
     const struct lorac_loader_options options = {.threads = way->threads,
                                                  .batch = BATCH,
                                                  .queue_bytes = way->queue_bytes,

@@ -187,7 +187,7 @@ BAD = [
     ("compare {f}/plain.onnx missing.onnx", 1, "'missing.onnx'"),
     # data
     (EVAL.replace("x.npy", "missing.npy"), 1, "missing.npy"),
-    (EVAL.replace("/x.npy", ""), 1, ""),
+    (EVAL.replace("/x.npy", ""), 2, "holds no pictures"),
     (EVAL.replace("x.npy", "empty"), 1, "empty"),
     (EVAL.replace("x.npy", "cut.npy"), 1, "cut.npy"),
     (EVAL.replace("x.npy", "text.npy"), 1, "text.npy"),

@@ -1,0 +1,308 @@
+# Copyright the lorac-onnx authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Sets of image files in train, eval, compare and merge: as from memory, and what becomes of broken ones."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from make_resnet import make_resnet
+from PIL import Image
+
+PROGRAM = os.environ["LORAC_ONNX"]
+NAMES = ["bird", "car", "cat", "dog", "ship"]
+COUNT, SIDE, BATCH = 60, 16, 8
+
+
+def run(*arguments, timeout=300):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+
+
+def good(*arguments, **keywords):
+    result = run(*arguments, **keywords)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def classes_of(path):
+    return next((json.loads(p.value) for p in onnx.load(path).metadata_props if p.key == "lorac.classes"), None)
+
+
+def write_folder(folder, images, labels):
+    """PNG files whose order by name is that of the arrays."""
+    paths = []
+    for i, (image, label) in enumerate(zip(images, labels)):
+        path = folder / NAMES[label] / f"{i:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """The same images as arrays and as a folder; a model with names for its classes, and one without."""
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(3)
+    labels = np.sort(random.integers(0, len(NAMES), COUNT))
+    images = random.integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
+    np.save(folder / "x.npy", images)
+    np.save(folder / "y.npy", labels)
+    write_folder(folder / "png", images, labels)
+    (folder / "names.txt").write_text("\n".join(NAMES) + "\n")
+    onnx.save(make_resnet(depth=8, width=0.5, input_size=(SIDE, SIDE), classes=len(NAMES)), folder / "plain.onnx")
+    pixels = ["--mean", "0.5", "--std", "0.25"]
+    good("inject", folder / "plain.onnx", "-o", folder / "injected.onnx", *pixels)
+    good("inject", folder / "plain.onnx", "-o", folder / "named.onnx", "--class-names", folder / "names.txt", *pixels)
+    return folder
+
+
+@pytest.fixture
+def broken(files, tmp_path):
+    """The folder with every tenth file cut off; gives the folder and the paths of the broken files."""
+    folder = tmp_path / "png"
+    shutil.copytree(files / "png", folder)
+    paths = sorted(folder.glob("*/*.png"))[3::10]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:300])
+    return folder, paths
+
+
+def train(files, output, data, *options, model="named.onnx"):
+    return good("train", files / model, "-o", output, "--data", data, "--epochs", "3", "--batch", BATCH, "--lr", "0.02",
+                "--augment", "crop-flip", "--threads", "2", *options)
+
+
+# ---- as from memory
+
+WAYS = [
+    [],
+    ["--cache-memory", "0"],
+    ["--cache-memory", "0", "--loader-threads", "3"],
+    ["--loader-threads", "4"],
+    ["--micro-batch", "2", "--loader-threads", "2"],
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=" ".join)
+def test_trained_as_from_memory(files, tmp_path, way):
+    micro = ["--micro-batch", "2"] if "--micro-batch" in way else []
+    train(files, tmp_path / "array.onnx", files / "x.npy", "--labels", files / "y.npy", *micro)
+    train(files, tmp_path / "folder.onnx", files / "png", *way)
+    assert (tmp_path / "array.onnx").read_bytes() == (tmp_path / "folder.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("options", [["--range", "7:41"], ["--corrupt", "fog:3"], ["--val", "0.25"], ["--steps", "11"],
+                                     ["--corrupt", "gaussian_noise:2", "--range", "5:60", "--seed", "9"]], ids=" ".join)
+def test_options_as_from_memory(files, tmp_path, options):
+    def short(output, data, *more):
+        good("train", files / "named.onnx", "-o", tmp_path / output, "--data", data, "--batch", BATCH, "--lr", "0.02",
+             *(options if "--steps" in options else ["--epochs", "2", *options]), *more)
+    short("array.onnx", files / "x.npy", "--labels", files / "y.npy")
+    short("folder.onnx", files / "png")
+    assert (tmp_path / "array.onnx").read_bytes() == (tmp_path / "folder.onnx").read_bytes()
+
+
+def test_evaluated_as_from_memory(files, tmp_path):
+    arguments = ["eval", files / "named.onnx", "--json", "--per-class", "--batch", "7"]
+    array = json.loads(good(*arguments, "--data", files / "x.npy", "--labels", files / "y.npy", "--outputs",
+                            tmp_path / "array.npy").stdout)
+    folder = json.loads(good(*arguments, "--data", files / "png", "--outputs", tmp_path / "folder.npy").stdout)
+    assert folder.pop("skipped") == 0
+    assert {**array, "images_per_second": 0} == {**folder, "images_per_second": 0}
+    assert [row["name"] for row in folder["per_class"]] == NAMES
+    assert (tmp_path / "array.npy").read_bytes() == (tmp_path / "folder.npy").read_bytes()
+
+
+def test_compared_as_from_memory(files, tmp_path):
+    train(files, tmp_path / "trained.onnx", files / "png")
+
+    def rows(command, *arguments):
+        lines = good(command, *arguments).stdout.splitlines()
+        return [line.replace(str(files / "png"), "D").replace(str(files / "x.npy"), "D").split() for line in lines
+                if "%" in line]
+    merge = ["merge", tmp_path / "trained.onnx", "-o", tmp_path / "merged.onnx", "--data"]
+    assert rows(*merge, files / "png") == rows(*merge, files / "x.npy")
+    compare = ["compare", tmp_path / "trained.onnx", files / "named.onnx", "--tolerance", "10", "--data"]
+    assert rows(*compare, files / "png") == rows(*compare, files / "x.npy")
+    assert rows(*compare, files / "png")[0][1] == str(COUNT)
+
+
+# ---- classes
+
+def test_names_of_classes(files, tmp_path):
+    assert classes_of(files / "injected.onnx") is None
+    train(files, tmp_path / "trained.onnx", files / "png", model="injected.onnx")
+    assert classes_of(tmp_path / "trained.onnx") == NAMES
+    table = good("eval", tmp_path / "trained.onnx", "--data", files / "png", "--per-class").stdout
+    assert [line.split()[1] for line in table.splitlines()[-len(NAMES):]] == NAMES
+    # With the names of the model a part of its classes is enough.
+    part = tmp_path / "part"
+    shutil.copytree(files / "png" / "cat", part / "cat")
+    rows = json.loads(good("eval", tmp_path / "trained.onnx", "--data", part, "--per-class", "--json").stdout)["per_class"]
+    assert [row["images"] for row in rows] == [0, 0, len(list((part / "cat").iterdir())), 0, 0]
+
+
+def test_other_classes_are_refused(files, tmp_path):
+    part = tmp_path / "part"
+    for name in NAMES[1:4]:
+        shutil.copytree(files / "png" / name, part / name)
+    for command in [["eval"], ["train", "-o", tmp_path / "out.onnx"]]:
+        result = run(command[0], files / "injected.onnx", "--data", part, *command[1:])
+        assert result.returncode == 1
+        assert "the images are of 3 classes (car, cat, dog), but the model gives 5 and has no names" in result.stderr
+    (part / "cat").rename(part / "lion")
+    result = run("eval", files / "named.onnx", "--data", part)
+    assert result.returncode == 1 and "lion" in result.stderr
+    # Comparing looks at no label.
+    good("compare", files / "named.onnx", files / "named.onnx", "--data", part)
+
+
+def test_labels_where_images_have_theirs(files, tmp_path):
+    result = run("train", files / "named.onnx", "-o", tmp_path / "out.onnx", "--data", files / "png", "--labels",
+                 files / "y.npy")
+    assert result.returncode == 2 and "leave the labels" in result.stderr
+    result = run("train", files / "named.onnx", "-o", tmp_path / "out.onnx", "--data", files / "x.npy")
+    assert result.returncode == 2 and "--labels FILE is missing" in result.stderr
+
+
+def test_a_folder_without_classes_takes_labels(files, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in (files / "png").glob("*/*.png"):
+        shutil.copy(path, flat / path.name)
+    train(files, tmp_path / "array.onnx", files / "x.npy", "--labels", files / "y.npy")
+    train(files, tmp_path / "flat.onnx", flat, "--labels", files / "y.npy")
+    assert (tmp_path / "array.onnx").read_bytes() == (tmp_path / "flat.onnx").read_bytes()
+    result = run("train", files / "named.onnx", "-o", tmp_path / "out.onnx", "--data", flat)
+    assert result.returncode == 2 and "--labels FILE is missing" in result.stderr
+    assert "accuracy" not in good("eval", files / "named.onnx", "--data", flat).stdout
+
+
+def test_a_table_of_paths(files, tmp_path):
+    paths = sorted((files / "png").glob("*/*.png"))
+    table = tmp_path / "images.csv"
+    table.write_text("".join(f"{path},{path.parent.name}\n" for path in paths))
+    train(files, tmp_path / "folder.onnx", files / "png")
+    train(files, tmp_path / "table.onnx", table)
+    assert (tmp_path / "folder.onnx").read_bytes() == (tmp_path / "table.onnx").read_bytes()
+
+
+# ---- sizes
+
+def test_larger_files_are_made_smaller(files, tmp_path):
+    """Of files whose middle is the images, --resize to their own size and a centre crop give the images again."""
+    images, labels = np.load(files / "x.npy"), np.load(files / "y.npy")
+    wide = np.zeros((COUNT, SIDE, SIDE + 6, 3), np.uint8)
+    wide[:, :, 3:-3] = images
+    write_folder(tmp_path / "wide", wide, labels)
+    for name, data in [("narrow", files / "png"), ("wide", tmp_path / "wide")]:
+        good("eval", files / "named.onnx", "--data", data, "--outputs", tmp_path / f"{name}.npy")
+    assert np.array_equal(np.load(tmp_path / "narrow.npy"), np.load(tmp_path / "wide.npy"))
+    good("eval", files / "named.onnx", "--data", files / "png", "--resize", SIDE + 4, "--outputs", tmp_path / "resized.npy")
+    assert not np.allclose(np.load(tmp_path / "narrow.npy"), np.load(tmp_path / "resized.npy"))
+    result = run("eval", files / "named.onnx", "--data", files / "png", "--resize", SIDE - 1)
+    assert result.returncode == 2 and "resize" in result.stderr
+
+
+# ---- broken files
+
+def skipped_names(stderr):
+    return re.findall(r"skipped: '?([^':]+)", stderr)
+
+
+@pytest.mark.parametrize("way", WAYS[:4], ids=" ".join)
+def test_broken_files_in_training(files, broken, tmp_path, way):
+    folder, paths = broken
+    result = train(files, tmp_path / "a.onnx", folder, "--broken-share", "0.1", *way)
+    assert sorted(skipped_names(result.stderr)) == list(map(str, paths)) # each once
+    assert f"{len(paths)} of the {COUNT} images cannot be read and were skipped" in result.stderr
+    train(files, tmp_path / "b.onnx", folder, "--broken-share", "0.1", "--quiet")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_too_many_broken_files(files, broken, tmp_path):
+    folder, paths = broken
+    result = run("train", files / "named.onnx", "-o", tmp_path / "out.onnx", "--data", folder, "--batch", BATCH,
+                 "--broken-share", "0.05")
+    assert result.returncode == 1
+    assert f"4 of the {COUNT} images cannot be read, more than a share of 0.05" in result.stderr
+    assert all(str(path) in result.stderr for path in skipped_names(result.stderr)[:3])
+    result = run("eval", files / "named.onnx", "--data", folder)
+    assert result.returncode == 1
+    assert f"1 of the {COUNT} images cannot be read, more than a share of 0.01" in result.stderr
+    assert str(paths[0]) in result.stderr
+
+
+def test_broken_files_in_evaluation(files, broken, tmp_path):
+    folder, paths = broken
+    good_rows = [i for i in range(COUNT) if i % 10 != 3]
+    np.save(tmp_path / "x.npy", np.load(files / "x.npy")[good_rows])
+    np.save(tmp_path / "y.npy", np.load(files / "y.npy")[good_rows])
+    arguments = ["eval", files / "named.onnx", "--json", "--per-class", "--outputs"]
+    expected = json.loads(good(*arguments, tmp_path / "e.npy", "--data", tmp_path / "x.npy", "--labels",
+                               tmp_path / "y.npy").stdout)
+    result = good(*arguments, tmp_path / "g.npy", "--data", folder, "--broken-share", "0.1")
+    got = json.loads(result.stdout)
+    assert got["skipped"] == len(paths) and skipped_names(result.stderr) == list(map(str, paths))
+    for key in ["images", "accuracy", "per_class"]:
+        assert got[key] == expected[key]
+    assert got["loss"] == pytest.approx(expected["loss"], rel=1e-6) # other batches
+    outputs = np.load(tmp_path / "g.npy")
+    assert np.isnan(outputs[3::10]).all()
+    np.testing.assert_allclose(outputs[good_rows], np.load(tmp_path / "e.npy"), rtol=1e-4, atol=1e-5)
+    text = good("eval", files / "named.onnx", "--data", folder, "--broken-share", "1").stdout
+    assert f"images      {COUNT - len(paths)}\nskipped     {len(paths)} (cannot be read)\n" in text
+
+
+def test_broken_files_in_comparing(files, broken):
+    folder, paths = broken
+    out = good("compare", files / "named.onnx", files / "named.onnx", "--data", folder, "--broken-share", "0.1").stdout
+    row = next(line for line in out.splitlines() if str(folder) in line).split()
+    assert row[1] == str(COUNT - len(paths)) and row[2] == "0"
+
+
+# ---- memory
+
+def test_what_is_kept(files, tmp_path):
+    def kept(*options):
+        return train(files, tmp_path / "out.onnx", files / "png", *options).stderr
+    assert "60 images (JPEG and PNG files, decoded by 1 thread ahead of use and kept, in at most 92.2 kB)" in kept(
+        "--loader-threads", "1")
+    assert "decoded by 2 threads ahead of use)" in kept("--cache-memory", "0", "--loader-threads", "2")
+    assert "ahead of use)" in kept("--cache-memory", f"{COUNT * SIDE * SIDE * 3 - 1}")
+    assert "kept, in at most 92.2 kB)" in kept("--memory-budget", "200M")
+    assert run("train", "x.onnx", "-o", tmp_path / "o", "--data", "d", "--cache-memory", "lots").returncode == 2
+
+
+# ---- with checkpoints, and the most wrong
+
+def test_resumed(files, tmp_path):
+    def short(output, *options):
+        return run("train", files / "named.onnx", "-o", tmp_path / output, "--data", files / "png", "--batch", BATCH,
+                   "--epochs", "4", "--checkpoint", tmp_path / "kept", "--checkpoint-steps", "1", *options)
+    train_all = ["--checkpoint", tmp_path / "other", "--epochs", "4"]
+    good("train", files / "named.onnx", "-o", tmp_path / "whole.onnx", "--data", files / "png", "--batch", BATCH,
+         *train_all)
+    assert short("part.onnx", "--max-minutes", "0.00001").returncode == 4
+    result = short("resumed.onnx", "--resume", "--loader-threads", "3", "--cache-memory", "0")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "whole.onnx").read_bytes() == (tmp_path / "resumed.onnx").read_bytes()
+    # Another set is another run.
+    result = run("train", files / "named.onnx", "-o", tmp_path / "x.onnx", "--data", files / "png", "--batch", BATCH,
+                 "--epochs", "4", "--checkpoint", tmp_path / "kept", "--resume", "--range", "0:50")
+    assert result.returncode == 1 and "images" in result.stderr
+
+
+def test_paths_of_the_most_wrong(files):
+    rows = json.loads(good("eval", files / "injected.onnx", "--data", files / "png", "--json", "--wrong", "3",
+                           "--range", "10:50").stdout)["wrong"]
+    paths = sorted((files / "png").glob("*/*.png"))
+    assert len(rows) == 3
+    for row in rows: # the model has no names; the folders have
+        assert row["path"] == str(paths[row["index"]]) and row["name"] == paths[row["index"]].parent.name
