@@ -347,8 +347,10 @@ static enum lorac_status start(struct run *run, struct lorac_error *error)
     fill_loop(run);
     LORAC_TRY(lorac_train_checkpoint_start(&run->checkpoint, run->net, call->operands[0], &run->loop, error));
     LORAC_TRY(lorac_progress_init(&run->progress, call, run->net, run->settings->log, &run->loop, error));
-    if (run->data.dataset.loader)
-        lorac_loader_set_broken(run->data.dataset.loader, lorac_progress_broken, &run->progress);
+    struct lorac_loader *const loaders[] = {run->data.dataset.loader, run->validation.dataset.loader};
+    for (size_t i = 0; i < sizeof loaders / sizeof *loaders; i++)
+        if (loaders[i])
+            lorac_loader_set_broken(loaders[i], lorac_progress_broken, &run->progress);
     run->progress.keep = lorac_train_checkpoint_step;
     run->progress.keep_context = &run->checkpoint;
     lorac_interrupt_catch();

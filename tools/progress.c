@@ -91,6 +91,8 @@ void lorac_progress_broken(void *context, size_t index, const char *message)
     (void)index;
     lorac_progress_break(progress);
     lorac_report_note(progress->call, "skipped: %s", message);
+    if (progress->log.file)
+        lorac_log_write(&progress->log, "broken_image", json_pack("{s:o}", "message", lorac_json_text(message)));
 }
 
 // ---- the log

@@ -38,7 +38,7 @@ void lorac_progress_break(struct lorac_progress *progress);
 // What the log has so far is on the disk.
 void lorac_progress_sync(struct lorac_progress *progress);
 
-// A loader's callback: names an image that cannot be read. [context] is a struct lorac_progress.
+// A loader's callback: names an image that cannot be read, on stderr and in the log. [context] is a struct lorac_progress.
 void lorac_progress_broken(void *context, size_t index, const char *message);
 
 // Ends the progress line and closes the log. Errors: IO (the log could not be written whole).

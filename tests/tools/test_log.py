@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from make_resnet import make_resnet
+from PIL import Image
 from test_help import PROGRAM, rows_of_help, run
 from training_log import lines_of
 
@@ -203,6 +204,26 @@ def test_a_run_that_goes_on(files, tmp_path, stop_at):
     assert [line["step"] for line in lines if line["event"] == "resume"] == [stop_at]
     assert comparable(lines[1:], "checkpoint", "resume") == comparable(undisturbed[1:])
     assert lines[-2]["event"] != "end" and (resumed / "o.onnx").read_bytes() == (whole / "o.onnx").read_bytes()
+
+
+def test_images_that_cannot_be_read(files, tmp_path):
+    """One of those that are trained on, one of those that are validated on: each once, and one less is scored."""
+    broken = []
+    for name in ("data", "val"):
+        for i, image in enumerate(np.load(files / "x.npy")):
+            path = tmp_path / name / f"class{i % 10}" / f"{i:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+        path.write_bytes(path.read_bytes()[:40])
+        broken.append(str(path))
+    result = run("train", files / "injected.onnx", "-o", tmp_path / "o.onnx", "--data", tmp_path / "data", "--val",
+                 tmp_path / "val", "--broken-share", "0.5", "--batch", str(BATCH), "--epochs", "3", "--log",
+                 tmp_path / "log")
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in check_log(tmp_path / "log") if line["event"] == "broken_image"]
+    assert len(lines) == 2 and all(path in line["message"] for path, line in zip(broken, lines))
+    assert all(result.stderr.count(path) == 1 for path in broken)
+    assert {line["validation"]["images"] for line in lines_of(tmp_path / "log", "epoch")} == {COUNT - 1}
 
 
 def test_the_time_is_up(files, tmp_path):
