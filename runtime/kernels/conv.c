@@ -6,7 +6,6 @@
 //
 // A 1-D convolution, of a row [N, C, W] with a weight [M, C/g, kw], is one of an image of height 1.
 #include "conv_branch.h"
-#include "conv_choice.h"
 #include "conv_step.h"
 
 #include "conv_norm.h"
@@ -21,277 +20,6 @@ struct conv_state {
     struct lorac_branch_state *branch;
     struct lorac_conv_norm *norm; // NULL: none
 };
-
-// ---- memory
-
-static bool param_trainable(const struct lorac_program *program, const struct lorac_step *step, size_t i)
-{
-    const struct lorac_param *param = lorac_step_param(program, step, i);
-    return param && param->trainable;
-}
-
-static bool needs_weight_gradient(const struct lorac_program *program, const struct lorac_step *step)
-{
-    return param_trainable(program, step, 0) || param_trainable(program, step, 2) || param_trainable(program, step, 3);
-}
-
-// Of the weight, for one output.
-static size_t row_floats(const struct conv *conv)
-{
-    return lorac_conv_weight_count(&conv->shape) / conv->shape.M;
-}
-
-static size_t largest(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static void add_workspace(struct lorac_step *step, const struct lorac_conv_algorithm *algorithm,
-                          const struct lorac_conv_shape *shape, size_t *bytes)
-{
-    const size_t weight = algorithm && algorithm->pack ? lorac_conv_weight_count(shape) * sizeof(float) : 0;
-    if (algorithm && algorithm->workspace_bytes)
-        *bytes = largest(*bytes, algorithm->workspace_bytes(shape) + weight);
-    if (algorithm && algorithm->thread_workspace_bytes)
-        step->thread_scratch_bytes = largest(step->thread_scratch_bytes, algorithm->thread_workspace_bytes(shape));
-}
-
-// The algorithms of the convolution and of its input gradient, where one is needed.
-struct choice {
-    const struct lorac_conv_algorithm *forward, *gradient;
-};
-
-static struct lorac_conv_demand demand_of(const struct lorac_program *program, bool changing)
-{
-    return (struct lorac_conv_demand){
-        .exact = program->exact, .changing = changing, .packed_limit = program->packed_limit};
-}
-
-static bool describe(const struct lorac_program *program, const struct lorac_step *step, char *text)
-{
-    const struct conv *conv = step->config;
-    struct lorac_conv_case described = {.shape = &conv->shape,
-                                        .gradient = program->values[step->inputs[0]].needs_gradient,
-                                        .R = conv->adapted ? conv->adapter.R : 0,
-                                        .exact = program->exact,
-                                        .form_policy = program->form_policy,
-                                        .packed_limit = program->packed_limit};
-    for (size_t i = 0; i < 4; i++)
-        described.trains[i] = param_trainable(program, step, i);
-    return lorac_conv_case_text(&described, text);
-}
-
-// What was measured; NULL: nothing.
-static const struct lorac_choice_row *measured(const struct lorac_program *program, const struct lorac_step *step)
-{
-    char text[LORAC_CHOICE_STEP];
-    return program->choices && describe(program, step, text) ? lorac_choices_find(program->choices, text) : NULL;
-}
-
-static struct choice choose(const struct lorac_program *program, const struct lorac_step *step,
-                            const struct lorac_choice_row *row, bool changing)
-{
-    const struct lorac_conv_shape *shape = &((const struct conv *)step->config)->shape;
-    const struct lorac_conv_demand demand = demand_of(program, changing);
-    struct choice choice = {0};
-    if (row)
-        choice.forward = lorac_conv_algorithm_named(false, row->forward, shape, &demand);
-    if (!choice.forward)
-        choice.forward = lorac_conv_forward_algorithm(shape, &demand);
-    if (!program->values[step->inputs[0]].needs_gradient)
-        return choice;
-    if (row)
-        choice.gradient = lorac_conv_algorithm_named(true, row->gradient, shape, &demand);
-    if (!choice.gradient)
-        choice.gradient = lorac_conv_gradient_algorithm(shape, &demand);
-    return choice;
-}
-
-static double time_of(const struct lorac_conv_algorithm *algorithm)
-{
-    return !algorithm ? 0 : algorithm->relative_time > 0 ? algorithm->relative_time : 1;
-}
-
-// Only where the adapter is all that is trained here; in use the adapter costs nothing once it is in the weight.
-static bool can_be_branch(const struct lorac_program *program, const struct lorac_step *step, const struct conv *conv,
-                          struct lorac_conv_branch *branch)
-{
-    return conv->adapted && step->has_trainable && program->form_policy != LORAC_FORM_POLICY_DEFINITION &&
-           !param_trainable(program, step, 0) && !param_trainable(program, step, 1) &&
-           lorac_conv_branch_init(branch, &conv->shape, &conv->adapter);
-}
-
-static bool choose_branch(const struct lorac_program *program, const struct lorac_step *step, struct conv *conv,
-                          const struct lorac_choice_row *row, struct choice definition, struct choice frozen)
-{
-    if (!can_be_branch(program, step, conv, &conv->branch))
-        return false;
-    conv->branch.trains_a = param_trainable(program, step, 2);
-    conv->branch.trains_b = param_trainable(program, step, 3);
-    conv->branch.wants_dx = frozen.gradient != NULL;
-    conv->branch.beside = frozen.forward->beside != NULL;
-    if (conv->branch.beside && frozen.forward->beside->products > 0)
-        conv->branch.down_products = frozen.forward->beside->products;
-    conv->branch.merged = lorac_conv_merges(&conv->branch, frozen.forward, frozen.gradient);
-    if (program->form_policy == LORAC_FORM_POLICY_AUTO && row && row->form[0])
-        return strcmp(row->form, "branch") == 0;
-    return program->form_policy == LORAC_FORM_POLICY_BRANCH ||
-           lorac_conv_branch_is_cheaper(&conv->branch,
-                                        time_of(definition.forward) + time_of(definition.gradient),
-                                        time_of(frozen.forward) + time_of(frozen.gradient));
-}
-
-static void keep_param(struct lorac_program *program, const struct lorac_step *step, size_t i)
-{
-    if (step->params[i] != LORAC_NO_ID)
-        program->params[step->params[i]].kept = true;
-}
-
-static bool packs_at_run(const struct conv *conv)
-{
-    return conv->forward->pack || (conv->gradient && conv->gradient->pack);
-}
-
-static bool packs_ahead(const struct conv *conv)
-{
-    return !conv->forward->pack || (conv->gradient && !conv->gradient->pack);
-}
-
-// What packs before each run builds its weight again each time: W0 comes from the model where that can be done.
-static void keep_weight_to_pack(struct lorac_program *program, const struct lorac_step *step, const struct conv *conv)
-{
-    if (!packs_at_run(conv))
-        return;
-    if (!lorac_param_is_rereadable(lorac_step_param(program, step, 0)))
-        keep_param(program, step, 0);
-    for (size_t i = 2; !conv->is_branch && i < LORAC_CONV_PARAMS; i++)
-        keep_param(program, step, i);
-}
-
-// Whether the weight that is packed is not the model's own, or is read again.
-static bool builds(const struct conv *conv)
-{
-    return conv->normed || (conv->adapted && !conv->is_branch) || packs_at_run(conv);
-}
-
-// Workspace of packing: the weight that is built, then the same in another order.
-static size_t packing_floats(const struct conv *conv)
-{
-    const bool reorders = conv->forward->reorders || (conv->gradient && conv->gradient->reorders);
-    return lorac_conv_weight_count(&conv->shape) * ((size_t)builds(conv) + (size_t)reorders);
-}
-
-// Of gain * B, where there is a gain.
-static size_t normed_b_floats(const struct conv *conv)
-{
-    return conv->normed ? conv->adapter.rows * conv->adapter.R : 0;
-}
-
-// Workspace beside the algorithms' and packing's, and what is kept.
-static size_t memory_of_branch(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
-{
-    step->keeps_inputs = conv->branch.trains_a;
-    step->kept_bytes = lorac_conv_branch_kept_bytes(&conv->branch);
-    keep_param(program, step, 2);
-    keep_param(program, step, 3);
-    size_t bytes = lorac_conv_branch_workspace_bytes(&conv->branch);
-    size_t packing = normed_b_floats(conv) * sizeof(float);
-    if (conv->branch.merged)
-        packing += conv->gradient->merge->scratch_bytes(&conv->branch);
-    bytes = largest(bytes, packing);
-    return conv->branch.beside ? largest(bytes, conv->forward->beside->scratch_bytes(&conv->branch)) : bytes;
-}
-
-static size_t memory_of_definition(struct lorac_program *program, struct lorac_step *step, const struct conv *conv)
-{
-    const struct lorac_conv_shape *shape = &conv->shape;
-    size_t count = lorac_conv_weight_count(shape), rows = shape->N * shape->OH * shape->OW;
-    step->keeps_inputs = needs_weight_gradient(program, step);
-    for (size_t i = packs_at_run(conv) ? 1 : 0; step->has_trainable && i < LORAC_CONV_PARAMS; i++)
-        keep_param(program, step, i);
-    size_t bytes = 0;
-    if (step->keeps_inputs) {
-        size_t floats = count + lorac_conv_weight_gradient_workspace(shape);
-        floats += conv->adapted ? conv->adapter.R * conv->adapter.columns : 0;
-        bytes = largest(bytes, floats * sizeof(float));
-    }
-    return param_trainable(program, step, 1) ? largest(bytes, lorac_column_workspace(rows, shape->M)) : bytes;
-}
-
-static enum lorac_status memory(struct lorac_program *program, struct lorac_step *step, struct lorac_error *error)
-{
-    (void)error;
-    struct conv *conv = step->config;
-    const struct lorac_choice_row *row = measured(program, step);
-    const struct choice frozen = choose(program, step, row, false);
-    const struct choice definition = choose(program, step, row, needs_weight_gradient(program, step));
-    conv->is_branch = choose_branch(program, step, conv, row, definition, frozen);
-    const struct choice choice = conv->is_branch ? frozen : definition;
-    conv->forward = choice.forward;
-    conv->gradient = choice.gradient;
-    size_t bytes = conv->is_branch ? memory_of_branch(program, step, conv) : memory_of_definition(program, step, conv);
-    keep_weight_to_pack(program, step, conv);
-    const struct lorac_param *weight = lorac_step_param(program, step, 0);
-    step->reread_bytes = packs_at_run(conv) && !weight->kept ? weight->count * sizeof(float) : 0;
-    step->create_scratch_bytes = packs_ahead(conv) ? packing_floats(conv) * sizeof(float) : 0;
-    bytes = largest(bytes, packing_floats(conv) * sizeof(float));
-    add_workspace(step, conv->forward, &conv->shape, &bytes);
-    add_workspace(step, conv->gradient, &conv->shape, &bytes);
-    step->scratch_bytes = bytes;
-    return LORAC_OK;
-}
-
-static size_t packed_bytes(const struct lorac_program *program, const struct lorac_step *step)
-{
-    (void)program;
-    const struct conv *conv = step->config;
-    bool packs_twice = conv->gradient && !lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient);
-    return conv->forward->packed_bytes(&conv->shape) + (packs_twice ? conv->gradient->packed_bytes(&conv->shape) : 0) +
-           (conv->is_branch ? lorac_conv_branch_packed_bytes(&conv->branch) : 0) +
-           (conv->is_branch && conv->branch.beside ? conv->forward->beside->packed_bytes(&conv->branch) : 0) +
-           (conv->normed ? lorac_conv_norm_bytes(conv->shape.M) : 0);
-}
-
-static size_t multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
-{
-    (void)program;
-    const struct lorac_conv_shape *s = &((const struct conv *)step->config)->shape;
-    return s->N * s->OH * s->OW * lorac_conv_weight_count(s);
-}
-
-static const char *algorithm(const struct lorac_step *step, bool backward)
-{
-    const struct conv *conv = step->config;
-    const struct lorac_conv_algorithm *used = backward ? conv->gradient : conv->forward;
-    return used ? used->name : NULL;
-}
-
-static const char *candidate(const struct lorac_program *program, const struct lorac_step *step, bool branch,
-                             bool backward, size_t i)
-{
-    const struct conv *conv = step->config;
-    struct lorac_conv_branch unused;
-    bool possible = can_be_branch(program, step, conv, &unused);
-    if (branch ? !possible : possible && program->form_policy == LORAC_FORM_POLICY_BRANCH)
-        return NULL;
-    if (backward && !program->values[step->inputs[0]].needs_gradient)
-        return NULL;
-    const struct lorac_conv_demand demand = demand_of(program, !branch && needs_weight_gradient(program, step));
-    size_t count;
-    const struct lorac_conv_algorithm *const *list = lorac_conv_algorithms(backward, &count);
-    for (size_t k = 0; k < count; k++)
-        if (lorac_conv_algorithm_fits(list[k], &conv->shape, &demand) && i-- == 0)
-            return list[k]->name;
-    return NULL;
-}
-
-static double relative_time(const struct lorac_step *step, bool backward)
-{
-    const struct conv *conv = step->config;
-    return time_of(backward ? conv->gradient : conv->forward);
-}
-
-// ---- life
 
 static void destroy(struct lorac_step *step)
 {
@@ -309,9 +37,8 @@ static void destroy(struct lorac_step *step)
     step->state = NULL;
 }
 
-// Packs [weight] for the convolution and its input gradient. [packing]: scratch for as many floats, where one reorders.
-static enum lorac_status pack_weight(struct lorac_step *step, const float *weight, float *packing,
-                                     const struct lorac_kernel_env *env, struct lorac_error *error)
+static enum lorac_status pack_forward(struct lorac_step *step, const float *weight, float *packing,
+                                      const struct lorac_kernel_env *env, struct lorac_error *error)
 {
     const struct conv *conv = step->config;
     struct conv_state *state = step->state;
@@ -320,22 +47,47 @@ static enum lorac_status pack_weight(struct lorac_step *step, const float *weigh
     if (state->norm)
         bias = lorac_conv_norm_bias(state->norm, bias);
     const struct lorac_conv_finish finish = {.bias = bias, .low = conv->low, .high = conv->high};
-    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
-    // The old ones go first: both at once would double the memory of packed weights for a moment.
-    if (conv->gradient)
-        conv->gradient->destroy(state->gradient);
-    state->gradient = NULL;
+    if (state->forward && conv->forward->repack) {
+        conv->forward->repack(state->forward, weight, &finish, env);
+        return LORAC_OK;
+    }
     conv->forward->destroy(state->forward);
     state->forward = NULL;
-    LORAC_TRY(conv->forward->create(&conv->shape, weight, &finish, packing, step->x[0], step->y, env, &state->forward,
-                                    error));
-    if (!conv->gradient)
+    return conv->forward->create(&conv->shape, weight, &finish, packing, step->x[0], step->y, env, &state->forward,
+                                 error);
+}
+
+// After pack_forward: what lends weights is packed in place, and so are those that were borrowed.
+static enum lorac_status pack_gradient(struct lorac_step *step, const float *weight, float *packing,
+                                       const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct conv *conv = step->config;
+    struct conv_state *state = step->state;
+    const struct lorac_conv_finish plain = lorac_conv_finish_bias(NULL);
+    const bool borrows = lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient);
+    if (state->gradient && conv->gradient->repack) {
+        if (!borrows)
+            conv->gradient->repack(state->gradient, weight, &plain, env);
         return LORAC_OK;
-    if (lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient))
+    }
+    conv->gradient->destroy(state->gradient);
+    state->gradient = NULL;
+    if (borrows)
         return conv->gradient->create_borrowing(&conv->shape, state->forward, &plain, step->dy, step->dx[0], env,
                                                 &state->gradient, error);
     return conv->gradient->create(&conv->shape, weight, &plain, packing, step->dy, step->dx[0], env, &state->gradient,
                                   error);
+}
+
+// Packs [weight] for the convolution and its input gradient, one after the other and each without its old one: both at
+// once would double the memory of packed weights for a moment. [packing]: scratch for as many floats, where one
+// reorders.
+static enum lorac_status pack_weight(struct lorac_step *step, const float *weight, float *packing,
+                                     const struct lorac_kernel_env *env, struct lorac_error *error)
+{
+    const struct conv *conv = step->config;
+    LORAC_TRY(pack_forward(step, weight, packing, env, error));
+    return conv->gradient ? pack_gradient(step, weight, packing, env, error) : LORAC_OK;
 }
 
 // What the convolution computes with: by the definition the adapter is in it, and so is what is folded in. In [built],
@@ -351,7 +103,7 @@ static const float *build_weight(const struct lorac_step *step, float *built, co
         weight = built;
     }
     if (state->norm) {
-        lorac_conv_norm_rows(state->norm, weight, built, row_floats(conv), env);
+        lorac_conv_norm_rows(state->norm, weight, built, lorac_conv_row_floats(conv), env);
         weight = built;
     }
     return weight;
@@ -360,8 +112,9 @@ static const float *build_weight(const struct lorac_step *step, float *built, co
 static enum lorac_status rebuild(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
 {
     const struct conv *conv = step->config;
-    float *built = env->workspace, *packing = built + (builds(conv) ? lorac_conv_weight_count(&conv->shape) : 0);
-    return pack_weight(step, packs_ahead(conv) ? build_weight(step, built, env) : NULL, packing, env, error);
+    float *built = env->workspace;
+    float *packing = built + (lorac_conv_builds(conv) ? lorac_conv_weight_count(&conv->shape) : 0);
+    return pack_weight(step, lorac_conv_packs_ahead(conv) ? build_weight(step, built, env) : NULL, packing, env, error);
 }
 
 // [algorithm]: one of the two, with its own state.
@@ -415,7 +168,7 @@ static void merge_branch(struct lorac_step *step, const struct lorac_kernel_env 
     const struct conv_state *state = step->state;
     if (!conv->branch.merged)
         return;
-    float *scratch = (float *)env->workspace + normed_b_floats(conv);
+    float *scratch = (float *)env->workspace + lorac_conv_normed_b_floats(conv);
     conv->gradient->merge->pack(state->gradient, state->forward, &conv->branch,
                                 lorac_step_param(env->program, step, 2)->data, branch_b(step, env), scratch, env);
 }
@@ -455,8 +208,9 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
 static enum lorac_status refresh(struct lorac_step *step, const struct lorac_kernel_env *env, struct lorac_error *error)
 {
     const struct conv *conv = step->config;
+    const bool packs = lorac_conv_packs_ahead(conv) || lorac_conv_trains(env->program, step, 1);
     if (!conv->is_branch)
-        return packs_ahead(conv) || param_trainable(env->program, step, 1) ? rebuild(step, env, error) : LORAC_OK;
+        return packs ? rebuild(step, env, error) : LORAC_OK;
     if (conv->branch.trains_a)
         pack_branch_a(step, env);
     if (conv->branch.trains_b)
@@ -485,10 +239,10 @@ static void weight_backward(struct lorac_step *step, const struct lorac_kernel_e
     const struct conv *conv = step->config;
     const struct conv_state *state = step->state;
     size_t count = lorac_conv_weight_count(&conv->shape);
-    float *dw = env->workspace, *workspace = dw + count;
-    lorac_conv_weight_gradient(&conv->shape, step->x[0], step->dy, dw, workspace, env);
+    float *dw = env->workspace, *workspace = dw + lorac_conv_dense_floats(conv);
+    conv->dense->run(&conv->shape, step->x[0], step->dy, dw, workspace, env);
     if (state->norm)
-        lorac_conv_norm_rows(state->norm, dw, dw, row_floats(conv), env);
+        lorac_conv_norm_rows(state->norm, dw, dw, lorac_conv_row_floats(conv), env);
     struct lorac_param *weight = lorac_step_param(env->program, step, 0);
     if (weight->trainable)
         lorac_add_into(weight->gradient, dw, count, env);
@@ -530,6 +284,20 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
     lorac_conv_branch_backward(state->branch, &call, env);
 }
 
+static size_t multiply_adds(const struct lorac_program *program, const struct lorac_step *step)
+{
+    (void)program;
+    const struct lorac_conv_shape *s = &((const struct conv *)step->config)->shape;
+    return s->N * s->OH * s->OW * lorac_conv_weight_count(s);
+}
+
+static const char *algorithm(const struct lorac_step *step, bool backward)
+{
+    const struct conv *conv = step->config;
+    const struct lorac_conv_algorithm *used = backward ? conv->gradient : conv->forward;
+    return used ? used->name : NULL;
+}
+
 static const char *form(const struct lorac_step *step)
 {
     const struct conv *conv = step->config;
@@ -551,18 +319,18 @@ const struct lorac_kernel lorac_kernel_conv = {
     .op_type = "Conv",
     .lower = lorac_conv_lower,
     .absorb = lorac_conv_absorb,
-    .memory = memory,
+    .memory = lorac_conv_memory,
     .create = create,
     .refresh = refresh,
     .forward = forward,
     .backward = backward,
     .destroy = destroy,
-    .packed_bytes = packed_bytes,
+    .packed_bytes = lorac_conv_packed_bytes,
     .algorithm = algorithm,
-    .relative_time = relative_time,
+    .relative_time = lorac_conv_relative_time,
     .form = form,
-    .describe = describe,
-    .candidate = candidate,
+    .describe = lorac_conv_describe,
+    .candidate = lorac_conv_candidate,
     .multiply_adds = multiply_adds,
     .take_clamp = take_clamp,
 };

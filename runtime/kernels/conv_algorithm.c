@@ -34,16 +34,18 @@ bool lorac_conv_algorithm_fits(const struct lorac_conv_algorithm *algorithm, con
 {
     if (is_last(algorithm))
         return true;
-    if (!algorithm->supports(shape) || (algorithm->approximate && demand->exact) ||
-        (algorithm->frozen_only && demand->changing))
+    if (!algorithm->supports(shape) || (algorithm->approximate && demand->exact))
         return false;
     if (algorithm->pack)
         return is_needed(algorithm, shape, demand->packed_limit);
     return demand->packed_limit == 0 || algorithm->packed_bytes(shape) <= demand->packed_limit;
 }
 
-static bool pays(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape)
+static bool pays(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape,
+                 const struct lorac_conv_demand *demand)
 {
+    if (demand->changing && algorithm->pays_changing && !algorithm->pays_changing(shape))
+        return false;
     return !algorithm->pays || algorithm->pays(shape);
 }
 
@@ -52,7 +54,7 @@ static const struct lorac_conv_algorithm *choose(const struct lorac_conv_algorit
                                                  const struct lorac_conv_demand *demand)
 {
     for (size_t i = 0; i + 1 < count; i++)
-        if (lorac_conv_algorithm_fits(list[i], shape, demand) && pays(list[i], shape))
+        if (lorac_conv_algorithm_fits(list[i], shape, demand) && pays(list[i], shape, demand))
             return list[i];
     return list[count - 1];
 }
@@ -98,4 +100,14 @@ const struct lorac_conv_algorithm *const *lorac_conv_algorithms(bool gradient, s
 {
     *count = gradient ? GRADIENT_COUNT : FORWARD_COUNT;
     return gradient ? GRADIENT : FORWARD;
+}
+
+const struct lorac_conv_weight_gradient *lorac_conv_weight_gradient(const struct lorac_conv_shape *shape,
+                                                                    const struct lorac_conv_demand *demand)
+{
+    const struct lorac_conv_weight_gradient *winograd = &lorac_conv_weight_winograd;
+    if (demand->exact || !winograd->supports(shape) || !winograd->pays(shape))
+        return &lorac_conv_weight_plain;
+    bool fits = demand->packed_limit == 0 || winograd->workspace_bytes(shape) <= demand->packed_limit;
+    return fits ? winograd : &lorac_conv_weight_plain;
 }

@@ -37,10 +37,11 @@ struct lorac_conv_merge {
 struct lorac_conv_algorithm {
     const char *name;
     bool approximate; // its error is not that of a plain sum: never where results must be exact
-    bool frozen_only; // packing costs more than a copy: only for a weight that never changes
     bool accumulates; // finish.accumulate may be asked for
     bool (*supports)(const struct lorac_conv_shape *shape);
     bool (*pays)(const struct lorac_conv_shape *shape); // measured to be faster than the next in the list; NULL: always
+    // The same for a weight that changes at each step, beside `pays`: packing is a part of the step then. NULL: always.
+    bool (*pays_changing)(const struct lorac_conv_shape *shape);
     // Of run, at the beginning of the workspace: for all threads together, then for each; NULL: none.
     size_t (*workspace_bytes)(const struct lorac_conv_shape *shape);
     size_t (*thread_workspace_bytes)(const struct lorac_conv_shape *shape);
@@ -50,6 +51,10 @@ struct lorac_conv_algorithm {
     enum lorac_status (*create)(const struct lorac_conv_shape *shape, const float *weight,
                                 const struct lorac_conv_finish *finish, float *packing, const float *in, float *out,
                                 const struct lorac_kernel_env *env, void **state, struct lorac_error *error);
+    // Packs another weight, and takes over [finish]'s bias, in place of those of create; allocates nothing. Gradients
+    // that borrow see the lender's new weights by themselves. NULL: to be made anew.
+    void (*repack)(void *state, const float *weight, const struct lorac_conv_finish *finish,
+                   const struct lorac_kernel_env *env);
     // NULL: the weights are packed by create. Else create does not look at [weight] and packs nothing, and each run must
     // follow a call of this, which packs [weight] to the beginning of the workspace (not where [weight] is, which is
     // behind workspace_bytes or elsewhere).
@@ -67,13 +72,16 @@ struct lorac_conv_algorithm {
     size_t (*packed_bytes)(const struct lorac_conv_shape *shape);
     const struct lorac_conv_beside *beside; // NULL: an adapter runs after it
     const struct lorac_conv_merge *merge;   // of a gradient with a lender; NULL: an adapter adds to dx after it
-    double relative_time; // measured, beside XNNPACK's direct convolution, where it is chosen; 0: the same
+    // Measured, beside XNNPACK's direct convolution, where it is chosen: relative_time_of or, where that is NULL,
+    // relative_time; 0: the same.
+    double relative_time;
+    double (*relative_time_of)(const struct lorac_conv_shape *shape);
 };
 
 // What the choice is made by, beside the shape: never by the number of threads, so that the bits do not depend on it.
 struct lorac_conv_demand {
     bool exact;          // no approximate algorithm
-    bool changing;       // the weight changes while training: none that is for frozen weights only
+    bool changing;       // the weight changes while training
     size_t packed_limit; // bytes that packed weights may take, the last algorithm of the list excepted; 0: any
 };
 
@@ -111,14 +119,27 @@ extern const struct lorac_conv_algorithm lorac_conv_gradient_gemm_at_run;
 extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd4;
 extern const struct lorac_conv_algorithm lorac_conv_gradient_winograd2;
 
-// ---- the gradient of the weight (conv_weight_gradient.c)
+// ---- the gradient of the weight
 
-// Floats of workspace.
-size_t lorac_conv_weight_gradient_workspace(const struct lorac_conv_shape *shape);
 // out [M, C/G, kh, kw] (ONNX order) = sum over images and pixels of dy times x. The partition depends on the shape
 // alone: the same bits for any number of threads.
-void lorac_conv_weight_gradient(const struct lorac_conv_shape *shape, const float *x, const float *dy, float *out,
-                                float *workspace, const struct lorac_kernel_env *env);
+struct lorac_conv_weight_gradient {
+    const char *name;
+    // Of run, at the beginning of the workspace: for all threads together, then for each; NULL: none.
+    size_t (*workspace_bytes)(const struct lorac_conv_shape *shape);
+    size_t (*thread_workspace_bytes)(const struct lorac_conv_shape *shape);
+    void (*run)(const struct lorac_conv_shape *shape, const float *x, const float *dy, float *out, float *workspace,
+                const struct lorac_kernel_env *env);
+    bool (*supports)(const struct lorac_conv_shape *shape);
+    bool (*pays)(const struct lorac_conv_shape *shape); // measured to be faster than the plain one
+    double (*relative_time)(const struct lorac_conv_shape *shape); // measured, beside XNNPACK's direct convolution
+};
+
+extern const struct lorac_conv_weight_gradient lorac_conv_weight_plain;    // conv_weight_gradient.c: any shape
+extern const struct lorac_conv_weight_gradient lorac_conv_weight_winograd; // conv_winograd_weight.c: approximate
+
+const struct lorac_conv_weight_gradient *lorac_conv_weight_gradient(const struct lorac_conv_shape *shape,
+                                                                    const struct lorac_conv_demand *demand);
 // out[c] += column sums of dy [rows, C], accumulated in double, times gain[c] (NULL: 1); workspace of
 // lorac_column_workspace(rows, C) bytes.
 void lorac_bias_gradient(const float *dy, size_t rows, size_t C, const double *gain, float *out, void *workspace,

@@ -77,8 +77,8 @@ void lorac_conv_branch_backward(const struct lorac_branch_state *state, const st
 // ---- the choice (conv_form.c)
 
 // True where a training step costs less as a branch than by the definition, by a formula of the sizes alone: see there.
-// [definition] and [branch_conv]: how long the convolution and its input gradient take in each form, beside XNNPACK's
-// direct one (1, and 1 more where there is a gradient).
+// [definition] and [branch_conv]: how long the convolution, its input gradient and, by the definition, the dense gradient
+// of the weight take in each form, beside XNNPACK's direct convolution.
 bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double definition, double branch_conv);
 
 // ---- shared by conv_branch.c and conv_branch_run.c

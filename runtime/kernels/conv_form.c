@@ -2,15 +2,16 @@
 // nanosecond and thread where the constants were measured, with AVX-512 on one thread, R = 4 and 12), F of which are
 // one pass of the convolution:
 //
-//     definition    conv + DENSE*F + weights * (PACK + 3*R)    the dense gradient; packing; B@A and both its gradients
+//     definition    conv + weights * (PACK + 3*R)    conv with the dense gradient; packing; B@A and both its gradients
 //     branch        conv + PRODUCT * lanes + TRAFFIC * floats
 //
-// where lanes are the multiply-adds of the branch's products, with the side that fills vectors rounded up to 16, and
-// floats what they read and write of x, y, dy, dx and h. Where the convolution runs the adapter's forward pass with its
-// own (lorac_conv_beside), x and y are in the cache; by Winograd h takes 36 products for 16 pixels instead of 9 for one,
-// and is transformed back. Where the gradient has the adapter in its weights (lorac_conv_merge), dx takes no products
-// and no floats here, but MERGE + MERGE_RANK*R for each weight at each step: R = 12, 64 -> 64 0.15 ms, 128 -> 128 0.5
-// ms. In the forms' own measurements, of a layer's adapter alone, all after the convolution:
+// where conv is F for each, by how long it takes beside the direct one (relative_time), lanes are the multiply-adds of
+// the branch's products, with the side that fills vectors rounded up to 16, and floats what they read and write of x, y,
+// dy, dx and h. Where the convolution runs the adapter's forward pass with its own (lorac_conv_beside), x and y are in
+// the cache; by Winograd h takes 36 products for 16 pixels instead of 9 for one, and is transformed back. Where the
+// gradient has the adapter in its weights (lorac_conv_merge), dx takes no products and no floats here, but MERGE +
+// MERGE_RANK*R for each weight at each step: R = 12, 64 -> 64 0.15 ms, 128 -> 128 0.5 ms. In the forms' own
+// measurements, of a layer's adapter alone, all after the convolution:
 //
 //     layer, batch 32, R = 12      definition   branch   branch, A frozen      (milliseconds, one thread)
 //     16 -> 16, 32 x 32, batch 64         2.5     24.4     19.5
@@ -26,11 +27,22 @@
 //     256 -> 256, 8 x 8         2.1   0.9
 //     512 -> 512, 4 x 4         0.8   0.1
 //
-// and of whole steps, where x and dy are not in the cache, ResNet-18 CIFAR form, batch 32, one thread, with its 64 ->
-// 64 layers by the definition and as branches: 807 and 846 ms, with A frozen 800 and 781.
+// These were all by plain sums and direct convolutions. Where both forms have Winograd, the definition for its dense
+// gradient too, of a whole layer in a step, one thread (another processor with AVX-512):
+//
+//     layer                          definition   branch   branch, A frozen
+//     16 -> 16, 32 x 32, batch 64         3.7     13.4      5.6
+//     32 -> 32, 16 x 16, batch 64         2.2      4.5      2.3
+//     64 -> 64, 8 x 8, batch 64           2.0      2.2      1.5
+//     64 -> 64, 32 x 32, batch 32        14.1     19.0     13.0
+//     128 -> 128, 16 x 16                11.7     10.9      8.7
+//     256 -> 256, 8 x 8                  12.5      9.8
+//     64 -> 64, 56 x 56, batch 8, R = 4  12.3     11.3
+//
+// of which the rule below chooses the faster one each time.
 #include "conv_branch.h"
 
-static const double DENSE = 1.15, PACK = 500, PRODUCT = 1.2, TRAFFIC = 16, MERGE = 170, MERGE_RANK = 10;
+static const double PACK = 500, PRODUCT = 1.2, TRAFFIC = 16, MERGE = 170, MERGE_RANK = 10;
 
 static double padded(size_t floats)
 {
@@ -54,5 +66,5 @@ bool lorac_conv_branch_is_cheaper(const struct lorac_conv_branch *branch, double
     floats += branch->beside ? 2 * out * kR : in * C + 2 * out * M;
     double merge = branch->merged ? weights * (MERGE + MERGE_RANK * R) : 0;
     double cost = branch_conv * F + PRODUCT * lanes + TRAFFIC * floats + merge;
-    return cost < definition * F + DENSE * F + weights * (PACK + 3 * R);
+    return cost < definition * F + weights * (PACK + 3 * R);
 }

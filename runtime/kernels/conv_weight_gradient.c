@@ -34,9 +34,15 @@ static size_t chunk_count(const struct lorac_conv_shape *s)
     return s->N < MAX_CHUNKS ? s->N : MAX_CHUNKS;
 }
 
-size_t lorac_conv_weight_gradient_workspace(const struct lorac_conv_shape *s)
+static bool always(const struct lorac_conv_shape *shape)
 {
-    return chunk_count(s) * lorac_conv_weight_count(s);
+    (void)shape;
+    return true;
+}
+
+static size_t workspace_bytes(const struct lorac_conv_shape *s)
+{
+    return chunk_count(s) * lorac_conv_weight_count(s) * sizeof(float);
 }
 
 static void add_taps(const struct job *job, size_t image, size_t images, size_t group, size_t m, size_t m_count,
@@ -107,8 +113,8 @@ static void finish_output(void *context, size_t m)
             out[c * taps + t] = sum[t * Cg + c];
 }
 
-void lorac_conv_weight_gradient(const struct lorac_conv_shape *s, const float *x, const float *dy, float *out,
-                                float *workspace, const struct lorac_kernel_env *env)
+static void run(const struct lorac_conv_shape *s, const float *x, const float *dy, float *out, float *workspace,
+                const struct lorac_kernel_env *env)
 {
     size_t per_image = s->H * s->W * s->C + s->OH * s->OW * s->M;
     struct job job = {.s = s, .x = x, .dy = dy, .partial = workspace, .out = out, .simd = env->simd};
@@ -122,3 +128,16 @@ void lorac_conv_weight_gradient(const struct lorac_conv_shape *s, const float *x
     lorac_parallel_for(env->pool, run_part, &job, job.chunks * job.blocks_per_group * s->G);
     lorac_parallel_for(env->pool, finish_output, &job, s->M);
 }
+
+static double relative_time(const struct lorac_conv_shape *shape)
+{
+    (void)shape;
+    return 1.15;
+}
+
+const struct lorac_conv_weight_gradient lorac_conv_weight_plain = {.name = "plain",
+                                                                   .workspace_bytes = workspace_bytes,
+                                                                   .run = run,
+                                                                   .supports = always,
+                                                                   .pays = always,
+                                                                   .relative_time = relative_time};

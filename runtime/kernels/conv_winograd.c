@@ -23,10 +23,12 @@
 // NaN and infinity in an input make all outputs of the tiles that contain it NaN; none is hidden. So do inputs beyond
 // about 1e37, whose transform overflows where the direct form might not.
 #include "conv_winograd_adapter.h"
+#include "conv_winograd_plan.h"
 #include "pages.h"
 #include "parallel.h"
 #include "simd.h"
 #include "winograd.h"
+#include "winograd_tile.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -37,29 +39,12 @@
 enum {
     CHUNK = LORAC_WINOGRAD_CHUNK,
     GROUP = LORAC_WINOGRAD_GROUP,
-    MAX_TILE = 6,
-    BLOCK_FLOATS = 160 * 1024, // of a block's transformed inputs
-    MIN_BLOCK = 4 * GROUP,     // tiles: each packed weight serves as many products
-    BORROWED_BYTES = 4 << 20,  // of a second copy, which is then not made
-    MERGE_PIXELS = 24,         // for each output: below it adding to dx costs less than packing at each step
-    ENOUGH_BLOCKS = 8,         // to give threads whole blocks
-    LINE = 16,                 // floats of a cache line; strides end on an odd number of lines, for the cache's sets
-};
-
-// The map from [in] to [out], and how it is cut.
-struct plan {
-    size_t m, points; // outputs of a tile along an axis; (m+2)^2
-    size_t N, H, W, C, OH, OW, M, pad_top, pad_left;
-    size_t tiles_h, tiles_w, tiles;
-    size_t block, blocks, chunks;    // tiles of a block
-    size_t row_stride, point_stride; // of transformed tiles, in floats
-    size_t block_floats, product_floats;
-    size_t turned_floats; // of one point's weights, where they are borrowed
-    bool shared;          // all threads transform, then all multiply
+    MERGE_PIXELS = 24, // for each output: below it adding to dx costs less than packing at each step
+    LINE = 16,         // floats of a cache line
 };
 
 struct state {
-    struct plan plan;
+    struct lorac_winograd_plan plan;
     const struct lorac_winograd_loops *loops;
     const float *in;
     float *out;
@@ -71,64 +56,9 @@ struct state {
     struct lorac_winograd_adapter adapter;
 };
 
-// ---- how it is cut
-
 static size_t divide_up(size_t a, size_t b)
 {
     return (a + b - 1) / b;
-}
-
-static void cut(struct plan *p)
-{
-    p->points = (p->m + 2) * (p->m + 2);
-    p->tiles_h = divide_up(p->OH, p->m);
-    p->tiles_w = divide_up(p->OW, p->m);
-    p->tiles = p->N * p->tiles_h * p->tiles_w;
-    p->chunks = divide_up(p->M, CHUNK);
-    p->row_stride = (divide_up(p->C, LINE) | 1) * LINE;
-    size_t fits = BLOCK_FLOATS / (p->points * p->row_stride);
-    size_t most = fits > MIN_BLOCK ? fits / GROUP * GROUP : MIN_BLOCK;
-    size_t least_blocks = divide_up(p->tiles, most);
-    p->block = divide_up(divide_up(p->tiles, least_blocks), GROUP) * GROUP; // blocks of nearly the same size
-    p->blocks = divide_up(p->tiles, p->block);
-    p->point_stride = p->block * p->row_stride + LINE;
-    p->block_floats = p->points * p->point_stride;
-    p->product_floats = p->block * p->points * CHUNK;
-    p->shared = p->blocks < ENOUGH_BLOCKS;
-}
-
-static struct plan forward_plan(const struct lorac_conv_shape *s, size_t m)
-{
-    struct plan p = {.m = m, .N = s->N, .H = s->H, .W = s->W, .C = s->C, .OH = s->OH, .OW = s->OW, .M = s->M};
-    p.pad_top = s->pad_top;
-    p.pad_left = s->pad_left;
-    cut(&p);
-    return p;
-}
-
-static struct plan gradient_plan(const struct lorac_conv_shape *s, size_t m)
-{
-    struct plan p = {.m = m, .N = s->N, .H = s->OH, .W = s->OW, .C = s->M, .OH = s->H, .OW = s->W, .M = s->C};
-    p.pad_top = s->kh - 1 - s->pad_top;
-    p.pad_left = s->kw - 1 - s->pad_left;
-    p.turned_floats = p.C * CHUNK;
-    cut(&p);
-    return p;
-}
-
-static size_t packed_floats(const struct plan *p)
-{
-    return p->points * p->C * (divide_up(p->M, LINE) * LINE);
-}
-
-static size_t shared_bytes(const struct plan *p)
-{
-    return p->shared ? p->blocks * p->block_floats * sizeof(float) : 0;
-}
-
-static size_t thread_floats(const struct plan *p)
-{
-    return p->product_floats + p->turned_floats + (p->shared ? 0 : p->block_floats);
 }
 
 // ---- running
@@ -140,7 +70,7 @@ struct job {
 };
 
 // Tiles of a block: the last one may have fewer.
-static size_t tiles_of(const struct plan *p, size_t block)
+static size_t tiles_of(const struct lorac_winograd_plan *p, size_t block)
 {
     size_t first = block * p->block;
     return p->tiles - first < p->block ? p->tiles - first : p->block;
@@ -148,23 +78,18 @@ static size_t tiles_of(const struct plan *p, size_t block)
 
 static void transform_tile(const struct state *state, size_t tile, float *to)
 {
-    const struct plan *p = &state->plan;
+    const struct lorac_winograd_plan *p = &state->plan;
     const float *pixel[LORAC_WINOGRAD_MAX_POINTS];
     size_t across = tile % p->tiles_w, down = tile / p->tiles_w % p->tiles_h, n = tile / p->tiles_w / p->tiles_h;
-    size_t row = down * p->m, column = across * p->m, edge = p->m + 2; // of the padded input
-    const float *image = state->in + n * p->H * p->W * p->C;
-    for (size_t i = 0; i < edge; i++)
-        for (size_t j = 0; j < edge; j++) {
-            size_t h = row + i - p->pad_top, w = column + j - p->pad_left; // below 0 wraps: not inside either
-            pixel[i * edge + j] = h < p->H && w < p->W ? image + (h * p->W + w) * p->C : state->zeros;
-        }
+    const struct lorac_winograd_image image = {state->in + n * p->H * p->W * p->C, p->H, p->W, p->C, state->zeros};
+    lorac_winograd_pixels(&image, p->m + 2, down * p->m - p->pad_top, across * p->m - p->pad_left, pixel);
     state->loops->input(p->m, pixel, p->C, to, p->point_stride);
 }
 
 // Tiles begin .. end-1 of a block to its memory.
 static void transform_tiles(const struct state *state, size_t block, size_t begin, size_t end, float *to)
 {
-    const struct plan *p = &state->plan;
+    const struct lorac_winograd_plan *p = &state->plan;
     size_t first = block * p->block;
     for (size_t t = begin; t < end && first + t < p->tiles; t++)
         transform_tile(state, first + t, to + t * p->row_stride);
@@ -182,7 +107,7 @@ struct target {
 
 static void finish_tile(const struct state *state, size_t tile, const float *products, const struct target *to)
 {
-    const struct plan *p = &state->plan;
+    const struct lorac_winograd_plan *p = &state->plan;
     size_t across = tile % p->tiles_w, down = tile / p->tiles_w % p->tiles_h, n = tile / p->tiles_w / p->tiles_h;
     size_t row = down * p->m, column = across * p->m, pixel = (n * p->OH + row) * p->OW + column;
     struct lorac_winograd_up up = to->up;
@@ -196,7 +121,7 @@ static void finish_tile(const struct state *state, size_t tile, const float *pro
 
 static void finish_tiles(const struct state *state, size_t block, const float *products, const struct target *to)
 {
-    const struct plan *p = &state->plan;
+    const struct lorac_winograd_plan *p = &state->plan;
     for (size_t t = 0; t < tiles_of(p, block); t++)
         finish_tile(state, block * p->block + t, products + t * p->points * CHUNK, to);
 }
@@ -204,7 +129,7 @@ static void finish_tiles(const struct state *state, size_t block, const float *p
 // Chunk [number] of those of all row blocks of the adapter: h.
 static void run_down(const struct state *state, size_t block, size_t number, const float *tiles, float *products)
 {
-    const struct plan *p = &state->plan;
+    const struct lorac_winograd_plan *p = &state->plan;
     const struct lorac_winograd_adapter *adapter = &state->adapter;
     const struct lorac_conv_branch *branch = adapter->branch;
     size_t a = number / adapter->chunks, first = number % adapter->chunks * CHUNK;
@@ -229,7 +154,7 @@ static size_t down_count(const struct state *state)
 // [slice]: the thread's, products and a point's weights.
 static void run_chunk(const struct state *state, size_t block, size_t chunk, const float *tiles, float *slice)
 {
-    const struct plan *p = &state->plan;
+    const struct lorac_winograd_plan *p = &state->plan;
     size_t first = chunk * CHUNK, count = tiles_of(p, block);
     struct target to = {.out = state->out,
                         .channels = p->M,
@@ -254,8 +179,9 @@ static void run_chunk(const struct state *state, size_t block, size_t chunk, con
 static void run_blocks(void *context, size_t thread)
 {
     struct job *job = context;
-    const struct plan *p = &job->state->plan;
-    float *slice = job->slices + thread * thread_floats(p), *tiles = slice + p->product_floats + p->turned_floats;
+    const struct lorac_winograd_plan *p = &job->state->plan;
+    float *slice = job->slices + thread * lorac_winograd_thread_floats(p);
+    float *tiles = slice + p->product_floats + p->turned_floats;
     size_t block;
     while ((block = atomic_fetch_add(&job->next, 1)) < p->blocks) {
         transform_tiles(job->state, block, 0, p->block, tiles);
@@ -269,7 +195,7 @@ static void run_blocks(void *context, size_t thread)
 static void transform_group(void *context, size_t group)
 {
     const struct job *job = context;
-    const struct plan *p = &job->state->plan;
+    const struct lorac_winograd_plan *p = &job->state->plan;
     size_t block = group * GROUP / p->block, begin = group * GROUP % p->block;
     transform_tiles(job->state, block, begin, begin + GROUP, job->shared + block * p->block_floats);
 }
@@ -278,8 +204,8 @@ static void transform_group(void *context, size_t group)
 static void run_pairs(void *context, size_t thread)
 {
     struct job *job = context;
-    const struct plan *p = &job->state->plan;
-    float *slice = job->slices + thread * thread_floats(p);
+    const struct lorac_winograd_plan *p = &job->state->plan;
+    float *slice = job->slices + thread * lorac_winograd_thread_floats(p);
     size_t pair;
     while ((pair = atomic_fetch_add(&job->next, 1)) < p->chunks * p->blocks) {
         size_t block = pair % p->blocks;
@@ -291,8 +217,8 @@ static void run_pairs(void *context, size_t thread)
 static void run_down_pairs(void *context, size_t thread)
 {
     struct job *job = context;
-    const struct plan *p = &job->state->plan;
-    float *slice = job->slices + thread * thread_floats(p);
+    const struct lorac_winograd_plan *p = &job->state->plan;
+    float *slice = job->slices + thread * lorac_winograd_thread_floats(p);
     size_t pair;
     while ((pair = atomic_fetch_add(&job->next_down, 1)) < down_count(job->state) * p->blocks) {
         size_t block = pair % p->blocks;
@@ -303,9 +229,9 @@ static void run_down_pairs(void *context, size_t thread)
 static void run(void *opaque, const struct lorac_kernel_env *env)
 {
     const struct state *state = opaque;
-    const struct plan *p = &state->plan;
+    const struct lorac_winograd_plan *p = &state->plan;
     struct job job = {.state = state, .shared = env->workspace};
-    job.slices = job.shared + shared_bytes(p) / sizeof(float);
+    job.slices = job.shared + lorac_winograd_shared_bytes(p) / sizeof(float);
     atomic_init(&job.next, 0);
     atomic_init(&job.next_down, 0);
     if (p->shared)
@@ -337,7 +263,7 @@ struct packing {
 static void pack_chunk(void *context, size_t chunk)
 {
     const struct packing *packing = context;
-    const struct plan *p = &packing->state->plan;
+    const struct lorac_winograd_plan *p = &packing->state->plan;
     size_t first = chunk * CHUNK, count = p->M - first < CHUNK ? p->M - first : CHUNK;
     for (size_t c = 0; c < p->C; c++)
         packing->state->loops->weight(
@@ -347,8 +273,8 @@ static void pack_chunk(void *context, size_t chunk)
 
 static enum lorac_status allocate(struct state *state, struct lorac_error *error)
 {
-    const struct plan *p = &state->plan;
-    size_t weights = state->lender ? 0 : packed_floats(p), bias = p->chunks * CHUNK,
+    const struct lorac_winograd_plan *p = &state->plan;
+    size_t weights = state->lender ? 0 : lorac_winograd_packed_floats(p), bias = p->chunks * CHUNK,
            zeros = divide_up(p->C, LINE) * LINE;
     size_t bytes = (weights + bias + zeros) * sizeof(float);
     if (posix_memalign(&state->memory, LINE * sizeof(float), bytes) != 0) {
@@ -365,9 +291,10 @@ static enum lorac_status allocate(struct state *state, struct lorac_error *error
 }
 
 // With [packing], or, where that is NULL, the weights of [lender].
-static enum lorac_status create(const struct plan *plan, struct packing *packing, const struct state *lender,
-                                const struct lorac_conv_finish *finish, const float *in, float *out,
-                                const struct lorac_kernel_env *env, void **opaque, struct lorac_error *error)
+static enum lorac_status create(const struct lorac_winograd_plan *plan, struct packing *packing,
+                                const struct state *lender, const struct lorac_conv_finish *finish, const float *in,
+                                float *out, const struct lorac_kernel_env *env, void **opaque,
+                                struct lorac_error *error)
 {
     struct state *state = calloc(1, sizeof(*state));
     if (!state)
@@ -458,98 +385,86 @@ static bool merge_pays(const struct lorac_conv_branch *branch)
 static const struct lorac_conv_merge merge_2 = {merge_pays, merge_bytes_2, pack_merged};
 static const struct lorac_conv_merge merge_4 = {merge_pays, merge_bytes_4, pack_merged};
 
-// ---- when
-
-static bool supports(const struct lorac_conv_shape *s)
-{
-    return s->kh == 3 && s->kw == 3 && s->stride_h == 1 && s->stride_w == 1 && s->dilation_h == 1 &&
-           s->dilation_w == 1 && s->G == 1 && s->pad_top <= 2 && s->pad_left <= 2 && s->pad_bottom <= 2 &&
-           s->pad_right <= 2;
-}
-
-// Measured on 130 shapes of 16 to 512 channels, 2 x 2 to 56 x 56 pixels and 1 to 8 images, one thread with AVX-512.
-// With few tiles the weights, 1.8 or 4 times as large as they were, take longer to read than the products to compute:
-// F(4x4) then loses to F(2x2), and that, on less than 4 tiles, to the direct form. With few channels the transforms
-// cost more than the products: 16 gave 1.0 (many tiles) to 1.5 by F(4x4) and 0.7 to 1.1 by F(2x2), 32 gave 1.4 to 2.9
-// and 1.2 to 1.9.
-static bool pays(const struct plan *p)
-{
-    size_t channels = p->C < p->M ? p->C : p->M;
-    if (p->m == 2)
-        return channels >= 32 && p->tiles >= 4;
-    if (channels < 16 || (channels < 24 && p->tiles > 256))
-        return false;
-    return p->tiles >= (p->C * p->M <= 128 * 128 ? 8 : 16);
-}
-
-// Turning weights around costs a fixed time for each of them and each block of tiles: 4 to 25 % of the gradient's time,
-// least where blocks are full and channels few. It is worth that where the second copy is large, which is where few
-// pixels make the layer a small part of a step. Own copy and borrowed, milliseconds, one thread with AVX-512:
-//     layer, batch 32                own copy   borrowed      MB of the copy
-//     64 -> 64, 32 x 32                  5.21       5.45        0.6
-//     128 -> 128, 16 x 16                3.83       4.38        2.4
-//     256 -> 256, 8 x 8                  3.46       4.89        9.4
-//     512 -> 512, 4 x 4                  3.98       4.96       37.7
-// ResNet-18 in the form for 32x32 images holds 179 MB of packed weights with this bound and 320 without borrowing; its
-// step is 2 % longer, its start 70 ms shorter.
-static bool borrows(const struct plan *p)
-{
-    return packed_floats(p) * sizeof(float) >= BORROWED_BYTES;
-}
-
 // ---- the four algorithms
 
 // weight is [M, C, 3, 3]: forward [output][input], for the gradient [input][output] and turned around.
-static struct packing pack_forward(const struct lorac_conv_shape *s, const float *weight)
+// [C]: the convolution's input channels.
+static struct packing pack_forward(size_t C, const float *weight)
 {
-    return (struct packing){.weight = weight, .input_stride = 9, .output_stride = 9 * s->C};
+    return (struct packing){.weight = weight, .input_stride = 9, .output_stride = 9 * C};
 }
 
-static struct packing pack_gradient(const struct lorac_conv_shape *s, const float *weight)
+static struct packing pack_gradient(size_t C, const float *weight)
 {
-    return (struct packing){.weight = weight, .input_stride = 9 * s->C, .output_stride = 9, .flip = true};
+    return (struct packing){.weight = weight, .input_stride = 9 * C, .output_stride = 9, .flip = true};
+}
+
+static void repack(struct state *state, struct packing *packing, const struct lorac_conv_finish *finish,
+                   const struct lorac_kernel_env *env)
+{
+    if (finish->bias)
+        memcpy(state->bias, finish->bias, state->plan.M * sizeof(float));
+    packing->state = state;
+    lorac_parallel_for(env->pool, pack_chunk, packing, state->plan.chunks);
+}
+
+static void repack_forward(void *opaque, const float *weight, const struct lorac_conv_finish *finish,
+                           const struct lorac_kernel_env *env)
+{
+    struct state *state = opaque;
+    struct packing packing = pack_forward(state->plan.C, weight);
+    repack(state, &packing, finish, env);
+}
+
+static void repack_gradient(void *opaque, const float *weight, const struct lorac_conv_finish *finish,
+                            const struct lorac_kernel_env *env)
+{
+    struct state *state = opaque;
+    struct packing packing = pack_gradient(state->plan.M, weight);
+    repack(state, &packing, finish, env);
 }
 
 #define ALGORITHM(variable, text, direction, m, ...)                                                                   \
     static size_t workspace_##variable(const struct lorac_conv_shape *s)                                               \
     {                                                                                                                  \
-        const struct plan p = direction##_plan(s, m);                                                                  \
-        return shared_bytes(&p);                                                                                       \
+        const struct lorac_winograd_plan p = lorac_winograd_##direction##_plan(s, m);                                  \
+        return lorac_winograd_shared_bytes(&p);                                                                        \
     }                                                                                                                  \
     static size_t thread_workspace_##variable(const struct lorac_conv_shape *s)                                        \
     {                                                                                                                  \
-        const struct plan p = direction##_plan(s, m);                                                                  \
-        return thread_floats(&p) * sizeof(float);                                                                      \
+        const struct lorac_winograd_plan p = lorac_winograd_##direction##_plan(s, m);                                  \
+        return lorac_winograd_thread_floats(&p) * sizeof(float);                                                       \
     }                                                                                                                  \
     static size_t packed_##variable(const struct lorac_conv_shape *s)                                                  \
     {                                                                                                                  \
-        const struct plan p = direction##_plan(s, m);                                                                  \
-        return packed_floats(&p) * sizeof(float);                                                                      \
+        const struct lorac_winograd_plan p = lorac_winograd_##direction##_plan(s, m);                                  \
+        return lorac_winograd_packed_floats(&p) * sizeof(float);                                                       \
     }                                                                                                                  \
     static bool pays_##variable(const struct lorac_conv_shape *s)                                                      \
     {                                                                                                                  \
-        const struct plan p = direction##_plan(s, m);                                                                  \
-        return pays(&p);                                                                                               \
+        const struct lorac_winograd_plan p = lorac_winograd_##direction##_plan(s, m);                                  \
+        return lorac_winograd_pays(&p);                                                                                \
     }                                                                                                                  \
     static enum lorac_status create_##variable(                                                                        \
         const struct lorac_conv_shape *s, const float *weight, const struct lorac_conv_finish *finish, float *scratch, \
         const float *in, float *out, const struct lorac_kernel_env *env, void **state, struct lorac_error *error)      \
     {                                                                                                                  \
         (void)scratch;                                                                                                 \
-        const struct plan p = direction##_plan(s, m);                                                                  \
-        struct packing packing = pack_##direction(s, weight);                                                          \
+        const struct lorac_winograd_plan p = lorac_winograd_##direction##_plan(s, m);                                  \
+        struct packing packing = pack_##direction(s->C, weight);                                                       \
         return create(&p, &packing, NULL, finish, in, out, env, state, error);                                         \
     }                                                                                                                  \
     const struct lorac_conv_algorithm lorac_conv_##variable = {.name = text,                                           \
                                                                .approximate = true,                                    \
-                                                               .frozen_only = true,                                    \
                                                                .accumulates = true,                                    \
-                                                               .relative_time = (m) == 4 ? 0.35 : 0.6,                 \
-                                                               .supports = supports,                                   \
+                                                               .relative_time_of = lorac_winograd_relative_time_##m,   \
+                                                               .supports = lorac_winograd_supports,                    \
                                                                .pays = pays_##variable,                                \
+                                                               .pays_changing = lorac_winograd_pays_changing,          \
                                                                .workspace_bytes = workspace_##variable,                \
                                                                .thread_workspace_bytes = thread_workspace_##variable,  \
                                                                .create = create_##variable,                            \
+                                                               .repack = repack_##direction,                           \
                                                                .run = run,                                             \
                                                                .destroy = destroy,                                     \
                                                                .packed_bytes = packed_##variable,                      \
@@ -558,14 +473,14 @@ static struct packing pack_gradient(const struct lorac_conv_shape *s, const floa
 #define GRADIENT(variable, text, of, m)                                                                                \
     static bool borrows_##variable(const struct lorac_conv_shape *s)                                                   \
     {                                                                                                                  \
-        const struct plan p = gradient_plan(s, m);                                                                     \
-        return borrows(&p);                                                                                            \
+        const struct lorac_winograd_plan p = lorac_winograd_gradient_plan(s, m);                                       \
+        return lorac_winograd_borrows(&p);                                                                             \
     }                                                                                                                  \
     static enum lorac_status create_borrowing_##variable(                                                              \
         const struct lorac_conv_shape *s, const void *lender, const struct lorac_conv_finish *finish, const float *in, \
         float *out, const struct lorac_kernel_env *env, void **state, struct lorac_error *error)                       \
     {                                                                                                                  \
-        const struct plan p = gradient_plan(s, m);                                                                     \
+        const struct lorac_winograd_plan p = lorac_winograd_gradient_plan(s, m);                                       \
         return create(&p, NULL, lender, finish, in, out, env, state, error);                                           \
     }                                                                                                                  \
     ALGORITHM(variable, text, gradient, m, .lender = &lorac_conv_##of, .borrows = borrows_##variable,                  \

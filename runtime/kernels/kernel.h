@@ -14,7 +14,7 @@
 
 // Of how kernels are run: raised whenever one of several ways to run a step becomes faster or slower, comes or goes, so
 // that what was measured before is measured again (choice.h).
-enum { LORAC_KERNELS_VERSION = 3 };
+enum { LORAC_KERNELS_VERSION = 4 };
 
 struct pthreadpool; // the struct behind pthreadpool_t
 struct lorac_simd;

@@ -40,6 +40,7 @@ struct lorac_inner {
 
 struct lorac_winograd_loops;
 struct lorac_product;
+struct lorac_winograd_weight_loops;
 
 // What lies under a window of kh x kw taps at each of [rows] x [columns] places of each image:
 //     to[pixel - begin, tap, c] = from[image, row_of[row, tap row], column_of[column, tap column], c]
@@ -87,6 +88,7 @@ struct lorac_simd {
     double (*multiply_adds)(size_t rounds, float *in_out);
     const struct lorac_winograd_loops *winograd; // winograd.h
     void (*product)(const struct lorac_product *product); // product.h
+    const struct lorac_winograd_weight_loops *winograd_weight;
 };
 
 // The best variant for this processor.

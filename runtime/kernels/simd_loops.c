@@ -439,6 +439,7 @@ static double multiply_adds(size_t rounds, float *in_out)
 
 extern const struct lorac_winograd_loops JOIN(lorac_winograd_, LORAC_SIMD_VARIANT); // simd_winograd.c
 extern void JOIN(lorac_product_, LORAC_SIMD_VARIANT)(const struct lorac_product *product);       // simd_product.c
+extern const struct lorac_winograd_weight_loops JOIN(lorac_winograd_weight_, LORAC_SIMD_VARIANT);
 extern const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT);
 const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .name = TEXT(LORAC_SIMD_VARIANT),
@@ -461,4 +462,5 @@ const struct lorac_simd JOIN(lorac_simd_, LORAC_SIMD_VARIANT) = {
     .multiply_adds = multiply_adds,
     .winograd = &JOIN(lorac_winograd_, LORAC_SIMD_VARIANT),
     .product = JOIN(lorac_product_, LORAC_SIMD_VARIANT),
+    .winograd_weight = &JOIN(lorac_winograd_weight_, LORAC_SIMD_VARIANT),
 };

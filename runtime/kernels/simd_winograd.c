@@ -1,50 +1,16 @@
 // Winograd's loops (winograd.h), compiled once for each instruction set as simd_loops.c is.
-#include "winograd.h"
+#include "simd_winograd.h"
 
 #include <math.h>
-#include <string.h>
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define LANES LORAC_SIMD_LANES
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef int vector_mask __attribute__((vector_size(LANES * sizeof(int)), aligned(sizeof(int)), may_alias));
 
 enum { CHUNK = LORAC_WINOGRAD_CHUNK };
 _Static_assert((int)CHUNK % (2 * LANES) == 0, "a chunk is made of pairs of vectors");
 
-// The interpolation points of m = 4: a = 1/sqrt(2) and b = sqrt(2), with a^2 = 1/2, b^2 = 2, a*b = 1.
-#define POINT_A 0.70710678118654752440
-#define POINT_B 1.41421356237309504880
-
-INLINE vector load(const float *from, size_t part)
-{
-    if (!part)
-        return *(const vector *)from;
-    vector v = {0};
-    memcpy(&v, from, part * sizeof(float));
-    return v;
-}
-
-INLINE void store(float *to, vector v, size_t part)
-{
-    if (!part)
-        *(vector *)to = v;
-    else
-        memcpy(to, &v, part * sizeof(float));
-}
-
 // ---- weights: G g G', in double
 
-typedef double wide __attribute__((vector_size(LANES / 2 * sizeof(double))));
-enum { WIDE = LANES / 2 };
-
-// A row of G is a row here by a factor that is kept for the end. Points a and b = 1/a then swap places by a power of
-// two where the kernel is turned around, and so does infinity with 0: exact to the bit, which `turn` relies on.
 static const double FACTOR_4[4] = {1, 0.5, 0.5, 1};
-static const double FACTOR_6[6] = {1, -2 / 3.0, -2 / 3.0, 1 / 6.0, 1 / 6.0, 1};
 
 INLINE void weight_4(const wide *g, size_t step, wide *to, size_t to_step)
 {
@@ -86,12 +52,6 @@ INLINE void transform_weight(const size_t E, const double *factor, const wide *g
                 to[(i * E + j) * CHUNK + lane] = (float)scaled[lane];
         }
     }
-}
-
-// Outputs of a chunk, rounded up to vectors.
-INLINE size_t padded(size_t count)
-{
-    return (count + LANES - 1) / LANES * LANES;
 }
 
 static void weight(size_t m, const float *from, size_t output_stride, bool flip, size_t count, size_t inputs, size_t k,
@@ -237,6 +197,22 @@ INLINE void product_tiles(const float *tiles, size_t count, size_t row_stride, c
 #undef PRODUCT_TILES
 }
 
+// The loops for all sizes of tiles are there once for each width, for all that multiply: neither inlined nor copied.
+#ifdef __clang__
+#define ONCE static __attribute__((noinline))
+#else
+#define ONCE static __attribute__((noinline, noclone))
+#endif
+#define PRODUCT_TILES_OF(name, CB)                                                                                     \
+    ONCE void name(const float *tiles, size_t count, size_t row_stride, const float *packed, size_t C, float *to,      \
+                   size_t to_stride, const float *next, size_t jump)                                                   \
+    {                                                                                                                  \
+        product_tiles(tiles, count, row_stride, packed, C, to, to_stride, next, jump, CB);                             \
+    }
+PRODUCT_TILES_OF(product_tiles_1, 1)
+PRODUCT_TILES_OF(product_tiles_2, 2)
+#undef PRODUCT_TILES_OF
+
 // The products of one point with a chunk's panels. [next], [apart], [jump]: what to fetch meanwhile for the first of
 // them, how far it is from there for the second.
 INLINE void product_point(const float *tiles, size_t tile_count, size_t row_stride, const float *packed, size_t C,
@@ -244,9 +220,9 @@ INLINE void product_point(const float *tiles, size_t tile_count, size_t row_stri
 {
     size_t i = 0;
     for (; i + 2 * LANES <= width; i += 2 * LANES, next += apart)
-        product_tiles(tiles, tile_count, row_stride, packed + i * C, C, products + i, to_stride, next, jump, 2);
+        product_tiles_2(tiles, tile_count, row_stride, packed + i * C, C, products + i, to_stride, next, jump);
     if (i < width)
-        product_tiles(tiles, tile_count, row_stride, packed + i * C, C, products + i, to_stride, next, jump, 1);
+        product_tiles_1(tiles, tile_count, row_stride, packed + i * C, C, products + i, to_stride, next, jump);
 }
 
 static void product(size_t points, const float *tiles, size_t tile_count, size_t row_stride, size_t point_stride,
@@ -324,7 +300,7 @@ struct lent_rows {
     size_t row;
 };
 
-INLINE struct lent_rows lent_rows(const struct lent *lent, const size_t E, size_t point, size_t output)
+INLINE struct lent_rows lent_rows(const struct lent *lent, size_t E, size_t point, size_t output)
 {
     size_t chunk = output / CHUNK * CHUNK, panel = output % CHUNK / (2 * LANES) * (2 * LANES);
     size_t width = padded(lent->outputs - chunk < CHUNK ? lent->outputs - chunk : CHUNK);
@@ -333,7 +309,7 @@ INLINE struct lent_rows lent_rows(const struct lent *lent, const size_t E, size_
     return (struct lent_rows){from + lent->first * row + (output - chunk - panel), row};
 }
 
-INLINE void turn(const struct lent *lent, const size_t E, size_t point, float factor, float *to)
+static void turn(const struct lent *lent, size_t E, size_t point, float factor, float *to)
 {
     size_t width = padded(lent->count);
     for (size_t output = 0; output < lent->outputs; output += LANES) {

@@ -69,4 +69,27 @@ struct lorac_winograd_loops {
                    float low, float high);
 };
 
+// The loops of the gradient of the weight (conv_winograd_weight.c), m = 4 alone: the same map turned around,
+//
+//     dg = G' [ sum over tiles of (B' d B) * (A dY A') ] G
+//
+// where the sum over tiles is, for each of the 36 points, a product of matrices [C, tiles] x [tiles, M].
+struct lorac_winograd_sum {
+    const float *x, *y; // of a block of tiles: B' d B, channels C, and A dY A', channels M
+    size_t x_row, x_point, y_row, y_point; // from one tile to the next, from one point to the next, in floats
+    size_t tiles, C, M;
+    float *sum; // [36, C, sum_row], sum_row M in whole vectors
+    size_t sum_row;
+};
+
+struct lorac_winograd_weight_loops {
+    // One tile of dy, A dY A': pixel[16] each to C channels, row by row. to[p*point_stride + c], in whole vectors of
+    // which what is past C is 0.
+    void (*spread)(const float *const *pixel, size_t C, float *to, size_t point_stride);
+    // Adds a block of tiles, one after the other, so that each sum is one chain over all blocks.
+    void (*add)(const struct lorac_winograd_sum *sum);
+    // out[m*out_row + tap] of one input channel: sum has M for each point, [sum_point] apart. In double, rounded once.
+    void (*taps)(const float *sum, size_t sum_point, size_t M, float *out, size_t out_row);
+};
+
 #endif

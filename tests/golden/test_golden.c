@@ -44,6 +44,7 @@ struct way {
 
 static const struct way WAYS[] = {{"definition, exact", LORAC_FORM_POLICY_DEFINITION, true, 1, 0},
                                   {"branches, exact", LORAC_FORM_POLICY_BRANCH, true, 1, 0},
+                                  {"definition", LORAC_FORM_POLICY_DEFINITION, false, 1, 0},
                                   {"branches", LORAC_FORM_POLICY_BRANCH, false, 1, 0},
                                   {"branches in parts", LORAC_FORM_POLICY_BRANCH, false, 4, 0},
                                   {"recomputed", LORAC_FORM_POLICY_BRANCH, false, 1, 4}};

@@ -14,6 +14,9 @@ static const struct kernel_row winograd_rows[] = {
     {{1, 40, 3, 1}, "Conv(a, w[40,40,3,3]) pads=[1,1,1,1]", 0, 0}, // too few tiles
     {{2, 16, 9, 9}, "c=Conv(a, v[16,16,3,3], b[16]) pads=[1,1,1,1]; r=Relu(c); y=Conv(r, w[18,16,3,3]) pads=[1,1,1,1]",
      0, ROW_WINOGRAD},
+    // with so many tiles that the gradient of a weight that is trained, or has an adapter, is Winograd's, too
+    {{4, 17, 16, 15}, "Conv(a, w[18,17,3,3]*, b[18]*) pads=[1,1,1,1]", 0, ROW_WINOGRAD},
+    {{5, 33, 13, 14}, "Conv(a, w[16,33,3,3], b[16]) lora=kernel:2:4 pads=[1,0,2,1]", 0, ROW_WINOGRAD},
 };
 
 #endif

@@ -1,7 +1,8 @@
 // Every algorithm of a convolution and of its input gradient, on every shape that it supports, against plain loops in
 // double: with bias, limits and accumulating, for all instruction sets, with 1, 2 and 3 threads (the same bits), with
 // nothing written outside of the output and the workspace; gradients that borrow the convolution's weights;
-// adapters that run beside the convolution or in its gradient; NaN and infinity; and which one is chosen.
+// adapters that run beside the convolution or in its gradient; weights that are packed anew; the gradients of the
+// weight in the same ways; NaN and infinity; and which one is chosen.
 #include "check.h"
 #include "count_allocations.h"
 #include "proto/rng.h"
@@ -441,7 +442,7 @@ static double tolerance(const struct lorac_conv_algorithm *algorithm)
     return strcmp(algorithm->name, "winograd2") == 0 ? TOLERANCE_WINOGRAD2 : TOLERANCE_EXACT;
 }
 
-static double worst[3]; // exact, winograd2, winograd4: printed at the end
+static double worst[4]; // exact, winograd2, winograd4, its gradient of the weight: printed at the end
 
 static void compare(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
                     const struct lorac_conv_finish *finish, const struct lorac_simd *simd, const float *got)
@@ -557,6 +558,39 @@ static void check_adapter(const struct problem *p, const struct lorac_conv_algor
     free(adapted.sum);
 }
 
+// Another weight first, then packed anew in its place: nothing of the first is left.
+static void check_repacking(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
+                            const struct lorac_simd *simd)
+{
+    const struct lorac_conv_shape *s = &p->shape;
+    const struct lorac_kernel_env env = {.simd = simd};
+    const char *wrong;
+    struct lorac_conv_finish finish = lorac_conv_finish_bias(p->bias);
+    float *expected_out = run(p, algorithm, &alone, &finish, simd, 1, &wrong);
+    float *out = need(p->out_count * sizeof(float));
+    float *other = random_floats(lorac_conv_weight_count(s), "other"), *bias = random_floats(p->out_channels, "other");
+    struct lorac_kernel_env with = env;
+    with.workspace = need(algorithm->workspace_bytes(s) + algorithm->thread_workspace_bytes(s));
+    void *state = NULL;
+    struct lorac_error error = {0};
+    finish.bias = bias;
+    CHECK_OK(algorithm->create(s, other, &finish, NULL, p->in, out, &with, &state, &error), error);
+    algorithm->run(state, &with);
+    finish.bias = p->bias;
+    size_t allocated = allocation_count;
+    algorithm->repack(state, p->weight, &finish, &with);
+    CHECKF(allocation_count == allocated, "%s: packing anew allocated", text_of(p, algorithm, simd));
+    algorithm->run(state, &with);
+    CHECKF(memcmp(expected_out, out, p->out_count * sizeof(float)) == 0, "%s: other bits once packed anew",
+           text_of(p, algorithm, simd));
+    algorithm->destroy(state);
+    free_result(expected_out);
+    free(out);
+    free(other);
+    free(bias);
+    free(with.workspace);
+}
+
 // Its loops are ours, compiled for several instruction sets.
 static bool is_ours(const struct lorac_conv_algorithm *algorithm)
 {
@@ -597,6 +631,8 @@ static void check_algorithm(const struct problem *p, const struct lorac_conv_alg
                           i == 0 ? THREADS : 1);
         if (algorithm->pack)
             check_at_run(p, algorithm, variants[i]);
+        if (algorithm->repack)
+            check_repacking(p, algorithm, variants[i]);
         if (algorithm->lender)
             check_borrowing(p, algorithm, variants[i], i == 0 ? THREADS : 1);
     }
@@ -612,6 +648,118 @@ static void check_shape(const struct lorac_conv_shape *shape)
             if (list[i]->supports(&p.shape))
                 check_algorithm(&p, list[i]);
         free_problem(&p);
+    }
+}
+
+// ---- the gradient of the weight
+
+static double *weight_oracle(const struct lorac_conv_shape *s, const float *x, const float *dy)
+{
+    double *dw = need(lorac_conv_weight_count(s) * sizeof(double));
+    size_t Cg = s->C / s->G, Mg = s->M / s->G, taps = s->kh * s->kw;
+    for (size_t i = 0; i < s->N * s->OH * s->OW * taps; i++) {
+        size_t tap = i % taps, pixel = i / taps;
+        size_t h = pixel / s->OW % s->OH * s->stride_h + tap / s->kw * s->dilation_h - s->pad_top;
+        size_t w = pixel % s->OW * s->stride_w + tap % s->kw * s->dilation_w - s->pad_left;
+        if (h >= s->H || w >= s->W)
+            continue;
+        const float *from = x + ((pixel / (s->OH * s->OW) * s->H + h) * s->W + w) * s->C;
+        for (size_t m = 0; m < s->M; m++)
+            for (size_t c = 0; c < Cg; c++)
+                dw[(m * Cg + c) * taps + tap] += (double)dy[pixel * s->M + m] * (double)from[m / Mg * Cg + c];
+    }
+    return dw;
+}
+
+// The result is the caller's, between guards.
+static float *run_weight_gradient(const struct lorac_conv_weight_gradient *algorithm, const struct lorac_conv_shape *s,
+                                  const float *x, const float *dy, const struct lorac_simd *simd, size_t threads)
+{
+    int failed;
+    struct lorac_kernel_env env = {.simd = simd, .pool = lorac_parallel_create(threads, &failed)};
+    REQUIRE(!failed);
+    size_t bytes = algorithm->workspace_bytes(s) +
+                   (algorithm->thread_workspace_bytes ? threads * algorithm->thread_workspace_bytes(s) : 0);
+    size_t count = lorac_conv_weight_count(s), floats = bytes / sizeof(float);
+    float *workspace = guarded(floats), *out = guarded(count);
+    algorithm->run(s, x, dy, out, workspace, &env);
+    size_t allocated = allocation_count;
+    algorithm->run(s, x, dy, out, workspace, &env); // on a dirty workspace
+    CHECKF(allocation_count == allocated && guards_stand(workspace, floats) && guards_stand(out, count),
+           "weight gradient %s (%s): it allocated, or wrote where it must not", algorithm->name, simd->name);
+    lorac_parallel_free(env.pool);
+    free_result(workspace);
+    return out;
+}
+
+static void compare_weight_gradient(const struct lorac_conv_weight_gradient *algorithm,
+                                    const struct lorac_conv_shape *s, const struct lorac_simd *simd, const float *got,
+                                    const double *expected_sum)
+{
+    bool by_winograd = algorithm == &lorac_conv_weight_winograd;
+    double largest = 0, error = 0;
+    for (size_t i = 0; i < lorac_conv_weight_count(s); i++) {
+        double distance = fabs((double)got[i] - expected_sum[i]);
+        largest = fmax(largest, fabs(expected_sum[i]));
+        if (!(distance <= error))
+            error = distance;
+    }
+    CHECKF(error <= (by_winograd ? TOLERANCE_WINOGRAD4 : TOLERANCE_EXACT) * largest,
+           "weight gradient %s (%s) [%zu,%zu,%zu,%zu] -> %zu: off by %.3g of %.3g", algorithm->name, simd->name, s->N,
+           s->H, s->W, s->C, s->M, error, largest);
+    double *slot = &worst[by_winograd ? 3 : 0];
+    *slot = fmax(*slot, error / largest);
+}
+
+static void check_weight_gradient(const struct lorac_conv_shape *s)
+{
+    static const struct lorac_conv_weight_gradient *const all[] = {&lorac_conv_weight_plain,
+                                                                   &lorac_conv_weight_winograd};
+    const struct lorac_simd *variants[MAX_VARIANTS];
+    size_t variant_count = find_variants(variants), bytes = lorac_conv_weight_count(s) * sizeof(float);
+    float *x = random_floats(s->N * s->H * s->W * s->C, "x"), *dy = random_floats(s->N * s->OH * s->OW * s->M, "dy");
+    double *expected_sum = weight_oracle(s, x, dy);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (size_t v = 0; all[i]->supports(s) && v < variant_count; v++) {
+            float *first = run_weight_gradient(all[i], s, x, dy, variants[v], 1);
+            compare_weight_gradient(all[i], s, variants[v], first, expected_sum);
+            for (size_t threads = 2; threads <= (v == 0 ? THREADS : 1); threads++) {
+                float *out = run_weight_gradient(all[i], s, x, dy, variants[v], threads);
+                CHECKF(memcmp(first, out, bytes) == 0, "weight gradient %s: other bits with %zu threads", all[i]->name,
+                       threads);
+                free_result(out);
+            }
+            free_result(first);
+        }
+    free(x);
+    free(dy);
+    free(expected_sum);
+}
+
+static void check_weight_choice(void)
+{
+    static const struct {
+        struct conv_row row;
+        struct lorac_conv_demand demand;
+        const char *name;
+    } choices[] = {
+        {{64, 32, 32, 16, 16, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.exact = true}, "plain"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 1 << 20}, "plain"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 1 << 23}, "winograd4"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 2, 1}, {0}, "plain"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 2}, {0}, "plain"},
+        {{32, 32, 32, 64, 64, {0, 0, 0, 0}, 1, 1, 1}, {0}, "plain"},
+        {{64, 32, 32, 3, 16, {1, 1, 1, 1}, 3, 1, 1}, {0}, "plain"},
+        {{32, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {0}, "plain"}, // few pixels
+        {{32, 8, 8, 256, 256, {1, 1, 1, 1}, 3, 1, 1}, {0}, "plain"}, // few parts
+        {{15, 8, 8, 32, 32, {1, 1, 1, 1}, 3, 1, 1}, {0}, "plain"},
+        {{16, 8, 8, 32, 32, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4"},
+    };
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        struct lorac_conv_shape shape = shape_of(&choices[i].row);
+        CHECK_STRING(lorac_conv_weight_gradient(&shape, &choices[i].demand)->name, choices[i].name);
     }
 }
 
@@ -647,14 +795,41 @@ static void check_not_hidden(const struct lorac_conv_shape *shape, float bad, bo
     free_problem(&p);
 }
 
+// The same for the gradient of the weight, with the number in x or in dy.
+static void check_not_hidden_from_weight(const struct lorac_conv_shape *s, float bad, bool in_dy)
+{
+    const struct lorac_simd *variants[MAX_VARIANTS];
+    size_t variant_count = find_variants(variants), x_count = s->N * s->H * s->W * s->C;
+    size_t y_count = s->N * s->OH * s->OW * s->M, count = lorac_conv_weight_count(s);
+    float *x = random_floats(x_count, "x"), *dy = random_floats(y_count, "dy");
+    *(in_dy ? &dy[y_count / 2] : &x[x_count / 2]) = bad;
+    double *expected_sum = weight_oracle(s, x, dy);
+    for (size_t v = 0; v < variant_count; v++) {
+        float *out = run_weight_gradient(&lorac_conv_weight_winograd, s, x, dy, variants[v], 1);
+        size_t hidden = 0, bad_count = 0;
+        for (size_t i = 0; i < count; i++) {
+            bad_count += !isfinite(expected_sum[i]);
+            hidden += !isfinite(expected_sum[i]) && isfinite(out[i]);
+        }
+        CHECKF(bad_count > 0 && hidden == 0, "weight gradient (%s): %zu of %zu hidden", variants[v]->name, hidden,
+               bad_count);
+        free_result(out);
+    }
+    free(x);
+    free(dy);
+    free(expected_sum);
+}
+
 static void check_bad_numbers(void)
 {
     static const struct conv_row row = {2, 7, 9, 19, 21, {1, 1, 1, 1}, 3, 1, 1};
     const struct lorac_conv_shape shape = shape_of(&row);
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        for (int gradient = 0; gradient <= 1; gradient++)
+        for (int gradient = 0; gradient <= 1; gradient++) {
             check_not_hidden(&shape, bad[i], gradient);
+            check_not_hidden_from_weight(&shape, bad[i], gradient);
+        }
 }
 
 // ---- which one is chosen
@@ -669,7 +844,8 @@ static void check_choice(void)
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
         {{32, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd4", "winograd4"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.exact = true}, "gemm", "gemm"},
-        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "gemm", "gemm"},
+        {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "winograd4", "winograd4"},
+        {{15, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 20 * 4096}, "winograd2", "winograd2"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 9 * 4096}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 4096}, "gemm-at-run", "gemm-at-run"},
@@ -732,15 +908,20 @@ int main(void)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct lorac_conv_shape shape = shape_of(&rows[i]);
         check_shape(&shape);
+        check_weight_gradient(&shape);
     }
     for (size_t i = 0; i < sizeof uneven / sizeof *uneven; i++) {
         struct lorac_conv_shape shape = uneven[i];
         set_output_size(&shape);
         check_shape(&shape);
+        check_weight_gradient(&shape);
     }
     check_bad_numbers();
     check_choice();
     check_merges();
-    printf("largest error of the largest output: plain %.2g, F(2x2) %.2g, F(4x4) %.2g\n", worst[0], worst[1], worst[2]);
+    check_weight_choice();
+    printf("largest error of the largest output: plain %.2g, F(2x2) %.2g, F(4x4) %.2g, its gradient of the weight "
+           "%.2g\n",
+           worst[0], worst[1], worst[2], worst[3]);
     return check_report();
 }
