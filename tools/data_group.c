@@ -153,6 +153,18 @@ static enum lorac_status corrupt_set(const struct lorac_data_settings *data, str
     return LORAC_OK;
 }
 
+static void note_left_out(const struct lorac_call *call, const struct lorac_dataset *dataset)
+{
+    if (dataset->other_count > 0)
+        lorac_report_note(call, "note: %zu other file%s not taken: '%s'%s", dataset->other_count,
+                          dataset->other_count == 1 ? " is" : "s are", dataset->first_other,
+                          dataset->other_count == 1 ? "" : ", ...");
+    if (dataset->empty_count > 0)
+        lorac_report_note(call, "note: %zu class%s no pictures: '%s'%s", dataset->empty_count,
+                          dataset->empty_count == 1 ? " has" : "es have", dataset->first_empty,
+                          dataset->empty_count == 1 ? "" : ", ...");
+}
+
 enum lorac_status lorac_data_open(const struct lorac_data_request *request, struct lorac_dataset *out,
                                   struct lorac_error *error)
 {
@@ -169,6 +181,7 @@ enum lorac_status lorac_data_open(const struct lorac_data_request *request, stru
     }
     if (dataset.loader)
         lorac_loader_set_broken(dataset.loader, name_broken, (void *)request->call);
+    note_left_out(request->call, &dataset);
     *out = dataset;
     return LORAC_OK;
 }

@@ -1,5 +1,7 @@
-#include "array.h"
+#include "cifar_binary.h"
 #include "image_files.h"
+
+#include "proto/arena.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -99,15 +101,19 @@ static enum lorac_status find_range(const struct lorac_dataset_options *options,
     return LORAC_OK;
 }
 
-static enum lorac_status open_images(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
-                                     size_t *file_count, struct lorac_error *error)
+// A device should not hold images that nobody will look at. Whether the range fits is known with the file's header.
+static struct lorac_rows rows_of(const struct lorac_dataset_options *options)
+{
+    if (options->has_range)
+        return (struct lorac_rows){options->range_begin, options->range_end};
+    return (struct lorac_rows){0, SIZE_MAX};
+}
+
+// Sees to the array that was read: the rows of the range of a file whose dims it has.
+static enum lorac_status take_array(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
+                                    size_t *file_count, struct lorac_error *error)
 {
     struct lorac_array *array = &dataset->image_array;
-    // A device should not hold images that nobody will look at. Whether the range fits is known with the file's header.
-    struct lorac_rows rows = {0, SIZE_MAX};
-    if (options->has_range)
-        rows = (struct lorac_rows){options->range_begin, options->range_end};
-    LORAC_TRY(lorac_array_read_rows(options->images_path, &rows, array, error));
     enum lorac_status status;
     size_t begin = 0, end = 0;
     LORAC_TRY_GOTO(status, find_element(array, &dataset->element, error), named);
@@ -127,6 +133,14 @@ static enum lorac_status open_images(const struct lorac_dataset_options *options
 named:
     lorac_error_prefix(error, "'%s': ", options->images_path);
     return status;
+}
+
+static enum lorac_status open_images(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
+                                     size_t *file_count, struct lorac_error *error)
+{
+    const struct lorac_rows rows = rows_of(options);
+    LORAC_TRY(lorac_array_read_rows(options->images_path, &rows, &dataset->image_array, error));
+    return take_array(options, dataset, file_count, error);
 }
 
 // ---- labels
@@ -220,28 +234,49 @@ done:
     return LORAC_OK;
 }
 
-// ---- files
+// ---- sets that have labels and names of their own: CIFAR's files, and lists of image files
 
-static enum lorac_status take_list_labels(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
-                                          struct lorac_error *error)
+// Labels that came with the images.
+static enum lorac_status take_labels(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
+                                     const int32_t *labels, struct lorac_error *error)
 {
-    const struct lorac_image_files *files = dataset->files;
-    if (!files->list.labels)
-        return LORAC_OK;
     if (options->labels_path)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "'%s' says itself of which class its images are: leave the labels '%s' out",
                                options->images_path, options->labels_path);
-    dataset->labels = files->list.labels + files->first;
-    const uint64_t limit = options->classes > 0 ? options->classes : (uint64_t)INT32_MAX + 1;
-    for (size_t i = 0; i < dataset->count; i++)
-        if (dataset->labels[i] < 0 || (uint64_t)dataset->labels[i] >= limit)
+    dataset->labels = labels;
+    for (size_t i = 0; options->classes > 0 && i < dataset->count; i++)
+        if (labels[i] < 0 || (size_t)labels[i] >= options->classes)
             return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                                   "'%s': label %" PRId32 " of '%s' is outside 0 .. %" PRIu64
-                                   ", the classes of the model",
-                                   options->images_path, dataset->labels[i], files->list.paths[files->first + i],
-                                   limit - 1);
+                                   "'%s': label %" PRId32 " of image %zu%s%s is outside 0 .. %zu, the classes of the "
+                                   "model",
+                                   options->images_path, labels[i], dataset->first_index + i, dataset->files ? ", " : "",
+                                   dataset->files ? lorac_dataset_path(dataset, i) : "", options->classes - 1);
     return LORAC_OK;
+}
+
+static void take_names(const struct lorac_dataset_options *options, struct lorac_dataset *dataset, size_t count,
+                       char **names)
+{
+    if (options->class_count > 0 || !names)
+        return;
+    dataset->class_count = count;
+    dataset->class_names = names;
+}
+
+static enum lorac_status open_cifar(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
+                                    size_t *file_count, struct lorac_error *error)
+{
+    const struct lorac_rows rows = rows_of(options);
+    struct lorac_cifar cifar;
+    LORAC_TRY(lorac_cifar_read(options->images_path, &rows, &cifar, error));
+    dataset->image_array = cifar.images; // the dataset owns all of it from here on
+    dataset->label_storage = cifar.labels;
+    dataset->name_storage = cifar.arena;
+    LORAC_TRY(take_array(options, dataset, file_count, error));
+    take_names(options, dataset, cifar.class_count, cifar.class_names);
+    LORAC_TRY(lorac_dataset_check_classes(dataset, options->classes, error));
+    return take_labels(options, dataset, cifar.labels, error);
 }
 
 static enum lorac_status open_files(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
@@ -259,12 +294,14 @@ static enum lorac_status open_files(const struct lorac_dataset_options *options,
     dataset->channels = options->channels;
     dataset->height = options->height;
     dataset->width = options->width;
-    if (options->class_count == 0 && files->list.class_names) {
-        dataset->class_count = files->list.class_count;
-        dataset->class_names = files->list.class_names;
-    }
+    dataset->other_count = files->list.other_count;
+    dataset->first_other = files->list.first_other;
+    dataset->empty_count = files->list.empty_count;
+    dataset->first_empty = files->list.first_empty;
+    take_names(options, dataset, files->list.class_count, files->list.class_names);
     LORAC_TRY(lorac_dataset_check_classes(dataset, options->classes, error));
-    LORAC_TRY(take_list_labels(options, dataset, error));
+    if (files->list.labels)
+        LORAC_TRY(take_labels(options, dataset, files->list.labels + begin, error));
     return lorac_image_files_load(files, dataset->count, options->loading, &dataset->loader, error);
 }
 
@@ -301,8 +338,13 @@ enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options
 {
     struct lorac_dataset dataset = {0};
     size_t file_count = 0;
-    const bool files = options->loading && lorac_image_list_is(options->images_path);
-    enum lorac_status status = (files ? open_files : open_images)(options, &dataset, &file_count, error);
+    enum lorac_status status;
+    if (lorac_cifar_is(options->images_path))
+        status = open_cifar(options, &dataset, &file_count, error);
+    else if (options->loading && lorac_image_list_is(options->images_path))
+        status = open_files(options, &dataset, &file_count, error);
+    else
+        status = open_images(options, &dataset, &file_count, error);
     if (status == LORAC_OK && options->labels_path)
         status = open_labels(options, file_count, &dataset, error);
     if (status == LORAC_OK)
@@ -334,5 +376,6 @@ void lorac_dataset_clear(struct lorac_dataset *dataset)
     lorac_image_files_free(dataset->files);
     lorac_array_clear(&dataset->image_array);
     free(dataset->label_storage);
+    lorac_arena_free(dataset->name_storage);
     *dataset = (struct lorac_dataset){0};
 }

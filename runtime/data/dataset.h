@@ -4,7 +4,8 @@
 // uint8 (loader.h). All else lies in memory, and is of two kinds, told apart by the file's type:
 //   uint8   pixels, [N, H, W, C] (or [N, H, W], read as one channel), RGB. Normalised: x = (value*scale - mean)/std.
 //   float32 [N, ...] in the model's own input layout ([N, C, H, W] or [N, H, W, C]), taken as it is.
-// Formats: .npy (versions 1 to 3, C or Fortran order) and IDX, gzipped or not, recognised by their first bytes.
+// Formats: .npy (versions 1 to 3, C or Fortran order) and IDX, gzipped or not, recognised by their first bytes; the
+// binary files of CIFAR, which have labels too, by their names.
 // Labels: one integer per image, any integer type or bool.
 //
 // There is no state but in the structs: reading, corrupting and batching may run in several threads at once, on
@@ -62,7 +63,10 @@ struct lorac_dataset {
     bool channels_last;             // of f32
     const int32_t *labels;          // [count], or NULL where none were given
     struct lorac_array image_array; // owns pixels; dims[0] is count, images outside the range are not kept
-    int32_t *label_storage;         // owns labels
+    int32_t *label_storage;         // owns labels, but for those of a list of files
+    struct lorac_arena *name_storage; // owns class_names of a set in memory
+    size_t other_count, empty_count;  // of a folder: files that are no pictures, classes without any
+    const char *first_other, *first_empty;
 };
 
 struct lorac_dataset_options {

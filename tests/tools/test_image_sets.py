@@ -14,7 +14,10 @@ import pytest
 from make_resnet import make_resnet
 from PIL import Image
 
+from bench import streaming
+
 PROGRAM = os.environ["LORAC_ONNX"]
+SANITIZED = b"__asan_init" in open(PROGRAM, "rb").read()
 NAMES = ["bird", "car", "cat", "dog", "ship"]
 COUNT, SIDE, BATCH = 60, 16, 8
 
@@ -163,6 +166,16 @@ def test_other_classes_are_refused(files, tmp_path):
     good("compare", files / "named.onnx", files / "named.onnx", "--data", part)
 
 
+def test_what_is_left_out_is_said(files, tmp_path):
+    shutil.copytree(files / "png", tmp_path / "png")
+    (tmp_path / "png" / "cat" / "notes.txt").write_text("x")
+    for path in (tmp_path / "png" / "ship").iterdir():
+        path.unlink()
+    result = good("eval", files / "injected.onnx", "--data", tmp_path / "png")
+    assert re.search(r"note: 1 other file is not taken: '.*notes\.txt'\n", result.stderr)
+    assert re.search(r"note: 1 class has no pictures: '.*ship'\n", result.stderr)
+
+
 def test_labels_where_images_have_theirs(files, tmp_path):
     result = run("train", files / "named.onnx", "-o", tmp_path / "out.onnx", "--data", files / "png", "--labels",
                  files / "y.npy")
@@ -191,6 +204,37 @@ def test_a_table_of_paths(files, tmp_path):
     train(files, tmp_path / "folder.onnx", files / "png")
     train(files, tmp_path / "table.onnx", table)
     assert (tmp_path / "folder.onnx").read_bytes() == (tmp_path / "table.onnx").read_bytes()
+
+
+def test_cifar(files, tmp_path):
+    """CIFAR's binary files are a set in memory, with labels and names."""
+    random = np.random.default_rng(8)
+    labels = random.integers(0, 10, 40, dtype=np.uint8)
+    images = random.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    records = np.concatenate([labels[:, None], images.transpose(0, 3, 1, 2).reshape(40, -1)], axis=1)
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    (folder / "data_batch_1.bin").write_bytes(records[:24].tobytes())
+    (folder / "data_batch_2.bin").write_bytes(records[24:].tobytes())
+    (folder / "batches.meta.txt").write_text("\n".join(names) + "\n")
+    np.save(tmp_path / "x.npy", images)
+    np.save(tmp_path / "y.npy", labels)
+    (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
+    onnx.save(make_resnet(depth=8, width=0.5, input_size=(32, 32)), tmp_path / "plain.onnx")
+    for output, options in [("silent", []), ("named", ["--class-names", tmp_path / "names.txt"])]:
+        good("inject", tmp_path / "plain.onnx", "-o", tmp_path / f"{output}.onnx", "--mean", "0.5", *options)
+
+    def short(output, model, *options):
+        good("train", tmp_path / model, "-o", tmp_path / output, "--epochs", "2", "--batch", BATCH, *options)
+    for part in [[], ["--range", "20:36", "--corrupt", "fog:2"]]:
+        short("array.onnx", "named.onnx", "--data", tmp_path / "x.npy", "--labels", tmp_path / "y.npy", *part)
+        short("cifar.onnx", "named.onnx", "--data", folder, *part)
+        assert (tmp_path / "array.onnx").read_bytes() == (tmp_path / "cifar.onnx").read_bytes()
+    short("names.onnx", "silent.onnx", "--data", folder / "data_batch_1.bin")
+    assert classes_of(tmp_path / "names.onnx") == names
+    result = run("eval", tmp_path / "named.onnx", "--data", folder, "--labels", tmp_path / "y.npy")
+    assert result.returncode == 2 and "leave the labels" in result.stderr
 
 
 # ---- sizes
@@ -278,6 +322,19 @@ def test_what_is_kept(files, tmp_path):
     assert "ahead of use)" in kept("--cache-memory", f"{COUNT * SIDE * SIDE * 3 - 1}")
     assert "kept, in at most 92.2 kB)" in kept("--memory-budget", "200M")
     assert run("train", "x.onnx", "-o", tmp_path / "o", "--data", "d", "--cache-memory", "lots").returncode == 2
+
+
+@pytest.mark.skipif(SANITIZED, reason="checkers keep what was freed")
+def test_memory_does_not_grow_with_the_images(files, tmp_path):
+    """The short form of tests/bench/streaming.py memory: 800 files of 96 x 128 would take 6 MB at 48 x 48."""
+    folder = streaming.make_folder(tmp_path / "jpeg", 800, 96, 128, distinct=50)
+    onnx.save(make_resnet(depth=8, width=0.25, input_size=(48, 48)), tmp_path / "plain.onnx")
+    good("inject", tmp_path / "plain.onnx", "-o", tmp_path / "injected.onnx", "--mean", "0.5")
+    rows = streaming.follow([PROGRAM, "train", tmp_path / "injected.onnx", "-o", tmp_path / "out.onnx", "--data", folder,
+                             "--epochs", "1", "--batch", BATCH, "--quiet", "--cache-memory", "0"],
+                            tmp_path / "log.jsonl", [200, 400, 600, 760], BATCH)
+    assert len(rows) >= 2 and rows[0][0] < rows[-1][0]
+    assert rows[-1][2] - rows[0][2] < 1e6
 
 
 # ---- with checkpoints, and the most wrong
