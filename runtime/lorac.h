@@ -234,6 +234,24 @@ LORAC_API enum lorac_status lorac_evaluate(struct lorac_net *net, const struct l
 // old content or the whole new one.
 LORAC_API enum lorac_status lorac_save(struct lorac_net *net, const char *path, struct lorac_error *error);
 
+// ---- going on later
+//
+// lorac_save keeps what was learnt; a state keeps what learning goes on from as well: the optimiser's memory. A net that
+// got it goes on with the same bits, given the same images, learning rates and options.
+
+// Writes the state of a net that is prepared for training, atomically, and [steps], a number of the application's: the
+// place in its data, for example. A checkpoint file (docs/checkpoints.md). Errors: ARGUMENT, IO, MEMORY, FORMAT (a name
+// in the model is not UTF-8).
+LORAC_API enum lorac_status lorac_save_state(struct lorac_net *net, const char *path, uint64_t steps,
+                                             struct lorac_error *error);
+
+// Puts it into a net of the same injected model that is prepared with the same options (threads may differ; the choices
+// of options.tune handed in again). [steps] may be NULL. Errors: ARGUMENT, IO, MEMORY, FORMAT (damaged, cut short, no such
+// file), UNSUPPORTED (of another version), MISMATCH (another model, optimiser, batch or algorithm: names it). The net is
+// as it was then.
+LORAC_API enum lorac_status lorac_load_state(struct lorac_net *net, const char *path, uint64_t *steps,
+                                             struct lorac_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -162,6 +162,7 @@ static enum lorac_status go_on(struct lorac_train_checkpoint *checkpoint, struct
     checkpoint->record.position = lorac_checkpoint_file_record(checkpoint->file)->position;
     checkpoint->written = checkpoint->record.position.step;
     loop->start = checkpoint->record.position;
+    lorac_checkpoint_folder_tidy(checkpoint->folder, checkpoint->written); // a kill may have come before that
     lorac_checkpoint_file_free(checkpoint->file);
     checkpoint->file = NULL;
     return LORAC_OK;

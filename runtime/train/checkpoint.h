@@ -50,7 +50,7 @@ const char *lorac_checkpoint_file_machine(const struct lorac_checkpoint_file *fi
 void lorac_checkpoint_machine(const struct lorac_net *net, char text[LORAC_KEY_BYTES]);
 
 // The rows of what was measured, to be handed to lorac_prepare for [threads] (0: all processors) on this machine,
-// whatever number of threads measured them: [*count], which live as long as the file. Errors: MEMORY.
+// whatever number of threads measured them: [*count], which live as long as the file. Errors: MEMORY, FORMAT.
 enum lorac_status lorac_checkpoint_file_choices(struct lorac_checkpoint_file *file, size_t threads,
                                                 const struct lorac_choice **choices, size_t *count,
                                                 struct lorac_error *error);

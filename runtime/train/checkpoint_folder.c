@@ -256,7 +256,7 @@ enum lorac_status lorac_checkpoint_folder_read(struct lorac_checkpoint_folder *f
 // ---- writing
 
 // Best effort: one too many does no harm.
-static void remove_others(const struct lorac_checkpoint_folder *folder, uint64_t step)
+void lorac_checkpoint_folder_tidy(const struct lorac_checkpoint_folder *folder, uint64_t step)
 {
     uint64_t *steps = NULL;
     size_t count, older = 0;
@@ -283,6 +283,6 @@ enum lorac_status lorac_checkpoint_folder_write(struct lorac_checkpoint_folder *
     enum lorac_status status = lorac_file_write(path, bytes, byte_count, error);
     free(path);
     if (status == LORAC_OK)
-        remove_others(folder, step);
+        lorac_checkpoint_folder_tidy(folder, step);
     return status;
 }

@@ -32,9 +32,11 @@ enum lorac_status lorac_checkpoint_folder_read(struct lorac_checkpoint_folder *f
                                                struct lorac_checkpoint_file **file, struct lorac_error *damaged,
                                                struct lorac_error *error);
 
-// Writes the checkpoint after [step] steps. Then removes what is older than the last [keep], and what is newer than this
-// one: it was damaged, or this run would not have come from before it. Where it fails, what was there stays. Errors: IO,
-// MEMORY.
+// Removes what is older than the last [keep] up to that of [step], and what is newer: it was damaged, or this run would
+// not have come from before it. For a run that goes on; lorac_checkpoint_folder_write does it too.
+void lorac_checkpoint_folder_tidy(const struct lorac_checkpoint_folder *folder, uint64_t step);
+
+// Writes the checkpoint after [step] steps, and tidies. Where it fails, what was there stays. Errors: IO, MEMORY.
 enum lorac_status lorac_checkpoint_folder_write(struct lorac_checkpoint_folder *folder, uint64_t step,
                                                 const uint8_t *bytes, size_t byte_count, struct lorac_error *error);
 

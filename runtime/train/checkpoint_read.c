@@ -228,23 +228,30 @@ const char *lorac_checkpoint_file_machine(const struct lorac_checkpoint_file *fi
 
 // ---- how convolutions are run
 
-// The words of convolution [i] in [words], copied into [arena]; false where there is no such row, or no memory.
-static bool read_convolution(const struct lorac_checkpoint_file *file, struct lorac_arena *arena, size_t i,
-                             char *words[WORDS])
+// The text of convolution [i], NULL where there is none.
+static const char *find_convolution(const struct lorac_checkpoint_file *file, size_t i)
 {
     char key[64];
     snprintf(key, sizeof key, LORAC_CHECKPOINT_CONVOLUTION "%zu", i);
-    const char *text = lorac_safetensors_text(&file->content, key);
-    char *rest = text ? lorac_arena_strdup(arena, text) : NULL;
+    return lorac_safetensors_text(&file->content, key);
+}
+
+// Takes [text] apart, a copy of it in [arena].
+static enum lorac_status read_words(struct lorac_arena *arena, const char *text, char *words[WORDS],
+                                    struct lorac_error *error)
+{
+    char *rest = lorac_arena_strdup(arena, text);
+    if (!rest)
+        return out_of_memory(error);
     for (size_t k = 0; k < WORDS; k++) {
         if (!rest)
-            return false;
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "the row '%s' of a convolution is not whole", text);
         words[k] = rest;
         rest = k == KEY ? NULL : strchr(rest, ' ');
         if (rest)
             *rest++ = '\0';
     }
-    return true;
+    return LORAC_OK;
 }
 
 static const char *or_null(const char *word)
@@ -252,19 +259,43 @@ static const char *or_null(const char *word)
     return strcmp(word, "-") == 0 ? NULL : word;
 }
 
-// Keys are "MACHINE, N threads: STEP": the same step for the machine and the threads of now.
-static const char *key_here(const struct lorac_checkpoint_file *file, const char *key, const char *machine)
+// Keys are "MACHINE, N threads: STEP": the same step for the machine and the threads of now. *out is NULL where it is no
+// such key.
+static enum lorac_status key_here(const struct lorac_checkpoint_file *file, const char *key, const char *machine,
+                                  const char **out, struct lorac_error *error)
 {
-    struct lorac_arena *arena = file->arena;
     const char *step = behind(key, file->machine);
     step = step ? strstr(step, LORAC_CHOICE_SEPARATOR) : NULL;
+    *out = NULL;
     if (!step)
-        return NULL;
+        return LORAC_OK;
     const size_t room = strlen(machine) + strlen(step) + 1;
-    char *text = lorac_arena_alloc(arena, room);
-    if (text)
-        snprintf(text, room, "%s%s", machine, step);
-    return text;
+    char *text = lorac_arena_alloc(file->arena, room);
+    if (!text)
+        return out_of_memory(error);
+    snprintf(text, room, "%s%s", machine, step);
+    *out = text;
+    return LORAC_OK;
+}
+
+static enum lorac_status list_choices(struct lorac_checkpoint_file *file, const char *machine, struct lorac_choice *rows,
+                                      size_t *count, struct lorac_error *error)
+{
+    const char *text, *key;
+    char *words[WORDS];
+    *count = 0;
+    for (size_t i = 0; (text = find_convolution(file, i)); i++) {
+        LORAC_TRY(read_words(file->arena, text, words, error));
+        if (strcmp(words[CHOSEN], "rule") == 0)
+            continue;
+        LORAC_TRY(key_here(file, words[KEY], machine, &key, error));
+        if (key)
+            rows[(*count)++] = (struct lorac_choice){.key = key,
+                                                     .forward = or_null(words[FORWARD]),
+                                                     .gradient = or_null(words[GRADIENT]),
+                                                     .form = or_null(words[FORM])};
+    }
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_checkpoint_file_choices(struct lorac_checkpoint_file *file, size_t threads,
@@ -272,24 +303,15 @@ enum lorac_status lorac_checkpoint_file_choices(struct lorac_checkpoint_file *fi
                                                 struct lorac_error *error)
 {
     struct lorac_choices *here = NULL; // for its machine
-    char *words[WORDS];
     struct lorac_choice *rows =
         lorac_arena_alloc_array(file->arena, file->content.text_count, sizeof *rows); // more than there can be
     if (!rows)
         return out_of_memory(error);
     LORAC_TRY(lorac_choices_create(NULL, 0, lorac_net_threads(threads), &here, error));
-    *count = 0;
-    for (size_t i = 0; read_convolution(file, file->arena, i, words); i++) {
-        const char *key = strcmp(words[CHOSEN], "rule") == 0 ? NULL : key_here(file, words[KEY], here->machine);
-        if (key)
-            rows[(*count)++] = (struct lorac_choice){.key = key,
-                                                     .forward = or_null(words[FORWARD]),
-                                                     .gradient = or_null(words[GRADIENT]),
-                                                     .form = or_null(words[FORM])};
-    }
+    enum lorac_status status = list_choices(file, here->machine, rows, count, error);
     lorac_choices_free(here);
     *choices = rows;
-    return LORAC_OK;
+    return status;
 }
 
 static bool same_word(const char *word, const char *here)
@@ -318,10 +340,13 @@ static enum lorac_status check_convolutions(const struct lorac_checkpoint_file *
     struct lorac_convolution here;
     char *words[WORDS];
     enum lorac_status status = arena ? LORAC_OK : out_of_memory(error);
-    for (size_t i = 0; status == LORAC_OK && lorac_get_convolution(net, i, &here, NULL) == LORAC_OK; i++)
-        status = read_convolution(file, arena, i, words)
-                     ? check_convolution(words, &here, error)
-                     : lorac_error_set(error, LORAC_ERROR_MISMATCH, "it has no convolution %zu, '%s'", i, here.name);
+    for (size_t i = 0; status == LORAC_OK && lorac_get_convolution(net, i, &here, NULL) == LORAC_OK; i++) {
+        const char *text = find_convolution(file, i);
+        status = text ? read_words(arena, text, words, error)
+                      : lorac_error_set(error, LORAC_ERROR_MISMATCH, "it has no convolution %zu, '%s'", i, here.name);
+        if (status == LORAC_OK)
+            status = check_convolution(words, &here, error);
+    }
     lorac_arena_free(arena);
     return status;
 }

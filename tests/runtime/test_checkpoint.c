@@ -356,6 +356,41 @@ static void test_choices(void)
     run_close(&run);
 }
 
+// ---- lorac.h
+
+static void test_states(void)
+{
+    struct lorac_error error = {0};
+    struct lorac_net *from = open_prepared(&TINY, true), *to = open_prepared(&TINY, true),
+                     *other = open_prepared(&(struct tiny_options){.pixels = true}, true),
+                     *untrained = open_prepared(&TINY, false), *unprepared = open_tiny(&TINY);
+    uint64_t steps = 0;
+    train_steps(from, 3);
+    CHECK_OK(lorac_save_state(from, in_folder("state"), 77, &error), error);
+    CHECK_OK(lorac_load_state(to, in_folder("state"), &steps, &error), error);
+    CHECK(steps == 77);
+    CHECK_OK(lorac_load_state(to, in_folder("state"), NULL, &error), error);
+    train_steps(from, 4);
+    CHECK_OK(lorac_save(from, in_folder("saved.onnx"), &error), error); // the state is still that of the base
+    train_steps(to, 4);
+    CHECK(same_bytes(from, to));
+    CHECK_OK(lorac_save_state(from, in_folder("state"), 0, &error), error);
+    CHECK_OK(lorac_load_state(to, in_folder("state"), &steps, &error), error);
+    CHECK(steps == 0);
+    CHECK(lorac_load_state(other, in_folder("state"), &steps, &error) == LORAC_ERROR_MISMATCH &&
+          strstr(error.message, "the base model is") != NULL);
+    CHECK(lorac_load_state(to, in_folder("nothing"), &steps, &error) == LORAC_ERROR_IO);
+    CHECK(lorac_save_state(from, in_folder("no/where"), 1, &error) == LORAC_ERROR_IO);
+    CHECK(lorac_save_state(untrained, in_folder("state"), 1, &error) == LORAC_ERROR_ARGUMENT);
+    CHECK(lorac_load_state(unprepared, in_folder("state"), &steps, &error) == LORAC_ERROR_ARGUMENT);
+    CHECK(lorac_load_state(NULL, in_folder("state"), &steps, &error) == LORAC_ERROR_ARGUMENT);
+    lorac_close(from);
+    lorac_close(to);
+    lorac_close(other);
+    lorac_close(untrained);
+    lorac_close(unprepared);
+}
+
 // ---- folders
 
 static size_t count_files(const char *path)
@@ -426,7 +461,11 @@ static void test_folder(void)
     uint64_t step = 0;
     CHECK_OK(lorac_checkpoint_folder_look(opened, &found, &step, &error), error);
     CHECK(found && step == 4);
-    run.record.total_steps = 15;
+    write_file(in_folder("ck/step-000000000002.safetensors"), (const uint8_t *)"old", 3);
+    write_file(in_folder("ck/step-000000000001.safetensors"), (const uint8_t *)"older", 5);
+    lorac_checkpoint_folder_tidy(opened, 3);
+    CHECK(access(in_folder("ck/step-000000000001.safetensors"), F_OK) != 0);
+    CHECK(newest(opened, &damaged) == 3 && damaged.status == LORAC_OK);
     write_step(opened, &run, 3);
     CHECK(access(in_folder("ck/step-000000000004.safetensors"), F_OK) != 0);
     CHECK(access(in_folder("ck/step-0x4.safetensors"), F_OK) == 0);
@@ -490,6 +529,7 @@ int main(void)
     test_facts();
     test_other_nets();
     test_choices();
+    test_states();
     test_folder();
     test_full_disk();
     test_bad_folders();
