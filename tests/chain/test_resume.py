@@ -9,6 +9,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -224,6 +225,31 @@ def test_the_same_run_elsewhere(files, interrupted, tmp_path):
     good(*train(files, tmp_path / "whole.onnx", "--epochs", "2"))
     assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
     assert [line["step"] for line in lines_of(tmp_path / "log", "step")] == list(range(2, 11))
+
+
+def test_folders_of_pictures(files, tmp_path):
+    """Killed between any two steps; the folder may be copied, but must be the same."""
+    image = pytest.importorskip("PIL.Image")
+    generator = np.random.default_rng(3)
+    for i in range(COUNT):
+        path = tmp_path / "pictures" / f"class{i % CLASSES}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(generator.integers(0, 256, (SIDE + i % 3, SIDE + 1, 3), dtype=np.uint8)).save(path)
+    shutil.copytree(tmp_path / "pictures", tmp_path / "copied" / "pictures")
+
+    def command(folder, output, *options):
+        return ["train", files / "frozen.onnx", "-o", tmp_path / output, "--data", tmp_path / folder, "--batch",
+                str(BATCH), "--epochs", "2", "--flip", "--quiet", *options]
+
+    more = ["--checkpoint", tmp_path / "ck", "--resume"]
+    good(*command("pictures", "whole.onnx"))
+    for _ in range(9):
+        assert run(*command("pictures", "out.onnx", *more, "--max-minutes", "0.00001")).returncode == 4
+    good(*command("copied/pictures", "out.onnx", *more))
+    assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+    (tmp_path / "copied" / "pictures" / "class3" / "3.png").rename(tmp_path / "copied" / "pictures" / "class3" / "4.png")
+    result = run(*command("copied/pictures", "out.onnx", *more))
+    assert result.returncode == 1 and "the set of images is" in result.stderr
 
 
 def test_tuned_algorithms_are_kept(files, tmp_path):
