@@ -2,6 +2,8 @@
 #include "groups.h"
 #include "recipe.h"
 #include "report.h"
+#include "runtime/data/cifar_binary.h"
+#include "runtime/data/image_list.h"
 #include "signals.h"
 
 #include <stdlib.h>
@@ -39,18 +41,18 @@ static const struct lorac_option_group groups[] = {
 struct step {
     const char *command;
     const char *operands[LORAC_OPERANDS_MAX]; // keys of the recipe; NULL: the command's own
-    const char *needs[2];                     // keys without which there is no such step
+    const char *needs;                        // a key without which there is no such step; NULL: none
+    bool labelled;                            // nor is there without labels of the images of 'eval'
     struct lorac_call call;
 };
-#define LABELLED {"eval.images", "eval.labels"}
 static const struct step all_steps[] = {
     {.command = "inject"},
-    {.command = "eval", .operands = {"output.injected"}, .needs = LABELLED},
+    {.command = "eval", .operands = {"output.injected"}, .needs = "eval.images", .labelled = true},
     {.command = "train"},
-    {.command = "extract", .needs = {"output.adapter"}},
+    {.command = "extract", .needs = "output.adapter"},
     {.command = "merge"},
     {.command = "compare"},
-    {.command = "eval", .operands = {"output.merged"}, .needs = LABELLED},
+    {.command = "eval", .operands = {"output.merged"}, .needs = "eval.images", .labelled = true},
 };
 enum { STEP_COUNT = sizeof all_steps / sizeof *all_steps };
 
@@ -63,10 +65,11 @@ struct job {
 
 static bool is_wanted(const struct job *job, const struct step *step)
 {
-    for (size_t i = 0; i < 2; i++)
-        if (step->needs[i] && !lorac_recipe_get(job->recipe, step->needs[i]))
-            return false;
-    return true;
+    if (step->needs && !lorac_recipe_get(job->recipe, step->needs))
+        return false;
+    const char *images = lorac_recipe_get(job->recipe, "eval.images");
+    return !step->labelled || lorac_recipe_get(job->recipe, "eval.labels") || lorac_image_list_is(images) ||
+           lorac_cifar_is(images);
 }
 
 // Options and operands of one step; false where it was refused, which is said.

@@ -6,7 +6,9 @@ import os
 import pathlib
 import re
 import shlex
+import struct
 import subprocess
+import zlib
 
 import numpy as np
 import onnx
@@ -150,6 +152,27 @@ def test_flags_override(job):
     assert "images      5\n" in scored.stdout and "accuracy" not in scored.stdout
 
 
+def test_a_folder_has_its_labels(job):
+    for index, (pixels, label) in enumerate(zip(np.load(job / "x.npy"), np.load(job / "y.npy"))):
+        folder = job / "photos" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_png(folder / f"{index}.png", pixels)
+    text = RECIPE.replace("  images: x.npy\n  labels: y.npy\n", "  images: photos\n")
+    (job / "job.yaml").write_text(text)
+    steps = [line.split()[1] for line in good("run", "job.yaml", "-n", cwd=job).stdout.splitlines()]
+    assert steps == ["inject", "eval", "train", "extract", "merge", "compare", "eval"]
+    result = good("run", "job.yaml", cwd=job)
+    assert len(re.findall(r"^accuracy ", result.stdout, re.M)) == 2
+
+
+def write_png(path, pixels):
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks))
+
+
 # ---- what is refused
 
 def test_a_step_that_fails_ends_the_run(job):
@@ -250,7 +273,7 @@ def reference():
     del sections["preset"]
     result = {}
     for section, rows in sections.items():
-        split = [(key, *re.match(r"(.*?)(?: \(default (.*)\))? \[(.*)\]$", text).groups()) for key, text in rows]
+        split = [(key, *re.match(r"(.*?)(?: \(default (.*)\))? \[([a-z, ]+)\]$", text).groups()) for key, text in rows]
         result[section] = [(key, default or "", meaning, commands) for key, meaning, default, commands in split]
     return result
 
@@ -264,7 +287,11 @@ def test_reference_is_documented():
         if match:
             rows.append((match[1].replace("\\|", "|"), match[2], match[3], match[4]))
     del documented["preset"]
-    assert documented == reference()
+    expected = reference()
+    for section, rows in expected.items():
+        lines = ["| `%s` | %s | %s | %s |" % (row[0].replace("|", "\\|"), *row[1:]) for row in rows]
+        assert documented[section] == rows, f"docs/recipe.md, {section}, should have:\n" + "\n".join(lines)
+    assert documented.keys() == expected.keys()
 
 
 def test_explain_knows_every_key():
