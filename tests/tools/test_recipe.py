@@ -240,7 +240,7 @@ def test_presets(job):
     assert refused.returncode == 2 and "--bn is adapter.bn of preset 'paper'" in refused.stderr
     good("inject", "folded.onnx", "-o", "out/f.onnx", "--preset", "paper", "--bn", "frozen", cwd=job)
     both = good("run", "job.yaml", "-n", "--preset", "device", "--preset", "imagenet", cwd=job).stdout
-    assert " --input-size 224x224" in both and " --micro-batch" in both
+    assert " --input-size 224x224" in both and " --micro-batch" in both and " --resize 256" in both
 
 
 # ---- template and reference
