@@ -5,6 +5,7 @@
 
 #include "passes/inject.h"
 #include "passes/merge.h"
+#include "runtime/train/loop.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -69,6 +70,27 @@ static enum lorac_status train(const uint8_t *bytes, size_t byte_count, size_t r
     LORAC_TRY_GOTO(status, lorac_train_batch(net, &batch, labels, NULL, &result, error), done);
     LORAC_TRY_GOTO(status, lorac_predict(net, &all, outputs, error), done);
     LORAC_TRY_GOTO(status, lorac_save(net, "out_of_memory.onnx", error), done);
+done:
+    lorac_close(net);
+    return status;
+}
+
+// The loop: what augmenting needs is there before the first step, since filling a batch cannot fail.
+static enum lorac_status loop_with_augmentation(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
+{
+    struct lorac_net *net = NULL;
+    const struct lorac_prepare_options options = training(1);
+    const struct lorac_dataset dataset = tiny_dataset();
+    struct lorac_loop_options loop = lorac_loop_options_default();
+    enum lorac_status status;
+    LORAC_TRY_GOTO(status, lorac_open_memory(bytes, byte_count, &net, error), done);
+    LORAC_TRY_GOTO(status, lorac_prepare(net, &options, error), done);
+    loop.source = (struct lorac_batch_source){
+        .dataset = &dataset,
+        .normalize = net->normalize,
+        .augment = {.flip = true, .area = {0.5, 1}, .jitter = {.brightness = 0.4, .contrast = 0.4}, .cutout = 2}};
+    loop.epochs = 1;
+    LORAC_TRY_GOTO(status, lorac_loop_run(net, &loop, error), done);
 done:
     lorac_close(net);
     return status;
@@ -151,6 +173,7 @@ int main(void)
         {"train and save", &INJECTED, train_and_save},
         {"train with BatchNorm", &BN, train_and_save},
         {"train with it folded", &FOLDED, train_and_save},
+        {"loop with augmentation", &INJECTED, loop_with_augmentation},
         {"tune", &INJECTED, tune},
         {"recompute", &BN, recompute_and_save},
         {"inject and merge", &PLAIN, inject_and_merge},
