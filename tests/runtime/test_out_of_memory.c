@@ -112,6 +112,21 @@ done:
     return status;
 }
 
+static enum lorac_status keep_and_go_on(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
+{
+    struct lorac_net *net = NULL;
+    const struct lorac_prepare_options options = training(1);
+    uint64_t steps;
+    enum lorac_status status;
+    LORAC_TRY_GOTO(status, lorac_open_memory(bytes, byte_count, &net, error), done);
+    LORAC_TRY_GOTO(status, lorac_prepare(net, &options, error), done);
+    LORAC_TRY_GOTO(status, lorac_save_state(net, "out_of_memory.state", 3, error), done);
+    LORAC_TRY_GOTO(status, lorac_load_state(net, "out_of_memory.state", &steps, error), done);
+done:
+    lorac_close(net);
+    return status;
+}
+
 static enum lorac_status train_and_save(const uint8_t *bytes, size_t byte_count, struct lorac_error *error)
 {
     return train(bytes, byte_count, 0, error);
@@ -176,11 +191,13 @@ int main(void)
         {"loop with augmentation", &INJECTED, loop_with_augmentation},
         {"tune", &INJECTED, tune},
         {"recompute", &BN, recompute_and_save},
+        {"keep and go on", &BN, keep_and_go_on},
         {"inject and merge", &PLAIN, inject_and_merge},
     };
     make_images();
     for (size_t i = 0; i < sizeof TRIALS / sizeof *TRIALS; i++)
         run_trial(&TRIALS[i]);
     unlink("out_of_memory.onnx");
+    unlink("out_of_memory.state");
     return check_report();
 }
