@@ -65,7 +65,7 @@ struct state {
     const float *in;
     float *out;
     bool direct; // a pixel's window is the pixel: nothing to gather
-    bool accumulate;
+    bool accumulate, plain; // plain: nothing is done to the products
     float low, high;
     float *packed; // NULL: at the beginning of the workspace
     float *bias;
@@ -209,12 +209,24 @@ static void run_down(const struct state *state, const struct block *block)
     lorac_gemm_adapter_down(&state->adapter, block->windows, block->phase->K, block->first, block->count, block->to);
 }
 
+// What no tap reaches, of the gradient of a kernel smaller than its stride.
+static void write_zeros(const struct state *state, const struct block *block, size_t chunk, size_t last)
+{
+    const size_t begin = chunk * CHUNK, end = smaller(last * CHUNK, state->M);
+    for (size_t i = 0; i < block->count; i++)
+        memset(block->to[i] + begin, 0, (end - begin) * sizeof(float));
+}
+
 // Chunks of outputs from [chunk] to [last].
 static void run_chunks(const struct state *state, const struct block *block, const float *packed, size_t chunk,
                        size_t last)
 {
     const struct phase *phase = block->phase;
     point(state, phase, block->first, block->count, block->to);
+    if (phase->K == 0 && state->plain) {
+        write_zeros(state, block, chunk, last);
+        return;
+    }
     struct lorac_product product = {.count = block->count,
                                     .to = block->to,
                                     .accumulate = state->accumulate,
@@ -436,6 +448,7 @@ static enum lorac_status fill(struct state *state, const struct lorac_conv_shape
     state->accumulate = finish->accumulate;
     state->low = finish->low;
     state->high = finish->high;
+    state->plain = !finish->bias && !finish->accumulate && !(finish->low > -INFINITY) && !(finish->high < INFINITY);
     state->in_stride = gradient ? taps * s->C : taps;
     state->out_stride = gradient ? taps : taps * s->C;
     state->kernel_columns = s->kw;
@@ -572,10 +585,9 @@ static bool forward_pays(const struct lorac_conv_shape *s)
     return pays(s->C * s->kh * s->kw, s->M);
 }
 
-// Of 1x1 with a stride, the product that is scattered is as fast (0.8 to 1.1).
 static bool gradient_pays(const struct lorac_conv_shape *s)
 {
-    return pays(s->M * s->kh * s->kw, s->C) && (s->kh * s->kw > 1 || s->stride_h * s->stride_w == 1);
+    return pays(s->M * s->kh * s->kw, s->C);
 }
 
 const struct lorac_conv_algorithm lorac_conv_gemm = {
