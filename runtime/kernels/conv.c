@@ -159,6 +159,8 @@ static void pack_branch_a(struct lorac_step *step, const struct lorac_kernel_env
     lorac_conv_branch_pack_a(state->branch, a);
     if (conv->branch.beside)
         conv->forward->beside->pack_a(state->forward, a, env->workspace, env);
+    if (conv->branch.gives_dh)
+        conv->gradient->beside_back->pack_a(state->gradient, a);
 }
 
 // Into the gradient's weights, where they have both.
@@ -199,6 +201,8 @@ static enum lorac_status create(struct lorac_step *step, const struct lorac_kern
     LORAC_TRY(lorac_conv_branch_create(&conv->branch, &state->branch, error));
     if (conv->branch.beside)
         LORAC_TRY(conv->forward->beside->attach(state->forward, &conv->branch, step->kept, error));
+    if (conv->branch.gives_dh)
+        LORAC_TRY(conv->gradient->beside_back->attach(state->gradient, &conv->branch, step->kept, error));
     pack_branch_a(step, env);
     pack_branch_b(step, env);
     merge_branch(step, env);
@@ -264,16 +268,9 @@ static void backward_of_definition(struct lorac_step *step, const struct lorac_k
                             env->workspace, env);
 }
 
-static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+static void backward_of_branch(struct lorac_step *step, const struct lorac_kernel_env *env)
 {
-    const struct conv *conv = step->config;
     const struct conv_state *state = step->state;
-    if (!conv->is_branch)
-        backward_of_definition(step, env);
-    if (step->dx[0])
-        run_algorithm(step, conv->gradient, state->gradient, env);
-    if (!conv->is_branch)
-        return;
     const struct lorac_branch_backward call = {.x = step->x[0],
                                                .h = step->kept,
                                                .dy = step->dy,
@@ -282,6 +279,21 @@ static void backward(struct lorac_step *step, const struct lorac_kernel_env *env
                                                .db = gradient_of(lorac_step_param(env->program, step, 3)),
                                                .gain = state->norm ? state->norm->gain : NULL};
     lorac_conv_branch_backward(state->branch, &call, env);
+}
+
+static void backward(struct lorac_step *step, const struct lorac_kernel_env *env)
+{
+    const struct conv *conv = step->config;
+    const struct conv_state *state = step->state;
+    const bool is_first = !conv->is_branch || conv->branch.gives_dh; // else it adds to dx
+    if (!conv->is_branch)
+        backward_of_definition(step, env);
+    else if (is_first)
+        backward_of_branch(step, env);
+    if (step->dx[0])
+        run_algorithm(step, conv->gradient, state->gradient, env);
+    if (!is_first)
+        backward_of_branch(step, env);
 }
 
 static size_t multiply_adds(const struct lorac_program *program, const struct lorac_step *step)

@@ -34,6 +34,17 @@ struct lorac_conv_merge {
                  const float *b, float *scratch, const struct lorac_kernel_env *env);
 };
 
+// A gradient that adds the adapter of a branch to the sums of dx as it makes them, from s * dy @ view(B).
+struct lorac_conv_beside_back {
+    bool (*supports)(const struct lorac_conv_branch *branch);
+    size_t (*packed_bytes)(const struct lorac_conv_branch *branch);
+    // [branch] and [dh], [N, OH, OW, blocks*R], which is to be there before each run, are kept to the algorithm's
+    // destroy. Errors: MEMORY.
+    enum lorac_status (*attach)(void *state, const struct lorac_conv_branch *branch, const float *dh,
+                                struct lorac_error *error);
+    void (*pack_a)(void *state, const float *a); // as lorac_conv_branch_pack_a; to be called before the first run
+};
+
 struct lorac_conv_algorithm {
     const char *name;
     bool approximate; // its error is not that of a plain sum: never where results must be exact
@@ -72,6 +83,7 @@ struct lorac_conv_algorithm {
     size_t (*packed_bytes)(const struct lorac_conv_shape *shape);
     const struct lorac_conv_beside *beside; // NULL: an adapter runs after it
     const struct lorac_conv_merge *merge;   // of a gradient with a lender; NULL: an adapter adds to dx after it
+    const struct lorac_conv_beside_back *beside_back; // of a gradient; NULL: as for merge
     // Measured, beside XNNPACK's direct convolution, where it is chosen: relative_time_of or, where that is NULL,
     // relative_time; 0: the same.
     double relative_time;

@@ -79,7 +79,7 @@ static size_t row_floats(size_t count)
 
 static bool goes_back(const struct lorac_conv_branch *branch)
 {
-    return lorac_conv_branch_adds_dx(branch) || branch->trains_a;
+    return lorac_conv_branch_adds_dx(branch) || branch->gives_dh || branch->trains_a;
 }
 
 // Where each part of the block lies, in floats; *total is the block's size.

@@ -20,6 +20,7 @@ struct lorac_conv_branch {
     double s;
     bool trains_a, trains_b, wants_dx;
     bool merged; // dx comes whole from the convolution's gradient (lorac_conv_merge): here are dA and dB only
+    bool gives_dh; // s * dy @ view(B) is for the convolution's gradient, which adds to dx (lorac_conv_beside_back)
     bool beside; // forward runs with the convolution (lorac_conv_beside): here is the way back only
     double down_products; // of forward, for each output of h and channel of a pixel
 };
@@ -37,7 +38,7 @@ bool lorac_conv_branch_init(struct lorac_conv_branch *branch, const struct lorac
 // Whether dx is added to here.
 static inline bool lorac_conv_branch_adds_dx(const struct lorac_conv_branch *branch)
 {
-    return branch->wants_dx && !branch->merged;
+    return branch->wants_dx && !branch->merged && !branch->gives_dh;
 }
 
 // So few rows of B that vectors of them would be mostly empty: products with B are inner ones.
@@ -65,7 +66,7 @@ void lorac_conv_branch_forward(const struct lorac_branch_state *state, const flo
 
 struct lorac_branch_backward {
     const float *x; // read where trains_a
-    const float *h; // read where trains_b
+    float *h;       // read where trains_b; where gives_dh that is written over it
     const float *dy;
     float *dx;          // added to, where adds_dx
     float *da, *db;     // added to, where trained

@@ -298,6 +298,14 @@ static void add_db(const struct job *job, size_t first, size_t pixels, float *db
     job->simd->outer(&outer);
 }
 
+// In place of h, which has been used.
+static void give_dh(const struct job *job, size_t first, size_t pixels, const float *dh)
+{
+    const size_t row = dh_row(job->branch), kR = job->branch->blocks * job->branch->R;
+    for (size_t p = 0; p < pixels; p++)
+        memcpy(job->call->h + (first + p) * kR, dh + p * row, kR * sizeof(float));
+}
+
 // Both of the above, a few pixels at a time: dy comes from memory once, row by row for dh. (For dB it is read in strips
 // of two vectors, which no processor foresees.)
 static void read_dy(const struct job *job, size_t first, size_t pixels, const struct chunk *chunk)
@@ -310,6 +318,8 @@ static void read_dy(const struct job *job, size_t first, size_t pixels, const st
             make_dh(job, first + p, count, chunk->dh + p * row);
         if (job->branch->trains_b)
             add_db(job, first + p, count, chunk->db);
+        if (job->branch->gives_dh)
+            give_dh(job, first + p, count, chunk->dh + p * row);
     }
 }
 
@@ -481,7 +491,7 @@ static void backward_chunk(void *context, size_t number)
     const struct job *job = context;
     const struct lorac_conv_shape *s = &job->branch->shape;
     const struct chunk chunk = chunk_at(job, number);
-    bool goes_back = job->state->up_t != NULL;
+    bool goes_back = job->branch->trains_a || lorac_conv_branch_adds_dx(job->branch);
     memset(chunk.da, 0, job->cut.sum_floats * sizeof(float));
     size_t end = smaller((number + 1) * job->cut.images_per_chunk, s->N);
     for (size_t first = number * job->cut.images_per_chunk; first < end; first += job->cut.images_at_once) {

@@ -1,7 +1,6 @@
 // A convolution of one group, of any kernel, stride, pads and dilation, and its input gradient, as products of
 // matrices: what the taps of a block of pixels read is gathered into the second-level cache (im2col of a block), and
-// multiplied by 32 outputs after another (product.h). Plain sums: nothing
-// is approximate.
+// multiplied by 32 outputs after another (product.h). Plain sums: nothing is approximate.
 //
 // With a stride the input gradient falls into phases (conv_taps.h): an input place is reached only by the taps of its
 // own place modulo the stride, so that each phase is a product of its own with fewer taps, and no zero is multiplied.
@@ -13,14 +12,13 @@
 // threads.
 #include "conv_algorithm.h"
 
-#include "conv_gemm_adapter.h"
+#include "conv_gemm.h"
 #include "conv_taps.h"
 #include "pages.h"
 #include "parallel.h"
 #include "product.h"
 #include "simd.h"
 
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,44 +32,6 @@ enum {
     MIN_BLOCK = 4 * GROUP,
     ENOUGH_ITEMS = 8, // to keep threads busy: fewer blocks are shared out by chunks as well
     MAX_STRIDE = 8,   // phases are MAX_STRIDE^2 at most
-};
-
-// One axis of the map from [in] to [out] places: which of the taps reach the out places first, first + step, ... and
-// from where.
-struct axis {
-    size_t first, step, places, taps;
-    int32_t *tap;  // [taps]: the kernel's own numbers
-    int32_t *from; // [places, taps]: the place that is read, -1: none
-};
-
-// A part of the map whose pixels all have the same taps.
-struct phase {
-    const struct axis *rows, *columns;
-    size_t K, pixels, block, blocks, first_block; // K: taps * channels in; block: pixels
-    size_t packed;                                // where its weights begin, in floats
-};
-
-struct state {
-    size_t N, H, W, C, OH, OW, M; // in [N, H, W, C], out [N, OH, OW, M]
-    size_t chunks, blocks, parts; // of all phases; parts: how many a block is shared out to
-    size_t slice_floats;          // of a thread's workspace
-    size_t packed_floats;         // the weights' size
-    size_t in_stride, out_stride; // of the weight that is packed, in floats
-    size_t kernel_columns;
-    size_t phase_count;
-    struct phase *phases;
-    struct axis *rows, *columns; // [row_phases], [column_phases]
-    const struct lorac_simd *simd;
-    const float *in;
-    float *out;
-    bool direct; // a pixel's window is the pixel: nothing to gather
-    bool accumulate, plain; // plain: nothing is done to the products
-    float low, high;
-    float *packed; // NULL: at the beginning of the workspace
-    float *bias;
-    struct lorac_gemm_adapter adapter; // of the convolution only
-    void *memory; // of packed and bias
-    int32_t *tables;
 };
 
 static size_t divide_up(size_t a, size_t b)
@@ -93,16 +53,10 @@ static size_t block_of(size_t K, size_t pixels)
     return pixels == 0 ? GROUP : divide_up(divide_up(pixels, divide_up(pixels, most)), GROUP) * GROUP;
 }
 
-// Where each pixel's outputs go, in whole lines.
-static size_t pointer_floats(size_t block)
-{
-    return divide_up(block * sizeof(float *), LINE * sizeof(float)) * LINE;
-}
-
-// Those, and what is gathered.
+// The addresses of a block's outputs, and what is gathered.
 static size_t thread_floats(size_t K, size_t block)
 {
-    return pointer_floats(block) + divide_up(K * block + LORAC_SIMD_MARGIN, LINE) * LINE;
+    return lorac_gemm_pointer_floats(block) + divide_up(K * block + LORAC_SIMD_MARGIN, LINE) * LINE;
 }
 
 static size_t forward_thread_bytes(const struct lorac_conv_shape *s)
@@ -140,164 +94,16 @@ static size_t gradient_packed_bytes(const struct lorac_conv_shape *s)
     return packed_floats(s->kh * s->kw, s->M, s->C) * sizeof(float);
 }
 
-// ---- running
-
-struct job {
-    const struct state *state;
-    const float *packed;
-    float *slices;
-    atomic_size_t next;
-};
-
-// Where the outputs of each pixel begin.
-static void point(const struct state *state, const struct phase *phase, size_t first, size_t count, float **to)
-{
-    const struct axis *rows = phase->rows, *columns = phase->columns;
-    const size_t step = columns->step * state->M;
-    size_t column = first % columns->places, line = first / columns->places;
-    for (size_t i = 0; i < count; line++) {
-        size_t n = line / rows->places, row = rows->first + line % rows->places * rows->step;
-        float *y = state->out + ((n * state->OH + row) * state->OW + columns->first) * state->M + column * step;
-        for (; i < count && column < columns->places; i++, column++, y += step)
-            to[i] = y;
-        column = 0;
-    }
-}
-
-static const float *gather(const struct state *state, const struct phase *phase, size_t first, size_t count, float *to)
-{
-    if (state->direct)
-        return state->in + first * state->C;
-    const struct lorac_gather call = {.rows = phase->rows->places,
-                                      .columns = phase->columns->places,
-                                      .kh = phase->rows->taps,
-                                      .kw = phase->columns->taps,
-                                      .channels = state->C,
-                                      .row_of = phase->rows->from,
-                                      .column_of = phase->columns->from,
-                                      .from = state->in,
-                                      .from_rows = state->H,
-                                      .from_columns = state->W,
-                                      .from_pixel = state->C};
-    state->simd->gather(&call, first, first + count, to);
-    return to;
-}
-
-// A block of pixels: its windows in the cache.
-struct block {
-    const struct phase *phase;
-    size_t first, count;
-    float **to; // room for addresses of the pixels' outputs
-    const float *windows;
-};
-
-static struct block begin_block(const struct state *state, size_t number, float *slice)
-{
-    const struct phase *phase = state->phases;
-    while (number >= phase->first_block + phase->blocks)
-        phase++;
-    struct block block = {.phase = phase, .to = (float **)(void *)slice, .windows = slice};
-    block.first = (number - phase->first_block) * phase->block;
-    block.count = smaller(phase->pixels - block.first, phase->block);
-    if (phase->K > 0)
-        block.windows = gather(state, phase, block.first, block.count, slice + pointer_floats(phase->block));
-    return block;
-}
-
-static void run_down(const struct state *state, const struct block *block)
-{
-    lorac_gemm_adapter_down(&state->adapter, block->windows, block->phase->K, block->first, block->count, block->to);
-}
-
-// What no tap reaches, of the gradient of a kernel smaller than its stride.
-static void write_zeros(const struct state *state, const struct block *block, size_t chunk, size_t last)
-{
-    const size_t begin = chunk * CHUNK, end = smaller(last * CHUNK, state->M);
-    for (size_t i = 0; i < block->count; i++)
-        memset(block->to[i] + begin, 0, (end - begin) * sizeof(float));
-}
-
-// Chunks of outputs from [chunk] to [last].
-static void run_chunks(const struct state *state, const struct block *block, const float *packed, size_t chunk,
-                       size_t last)
-{
-    const struct phase *phase = block->phase;
-    point(state, phase, block->first, block->count, block->to);
-    if (phase->K == 0 && state->plain) {
-        write_zeros(state, block, chunk, last);
-        return;
-    }
-    struct lorac_product product = {.count = block->count,
-                                    .to = block->to,
-                                    .accumulate = state->accumulate,
-                                    .low = state->low,
-                                    .high = state->high};
-    product.terms = (struct lorac_terms){
-        .rows = block->windows, .row_stride = phase->K, .pieces = phase->K > 0, .piece = phase->K};
-    for (; chunk < last; chunk++) {
-        product.terms.packed = packed + phase->packed + chunk * CHUNK * phase->K;
-        product.offset = chunk * CHUNK;
-        product.outputs = smaller(state->M - product.offset, CHUNK);
-        product.bias = state->bias + product.offset;
-        if (state->adapter.branch)
-            product.more = lorac_gemm_adapter_up(&state->adapter, block->first, product.offset);
-        state->simd->product(&product);
-    }
-}
-
-static float *slice_of(const struct job *job, size_t thread)
-{
-    return job->slices + thread * job->state->slice_floats;
-}
-
-// h alone, where more than one part of a block needs it.
-static void run_downs(void *context, size_t thread)
-{
-    struct job *job = context;
-    size_t number;
-    while ((number = atomic_fetch_add(&job->next, 1)) < job->state->blocks) {
-        const struct block block = begin_block(job->state, number, slice_of(job, thread));
-        run_down(job->state, &block);
-    }
-}
-
-static void run_items(void *context, size_t thread)
-{
-    struct job *job = context;
-    const struct state *state = job->state;
-    const size_t parts = state->parts;
-    size_t item;
-    while ((item = atomic_fetch_add(&job->next, 1)) < state->blocks * parts) {
-        const struct block block = begin_block(state, item / parts, slice_of(job, thread));
-        const size_t part = item % parts;
-        if (state->adapter.branch && parts == 1)
-            run_down(state, &block);
-        run_chunks(state, &block, job->packed, part * state->chunks / parts, (part + 1) * state->chunks / parts);
-    }
-}
-
 static void run(void *opaque, const struct lorac_kernel_env *env)
 {
-    const struct state *state = opaque;
-    float *workspace = env->workspace;
-    struct job job = {.state = state, .packed = state->packed, .slices = workspace};
-    if (!state->packed) {
-        job.packed = workspace;
-        job.slices = workspace + state->packed_floats;
-    }
-    if (state->adapter.branch && state->parts > 1) {
-        atomic_init(&job.next, 0);
-        lorac_parallel_for(env->pool, run_downs, &job, lorac_parallel_threads(env->pool));
-    }
-    atomic_init(&job.next, 0);
-    lorac_parallel_for(env->pool, run_items, &job, lorac_parallel_threads(env->pool));
+    lorac_gemm_run(opaque, env->workspace, env->pool);
 }
 
 // ---- life
 
 static void destroy(void *opaque)
 {
-    struct state *state = opaque;
+    struct lorac_gemm *state = opaque;
     if (!state)
         return;
     lorac_gemm_adapter_clear(&state->adapter);
@@ -309,7 +115,7 @@ static void destroy(void *opaque)
 }
 
 // One phase of the gradient along an axis, or, of the forward direction, the only one.
-static void fill_axis(struct axis *out, const struct lorac_conv_axis *axis, size_t phase, bool gradient)
+static void fill_axis(struct lorac_gemm_axis *out, const struct lorac_conv_axis *axis, size_t phase, bool gradient)
 {
     for (size_t k = 0, i = 0; k < axis->taps; k++)
         if (!gradient || lorac_conv_tap_phase(axis, k) == phase)
@@ -327,10 +133,11 @@ static size_t axis_entries(const struct lorac_conv_axis *axis, bool gradient)
 }
 
 // The phases of one axis; returns the rest of the tables.
-static int32_t *fill_axes(struct axis *axes, const struct lorac_conv_axis *axis, bool gradient, int32_t *tables)
+static int32_t *fill_axes(struct lorac_gemm_axis *axes, const struct lorac_conv_axis *axis, bool gradient,
+                          int32_t *tables)
 {
     for (size_t phase = 0; phase < (gradient ? axis->stride : 1); phase++) {
-        struct axis *out = &axes[phase];
+        struct lorac_gemm_axis *out = &axes[phase];
         out->first = phase;
         out->step = gradient ? axis->stride : 1;
         out->places = gradient ? lorac_conv_phase_places(axis, phase) : axis->out;
@@ -344,8 +151,8 @@ static int32_t *fill_axes(struct axis *axes, const struct lorac_conv_axis *axis,
 }
 
 // [weights]: floats of packed weights that are kept.
-static bool allocate(struct state *state, const struct lorac_conv_axis *rows, const struct lorac_conv_axis *columns,
-                     bool gradient, size_t weights)
+static bool allocate(struct lorac_gemm *state, const struct lorac_conv_axis *rows,
+                     const struct lorac_conv_axis *columns, bool gradient, size_t weights)
 {
     size_t row_phases = gradient ? rows->stride : 1, column_phases = gradient ? columns->stride : 1;
     size_t entries = axis_entries(rows, gradient) + axis_entries(columns, gradient);
@@ -368,12 +175,12 @@ static bool allocate(struct state *state, const struct lorac_conv_axis *rows, co
     return true;
 }
 
-static void cut(struct state *state, size_t row_phases, size_t column_phases)
+static void cut(struct lorac_gemm *state, size_t row_phases, size_t column_phases)
 {
     size_t packed = 0;
     for (size_t i = 0; i < row_phases; i++)
         for (size_t k = 0; k < column_phases; k++) {
-            struct phase *phase = &state->phases[i * column_phases + k];
+            struct lorac_gemm_phase *phase = &state->phases[i * column_phases + k];
             phase->rows = &state->rows[i];
             phase->columns = &state->columns[k];
             phase->K = phase->rows->taps * phase->columns->taps * state->C;
@@ -392,15 +199,15 @@ static void cut(struct state *state, size_t row_phases, size_t column_phases)
 }
 
 struct packing {
-    const struct state *state;
+    const struct lorac_gemm *state;
     const float *weight;
     float *packed;
 };
 
 // In the order that product.h reads: panels of two vectors, or one at the end.
-static void pack_phase(const struct packing *packing, const struct phase *phase, size_t chunk)
+static void pack_phase(const struct packing *packing, const struct lorac_gemm_phase *phase, size_t chunk)
 {
-    const struct state *state = packing->state;
+    const struct lorac_gemm *state = packing->state;
     size_t lanes = state->simd->lanes, count = smaller(state->M - chunk * CHUNK, CHUNK);
     size_t width = divide_up(count, lanes) * lanes, taps_w = phase->columns->taps;
     for (size_t i = 0; i < width; i += 2 * lanes) {
@@ -424,7 +231,8 @@ static void pack_chunk(void *context, size_t chunk)
         pack_phase(packing, &packing->state->phases[i], chunk);
 }
 
-static void pack_into(const struct state *state, const float *weight, float *packed, const struct lorac_kernel_env *env)
+static void pack_into(const struct lorac_gemm *state, const float *weight, float *packed,
+                      const struct lorac_kernel_env *env)
 {
     struct packing packing = {state, weight, packed};
     lorac_parallel_for(env->pool, pack_chunk, &packing, state->chunks);
@@ -435,7 +243,7 @@ static void pack(void *state, const float *weight, const struct lorac_kernel_env
     pack_into(state, weight, env->workspace, env);
 }
 
-static enum lorac_status fill(struct state *state, const struct lorac_conv_shape *s, bool gradient, bool keeps,
+static enum lorac_status fill(struct lorac_gemm *state, const struct lorac_conv_shape *s, bool gradient, bool keeps,
                               const struct lorac_conv_finish *finish, const struct lorac_kernel_env *env,
                               struct lorac_error *error)
 {
@@ -467,11 +275,12 @@ static enum lorac_status create(const struct lorac_conv_shape *s, bool gradient,
                                 const struct lorac_conv_finish *finish, const float *in, float *out,
                                 const struct lorac_kernel_env *env, void **opaque, struct lorac_error *error)
 {
-    struct state *state = calloc(1, sizeof *state);
+    struct lorac_gemm *state = calloc(1, sizeof *state);
     if (!state)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for a convolution");
-    *state = gradient ? (struct state){.N = s->N, .H = s->OH, .W = s->OW, .C = s->M, .OH = s->H, .OW = s->W, .M = s->C}
-                      : (struct state){.N = s->N, .H = s->H, .W = s->W, .C = s->C, .OH = s->OH, .OW = s->OW, .M = s->M};
+    *state = (struct lorac_gemm){.N = s->N, .H = s->H, .W = s->W, .C = s->C, .OH = s->OH, .OW = s->OW, .M = s->M};
+    if (gradient)
+        *state = (struct lorac_gemm){.N = s->N, .H = s->OH, .W = s->OW, .C = s->M, .OH = s->H, .OW = s->W, .M = s->C};
     state->in = in;
     state->out = out;
     enum lorac_status status = fill(state, s, gradient, weight != NULL, finish, env, error);
@@ -528,7 +337,7 @@ static enum lorac_status create_gradient_at_run(const struct lorac_conv_shape *s
 static enum lorac_status attach(void *opaque, const struct lorac_conv_branch *branch, float *h,
                                 struct lorac_error *error)
 {
-    struct state *state = opaque;
+    struct lorac_gemm *state = opaque;
     lorac_gemm_adapter_clear(&state->adapter);
     return lorac_gemm_adapter_init(&state->adapter, branch, state->simd, h, error);
 }
@@ -541,14 +350,14 @@ static size_t no_scratch(const struct lorac_conv_branch *branch)
 
 static void pack_a(void *opaque, const float *a, float *scratch, const struct lorac_kernel_env *env)
 {
-    const struct state *state = opaque;
+    const struct lorac_gemm *state = opaque;
     (void)scratch, (void)env;
     lorac_gemm_adapter_pack_a(&state->adapter, a);
 }
 
 static void pack_b(void *opaque, const float *b)
 {
-    const struct state *state = opaque;
+    const struct lorac_gemm *state = opaque;
     lorac_gemm_adapter_pack_b(&state->adapter, b);
 }
 
@@ -557,6 +366,30 @@ static const struct lorac_conv_beside beside = {.packed_bytes = lorac_gemm_adapt
                                                 .scratch_bytes = no_scratch,
                                                 .pack_a = pack_a,
                                                 .pack_b = pack_b};
+
+static bool back_supports(const struct lorac_conv_branch *branch)
+{
+    return lorac_conv_is_direct(&branch->shape);
+}
+
+static enum lorac_status attach_back(void *opaque, const struct lorac_conv_branch *branch, const float *dh,
+                                     struct lorac_error *error)
+{
+    struct lorac_gemm *state = opaque;
+    lorac_gemm_adapter_clear(&state->adapter);
+    return lorac_gemm_adapter_init_back(&state->adapter, branch, state->simd, dh, error);
+}
+
+static void pack_a_back(void *opaque, const float *a)
+{
+    const struct lorac_gemm *state = opaque;
+    lorac_gemm_adapter_pack_back(&state->adapter, a);
+}
+
+static const struct lorac_conv_beside_back beside_back = {.supports = back_supports,
+                                                          .packed_bytes = lorac_gemm_adapter_back_bytes,
+                                                          .attach = attach_back,
+                                                          .pack_a = pack_a_back};
 
 static size_t nothing_packed(const struct lorac_conv_shape *s)
 {
@@ -606,6 +439,7 @@ const struct lorac_conv_algorithm lorac_conv_gemm = {
 
 const struct lorac_conv_algorithm lorac_conv_gradient_gemm = {
     .name = "gemm",
+    .beside_back = &beside_back,
     .accumulates = true,
     .relative_time = 0.65,
     .supports = supports,

@@ -1,6 +1,7 @@
 #include "conv_gemm_adapter.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,18 +38,41 @@ size_t lorac_gemm_adapter_bytes(const struct lorac_conv_branch *branch)
     return (branch->blocks * block_floats(branch) + up_floats(branch)) * sizeof(float);
 }
 
-enum lorac_status lorac_gemm_adapter_init(struct lorac_gemm_adapter *adapter, const struct lorac_conv_branch *branch,
-                                          const struct lorac_simd *simd, float *h, struct lorac_error *error)
+static enum lorac_status allocate(struct lorac_gemm_adapter *adapter, size_t bytes, struct lorac_error *error)
 {
-    const size_t bytes = lorac_gemm_adapter_bytes(branch);
     void *memory;
     if (posix_memalign(&memory, LORAC_BUFFER_ALIGNMENT, bytes) != 0)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for an adapter (%zu bytes)", bytes);
-    memset(memory, 0, bytes); // what is around A, and outputs beyond R and M
-    *adapter = (struct lorac_gemm_adapter){.branch = branch, .simd = simd, .h = h, .memory = memory};
+    memset(memory, 0, bytes); // what is around A, and outputs beyond R, M and C
+    adapter->memory = memory;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_gemm_adapter_init(struct lorac_gemm_adapter *adapter, const struct lorac_conv_branch *branch,
+                                          const struct lorac_simd *simd, float *h, struct lorac_error *error)
+{
+    struct lorac_gemm_adapter made = {.branch = branch, .simd = simd, .h = h};
+    LORAC_TRY(allocate(&made, lorac_gemm_adapter_bytes(branch), error));
+    *adapter = made;
     adapter->block_floats = block_floats(branch);
-    adapter->down = memory;
+    adapter->down = made.memory;
     adapter->up = adapter->down + branch->blocks * adapter->block_floats;
+    return LORAC_OK;
+}
+
+size_t lorac_gemm_adapter_back_bytes(const struct lorac_conv_branch *branch)
+{
+    return branch->R * lines(branch->shape.C) * sizeof(float);
+}
+
+enum lorac_status lorac_gemm_adapter_init_back(struct lorac_gemm_adapter *adapter,
+                                               const struct lorac_conv_branch *branch, const struct lorac_simd *simd,
+                                               const float *dh, struct lorac_error *error)
+{
+    struct lorac_gemm_adapter made = {.branch = branch, .simd = simd, .h = (float *)(uintptr_t)dh}; // only read
+    LORAC_TRY(allocate(&made, lorac_gemm_adapter_back_bytes(branch), error));
+    *adapter = made;
+    adapter->up = made.memory;
     return LORAC_OK;
 }
 
@@ -91,6 +115,14 @@ void lorac_gemm_adapter_pack_b(const struct lorac_gemm_adapter *adapter, const f
     for (size_t m = 0; m < M; m++)
         for (size_t q = 0; q < kR; q++)
             adapter->up[packed_place(adapter->simd, kR, M, q, m)] = s * b[m * kR + q];
+}
+
+void lorac_gemm_adapter_pack_back(const struct lorac_gemm_adapter *adapter, const float *a)
+{
+    const size_t C = adapter->branch->shape.C, R = adapter->branch->R;
+    for (size_t r = 0; r < R; r++)
+        for (size_t c = 0; c < C; c++)
+            adapter->up[packed_place(adapter->simd, R, C, r, c)] = a[r * C + c];
 }
 
 // ---- for a run

@@ -11,10 +11,10 @@
 struct lorac_gemm_adapter {
     const struct lorac_conv_branch *branch; // NULL: there is none
     const struct lorac_simd *simd;
-    float *h;            // [N, OH, OW, blocks*R]
-    float *down;         // of each row block: where narrow [R, taps*width], else as product.h has weights
+    float *h;            // [N, OH, OW, blocks*R]; of a gradient s * dy @ view(B)
+    float *down;         // of each row block: where narrow [R, taps*width], else as product.h has weights; NULL: none
     size_t block_floats; // of a row block's
-    float *up;           // s * view(B)' as product.h has weights, [blocks*R] terms
+    float *up;           // s * view(B)', of a gradient A, as product.h has weights, [blocks*R] terms
     void *memory;        // of both
 };
 
@@ -32,6 +32,14 @@ void lorac_gemm_adapter_pack_b(const struct lorac_gemm_adapter *adapter, const f
 // addresses.
 void lorac_gemm_adapter_down(const struct lorac_gemm_adapter *adapter, const float *windows, size_t row, size_t first,
                              size_t count, float **to);
+// The same for the gradient of a convolution whose windows are its pixels, to which h is given. Of the functions above
+// and below it takes clear and up.
+size_t lorac_gemm_adapter_back_bytes(const struct lorac_conv_branch *branch);
+enum lorac_status lorac_gemm_adapter_init_back(struct lorac_gemm_adapter *adapter,
+                                               const struct lorac_conv_branch *branch, const struct lorac_simd *simd,
+                                               const float *dh, struct lorac_error *error);
+void lorac_gemm_adapter_pack_back(const struct lorac_gemm_adapter *adapter, const float *a);
+
 // What h of the pixels from [first] on adds to the outputs from [output] on, a multiple of LORAC_PRODUCT_CHUNK.
 struct lorac_terms lorac_gemm_adapter_up(const struct lorac_gemm_adapter *adapter, size_t first, size_t output);
 

@@ -116,6 +116,8 @@ static bool choose_branch(const struct lorac_program *program, const struct lora
     conv->branch.merged = lorac_conv_merges(&conv->branch, frozen.forward, frozen.gradient);
     const struct lorac_conv_demand demand = demand_of(program, true);
     const struct lorac_conv_weight_gradient *dense = lorac_conv_weight_gradient(&conv->shape, &demand);
+    conv->branch.gives_dh = frozen.gradient && frozen.gradient->beside_back &&
+                            frozen.gradient->beside_back->supports(&conv->branch);
     if (program->form_policy == LORAC_FORM_POLICY_AUTO && row && row->form[0])
         return strcmp(row->form, "branch") == 0;
     return program->form_policy == LORAC_FORM_POLICY_BRANCH ||
@@ -214,6 +216,7 @@ size_t lorac_conv_packed_bytes(const struct lorac_program *program, const struct
     bool packs_twice = conv->gradient && !lorac_conv_borrows(&conv->shape, conv->forward, conv->gradient);
     return conv->forward->packed_bytes(&conv->shape) + (packs_twice ? conv->gradient->packed_bytes(&conv->shape) : 0) +
            (conv->is_branch ? lorac_conv_branch_packed_bytes(&conv->branch) : 0) +
+           (conv->is_branch && conv->branch.gives_dh ? conv->gradient->beside_back->packed_bytes(&conv->branch) : 0) +
            (conv->is_branch && conv->branch.beside ? conv->forward->beside->packed_bytes(&conv->branch) : 0) +
            (conv->normed ? lorac_conv_norm_bytes(conv->shape.M) : 0);
 }

@@ -21,6 +21,12 @@ static const struct kernel_row branch_rows[] = {
     {{1, 2, 3, 3}, "Conv(a, w[3,2,3,2]) lora=kernel:2:4 pads=[4,3,4,3] dilations=[3,2] strides=[2,1]", 0, 0},
     {{1, 3, 9, 8}, "Conv(a, w[2,3,4,3]) lora=plain:2:4 strides=[3,2] dilations=[2,3] pads=[0,2,1,2]", 0, 0},
     {{2, 3, 4, 5}, "Conv(a, w[4,3,1,1]) lora=plain:1:2 pads=[1,0,0,2]", 0, 0},
+    // beside gathered products: few rows of B, and more than vectors are worth; A frozen; windows; and both ways, where
+    // the windows are the pixels
+    {{2, 64, 3, 5}, "Conv(a, w[65,64,1,1], b[65]) lora=kernel:4:8", 0, 0},
+    {{3, 70, 2, 3}, "Conv(a, w[64,70,1,1]) lora=kernel:9:8", 0, 0},
+    {{2, 64, 3, 2}, "Conv(a, w[64,64,1,1]) lora=kernel:3:8:frozen", 0, 0},
+    {{1, 65, 3, 5}, "Conv(a, w[64,65,3,3], b[64]) lora=kernel:2:8 pads=[1,1,1,1] strides=[2,2]", 0, 0},
     // beside Winograd: outputs and R that fill no vector, more than a chunk of either, A frozen, F(2x2)
     {{2, 17, 9, 11}, "Conv(a, w[33,17,3,3], b[33]) lora=plain:5:8 pads=[1,1,1,1]", 0, ROW_WINOGRAD},
     {{1, 18, 12, 9}, "Conv(a, w[20,18,3,3]) lora=kernel:4:8 pads=[0,1,2,1]", 0, ROW_WINOGRAD},

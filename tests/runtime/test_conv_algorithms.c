@@ -359,6 +359,24 @@ static void attach(const struct adapter *adapter, const struct lorac_conv_algori
     free(scratch);
 }
 
+// With s * dy @ view(B) in place of h.
+static void attach_back(const struct problem *p, const struct adapter *adapter,
+                        const struct lorac_conv_algorithm *algorithm, void *state)
+{
+    struct lorac_error error = {0};
+    const size_t kR = adapter->branch.blocks * adapter->branch.R, M = p->shape.M;
+    for (size_t pixel = 0; pixel < adapter->h_count / kR; pixel++)
+        for (size_t q = 0; q < kR; q++) {
+            double sum = 0;
+            for (size_t m = 0; m < M; m++)
+                sum += (double)p->in[pixel * M + m] * (double)adapter->b[m * kR + q];
+            adapter->h[pixel * kR + q] = (float)(adapter->branch.s * sum);
+        }
+    CHECK_OK(algorithm->beside_back->attach(state, &adapter->branch, adapter->h, &error), error);
+    algorithm->beside_back->pack_a(state, adapter->b); // other numbers: nothing of them may be left
+    algorithm->beside_back->pack_a(state, adapter->a);
+}
+
 static struct states create(const struct problem *p, const struct lorac_conv_algorithm *algorithm,
                             const struct way *way, const struct lorac_conv_finish *finish, float *out,
                             const struct lorac_kernel_env *env)
@@ -375,7 +393,9 @@ static struct states create(const struct problem *p, const struct lorac_conv_alg
                  error);
     }
     REQUIRE(states.state != NULL);
-    if (way->adapter && p->gradient) {
+    if (way->adapter && algorithm->beside_back)
+        attach_back(p, way->adapter, algorithm, states.state);
+    else if (way->adapter && p->gradient) {
         states.lender = create_lender(p, algorithm, packing, env);
         merge(way->adapter, algorithm, &states, env);
     } else if (way->adapter)
@@ -591,6 +611,13 @@ static void check_repacking(const struct problem *p, const struct lorac_conv_alg
     free(with.workspace);
 }
 
+static bool takes_adapter(const struct lorac_conv_algorithm *algorithm, const struct lorac_conv_shape *shape)
+{
+    const struct lorac_conv_branch branch = {.shape = *shape};
+    return algorithm->beside || algorithm->merge ||
+           (algorithm->beside_back && algorithm->beside_back->supports(&branch));
+}
+
 // Its loops are ours, compiled for several instruction sets.
 static bool is_ours(const struct lorac_conv_algorithm *algorithm)
 {
@@ -626,7 +653,7 @@ static void check_algorithm(const struct problem *p, const struct lorac_conv_alg
         check_finish(p, algorithm, &plain, variants[i], i == 0 ? THREADS : 1); // the cut is the same for all
         if (!p->gradient || algorithm->accumulates)
             check_finish(p, algorithm, &full, variants[i], 1);
-        if (algorithm->beside || algorithm->merge) // R within a vector, and more than a chunk of outputs
+        if (takes_adapter(algorithm, &p->shape)) // R within a vector, and more than a chunk of outputs
             check_adapter(p, algorithm, i == 0 && p->shape.H % 2 == 0 ? 34 : 5, i == 0 ? &plain : &full, variants[i],
                           i == 0 ? THREADS : 1);
         if (algorithm->pack)
