@@ -25,6 +25,35 @@ const struct lorac_topic lorac_topics[] = {
      "  --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n\n"
      "--normalize none takes pixels as the numbers they are. float32 images are never changed.\n"
      "Wrong values do not fail: they only make the accuracy bad. Look at `eval` of the untrained model first.\n", NULL},
+    {"images", "files of images, and what is made of them",
+     "--data takes\n\n"
+     "  a folder                a folder for each class, of JPEG and PNG files: class names come from there\n"
+     "  .csv, .tsv              a path and a label in each line\n"
+     "  .npy, IDX               arrays, gzipped or not; --labels has their labels\n"
+     "  CIFAR-10, CIFAR-100     the binary files\n\n"
+     "Files are decoded by --loader-threads ahead of use, resized so that they cover the model's input (--resize: their\n"
+     "short side), and cut to its middle. Those that cannot be read are named, counted and skipped; above\n"
+     "--broken-share of the set the run stops. --cache-memory is what a small set may keep decoded.\n\n"
+     "In training: --augment crop-flip, --random-resized-crop, --color-jitter, --cutout; --val 0.1 keeps a tenth of\n"
+     "each class for validation, --keep and --patience say what it decides.\n"
+     "Afterwards: eval --confusion, and eval --wrong N for the N images that are farthest off.\n", NULL},
+    {"long-runs", "runs that are interrupted, and runs without anybody beside them",
+     "  --checkpoint FOLDER     what is needed to go on, every 10 minutes, --checkpoint-minutes or --checkpoint-steps\n"
+     "  --resume                goes on from the newest, bit for bit; begins where there is none\n"
+     "  --max-minutes M         a maintenance window: ends after the step in which the time is up (exit code 4)\n"
+     "  --log FILE              JSON lines for programs (lorac-onnx help log has its keys)\n\n"
+     "The same command with --checkpoint and --resume can be started again and again, by a service for example, until it\n"
+     "ends with 0. A run that is killed at any instant, in the middle of a write too, ends with the same file as one that\n"
+     "is not. Ctrl-C and SIGTERM end the current step, keep a checkpoint and write the output (exit code 130).\n"
+     "Another base model, other data or options that change the result are refused, with what differs.\n", NULL},
+    {"recipes", "a whole job in one file",
+     "  lorac-onnx recipe --template > job.yaml    every key, with its default and its meaning\n"
+     "  lorac-onnx recipe job.yaml                 checks a recipe, and shows what it comes to\n"
+     "  lorac-onnx recipe --explain train.lr       one key; or a section, or a preset\n"
+     "  lorac-onnx run job.yaml                    inject, train, merge, compare; --dry-run shows the commands\n"
+     "  lorac-onnx train --recipe job.yaml         one command, with what concerns it\n\n"
+     "The command line counts more than the recipe, and the recipe more than its presets (paper, device, cifar10,\n"
+     "imagenet). Files are relative to the recipe's folder.\n", NULL},
     {"memory", "what training takes, and how to make it take less",
      "`inspect` predicts the peak of the whole process within a tenth, and the smallest budget that would do.\n\n"
      "  --memory-budget 150M    the fastest way that fits: smaller micro-batches, kernels that pack less,\n"
