@@ -873,6 +873,7 @@ static void check_choice(void)
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.exact = true}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "winograd4", "winograd4"},
         {{15, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {.changing = true}, "gemm", "gemm"},
+        {{15, 4, 4, 512, 512, {1, 1, 1, 1}, 3, 1, 1}, {0}, "winograd2", "winograd2"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 20 * 4096}, "winograd2", "winograd2"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 9 * 4096}, "gemm", "gemm"},
         {{32, 32, 32, 64, 64, {1, 1, 1, 1}, 3, 1, 1}, {.packed_limit = 4 * 4096}, "gemm-at-run", "gemm-at-run"},
