@@ -263,6 +263,8 @@ static enum lorac_status read_key(struct reader *reader, const char *path, const
     if (event->type != YAML_SCALAR_EVENT || is_nothing(event))
         return REFUSE(reader, mark, error, "a key is missing: give 'key: value'");
     const char *key = (const char *)event->data.scalar.value;
+    if (strpbrk(key, "[]")) // in a path they say that an entry is a list's
+        return REFUSE(reader, mark, error, "a key with a bracket, '%s': keys are words", key);
     int length = snprintf(longer, sizeof longer, "%s%s%s", path, *path ? "." : "", key);
     if (length < 0 || (size_t)length >= sizeof longer)
         return REFUSE(reader, mark, error, "too long a key");

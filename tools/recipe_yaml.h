@@ -49,7 +49,7 @@ struct lorac_yaml {
 enum { LORAC_YAML_MAX_BYTES = 256 * 1024, LORAC_YAML_MAX_DEPTH = 4, LORAC_YAML_MAX_ENTRIES = 2000 };
 
 // Parses [byte_count] bytes. [name] begins each message, "name:7:3: ..."; NULL: none of that. No document at all gives no entries.
-// Errors: ARGUMENT (not YAML, outside the subset, a key twice, too large), MEMORY. *out needs no clearing then.
+// Errors: ARGUMENT (not YAML, outside the subset, a key twice or with a bracket, too large), MEMORY. *out needs no clearing then.
 enum lorac_status lorac_yaml_parse(const char *name, const char *bytes, size_t byte_count, struct lorac_yaml *out,
                                    struct lorac_error *error);
 
