@@ -368,7 +368,8 @@ static enum lorac_exit train_prepared(struct run *run)
     enum lorac_status ended = lorac_loop_run(run->net, &run->loop, &error);
     lorac_train_checkpoint_end(&run->checkpoint, ended);
     lorac_progress_break(&run->progress);
-    lorac_train_data_note_skipped(run->call, &run->data);
+    lorac_data_note_skipped(run->call, &run->data.dataset, "images");
+    lorac_data_note_skipped(run->call, &run->validation.dataset, "validation images");
     enum lorac_exit code = save_and_report(run, ended, &error);
     log_end(run, ended, &error);
     if (lorac_progress_finish(&run->progress, &log_error) != LORAC_OK) {

@@ -18,9 +18,9 @@
     {.name = "labels", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(labels), \
      .help = "Labels, .npy or IDX, gzipped or not: one whole number per image, in the order of --data; not for images " \
              "that have theirs."}
-#define CACHE_OPTION \
+#define CACHE_OPTION(fallback) \
     {.name = "cache-memory", .type = LORAC_OPTION_STRING, .value = "SIZE", .offset = FIELD(cache), \
-     .fallback_text = "256M, or what --memory-budget leaves", \
+     .fallback_text = fallback, \
      .help = "Image files that fit into so much memory stay decoded after their first use; 0: none do."}
 #define OTHER_DATA_OPTIONS \
     {.name = "range", .type = LORAC_OPTION_RANGE, .value = "A:B", .offset = FIELD(range), .fallback_text = "all", \
@@ -41,10 +41,10 @@
      .help = "Seed of all random numbers."}, \
     {0}
 // clang-format on
-const struct lorac_option lorac_data_options[] = {DATA_OPTION(false), CACHE_OPTION, OTHER_DATA_OPTIONS};
+const struct lorac_option lorac_data_options[] = {DATA_OPTION(false), CACHE_OPTION("0"), OTHER_DATA_OPTIONS};
 const struct lorac_option lorac_labelled_data_options[] = {DATA_OPTION(true), LABELS_OPTION, OTHER_DATA_OPTIONS};
-const struct lorac_option lorac_training_data_options[] = {DATA_OPTION(true), LABELS_OPTION, CACHE_OPTION,
-                                                           OTHER_DATA_OPTIONS};
+const struct lorac_option lorac_training_data_options[] = {
+    DATA_OPTION(true), LABELS_OPTION, CACHE_OPTION("256M, or what --memory-budget leaves"), OTHER_DATA_OPTIONS};
 #undef FIELD
 
 enum lorac_status lorac_data_check(const struct lorac_call *call, const struct lorac_data_settings *data,
@@ -72,7 +72,7 @@ enum lorac_status lorac_data_check(const struct lorac_call *call, const struct l
 
 // ---- opening
 
-// Kept decoded where nothing else is said.
+// Of a set that is gone through again and again, where nothing else is said.
 static const size_t default_cache_bytes = 256000000;
 // Decoded ahead: two batches, but not more than this.
 static const size_t most_queue_bytes = 64000000;
@@ -112,6 +112,15 @@ static void name_broken(void *context, size_t index, const char *message)
     lorac_report_note(context, "skipped: %s", message);
 }
 
+// What may stay decoded from the start.
+static size_t first_cache_bytes(const struct lorac_data_request *request)
+{
+    if (request->has_budget)
+        return 0;
+    const size_t bytes = cache_bytes(request->data, request->repeated ? default_cache_bytes : 0);
+    return bytes > request->cache_taken ? bytes - request->cache_taken : 0;
+}
+
 static enum lorac_status open_set(const struct lorac_data_request *request, struct lorac_dataset *out,
                                   struct lorac_error *error)
 {
@@ -121,7 +130,7 @@ static enum lorac_status open_set(const struct lorac_data_request *request, stru
         .threads = loader_threads(data),
         .batch = request->batch,
         .queue_bytes = queue_bytes(request),
-        .cache_bytes = request->has_budget ? 0 : cache_bytes(data, default_cache_bytes),
+        .cache_bytes = first_cache_bytes(request),
         .broken_share = data->broken_share,
     };
     const struct lorac_dataset_options options = {.images_path = data->data,
@@ -217,4 +226,12 @@ const char *lorac_data_text(const struct lorac_dataset *dataset, char text[LORAC
 size_t lorac_data_skipped(const struct lorac_dataset *dataset)
 {
     return dataset->loader ? lorac_loader_broken_count(dataset->loader) : 0;
+}
+
+void lorac_data_note_skipped(const struct lorac_call *call, const struct lorac_dataset *dataset, const char *what)
+{
+    const size_t skipped = lorac_data_skipped(dataset);
+    if (skipped > 0)
+        lorac_report_note(call, "%zu of the %zu %s cannot be read and %s skipped", skipped, dataset->count, what,
+                          skipped == 1 ? "was" : "were");
 }

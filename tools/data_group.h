@@ -32,6 +32,8 @@ struct lorac_data_request {
     const char *const *class_names;
     size_t batch;                          // images that are taken at once, at most
     bool has_budget;                       // of memory: nothing is kept decoded until lorac_data_keep
+    bool repeated; // gone through again and again: files stay decoded also where --cache-memory is not given
+    size_t cache_taken; // of --cache-memory, by another set
 };
 
 // Opens the set, and corrupts it where asked. Errors: as lorac_dataset_open.
@@ -47,5 +49,8 @@ const char *lorac_data_text(const struct lorac_dataset *dataset, char text[LORAC
 
 // Images that could not be read so far.
 size_t lorac_data_skipped(const struct lorac_dataset *dataset);
+
+// Says how many of them could not be read, where there were any; [what] is "images" or so.
+void lorac_data_note_skipped(const struct lorac_call *call, const struct lorac_dataset *dataset, const char *what);
 
 #endif

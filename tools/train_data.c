@@ -1,6 +1,7 @@
 #include "train_data.h"
 
 #include "report.h"
+#include "runtime/data/loader.h"
 #include "runtime/kernels/parallel.h"
 #include "runtime/train/fill.h"
 
@@ -37,7 +38,9 @@ struct lorac_data_request lorac_train_data_request(const struct lorac_train_data
         .class_count = recorded ? net->meta.class_count : data->dataset.class_count,
         .class_names = recorded ? net->meta.classes : (const char *const *)data->dataset.class_names,
         .batch = request->batch,
-        .has_budget = request->has_budget};
+        .has_budget = request->has_budget,
+        .repeated = true,
+        .cache_taken = data->dataset.loader ? lorac_loader_cache_bytes(data->dataset.loader) : 0};
 }
 
 enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *request, const struct lorac_net *net,
@@ -93,14 +96,6 @@ enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *
     lorac_pixels_note_unused(request->call, &data->dataset);
     lorac_data_keep(request->data, net, &data->dataset);
     return name_classes(request, net, &data->dataset, error);
-}
-
-void lorac_train_data_note_skipped(const struct lorac_call *call, const struct lorac_train_data *data)
-{
-    const size_t skipped = lorac_data_skipped(&data->dataset);
-    if (skipped > 0)
-        lorac_report_note(call, "%zu of the %zu images cannot be read and %s skipped", skipped, data->dataset.count,
-                          skipped == 1 ? "was" : "were");
 }
 
 void lorac_train_data_clear(struct lorac_train_data *data)

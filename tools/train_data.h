@@ -39,14 +39,12 @@ size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t thread
 enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, struct lorac_net *net,
                                          struct lorac_train_data *data, struct lorac_error *error);
 
-// How another set is opened for the same training: its classes are called as those of [data], or of the model.
+// How another set is opened for the same training: its classes are called as those of [data], or of the model, and
+// --cache-memory has what [data] leaves of it.
 struct lorac_data_request lorac_train_data_request(const struct lorac_train_data_request *request,
                                                    const struct lorac_data_settings *settings,
                                                    const struct lorac_net *net, const struct lorac_input_shape *shape,
                                                    const struct lorac_train_data *data);
-
-// Says how many images could not be read, where there were any.
-void lorac_train_data_note_skipped(const struct lorac_call *call, const struct lorac_train_data *data);
 
 void lorac_train_data_clear(struct lorac_train_data *data);
 

@@ -129,11 +129,11 @@ enum lorac_status lorac_net_evaluate(struct lorac_net *net, const struct lorac_e
     evaluation.fill.rows = net->program->batch;
     evaluation.fill.pool = lorac_session_pool(net->session);
     LORAC_TRY(run_all(&evaluation, error));
-    if (result) {
-        const size_t count = request->images ? request->count : dataset->count, images = count - evaluation.broken;
-        *result = (struct lorac_evaluation){.images = images,
-                                            .correct = evaluation.correct,
-                                            .loss = evaluation.loss_sum / (double)(images > 0 ? images : 1)};
-    }
+    const size_t count = request->images ? request->count : dataset->count, images = count - evaluation.broken;
+    if (images == 0)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "none of the %zu images can be read", count);
+    if (result)
+        *result = (struct lorac_evaluation){
+            .images = images, .correct = evaluation.correct, .loss = evaluation.loss_sum / (double)images};
     return LORAC_OK;
 }

@@ -78,7 +78,7 @@ struct lorac_prediction {
 
 // Evaluates a dataset: for each batch fills the input, runs forward. outputs [count, classes] or NULL; per-class counts
 // [classes] or NULL. Labels NULL in the dataset: result.correct and loss stay 0. Images of a set of files that cannot be
-// read are left out of all counts, result.images too; their outputs are NaN.
+// read are left out of all counts, result.images too; their outputs are NaN. FORMAT where none can be read.
 struct lorac_evaluate_request {
     const struct lorac_batch_source *source; // augment none
     const uint32_t *images;                  // [count] of the dataset's: only these, in this order; NULL: all of them

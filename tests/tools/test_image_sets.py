@@ -311,7 +311,53 @@ def test_broken_files_in_comparing(files, broken):
     assert row[1] == str(COUNT - len(paths)) and row[2] == "0"
 
 
+def test_nothing_can_be_read(files, broken, tmp_path):
+    folder, _ = broken
+    for path in folder.glob("*/*.png"):
+        path.write_bytes(path.read_bytes()[:300])
+    arguments = ["--data", folder, "--broken-share", "1"]
+    for command in (["eval", files / "named.onnx", "--json"], ["eval", files / "named.onnx", "--outputs", tmp_path / "x.npy"],
+                    ["compare", files / "named.onnx", files / "named.onnx"]):
+        result = run(*command, *arguments)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert f"none of the {COUNT} images can be read" in result.stderr
+    assert not (tmp_path / "x.npy").exists()
+    result = run("train", files / "named.onnx", "-o", tmp_path / "o.onnx", "--data", files / "png", "--batch", BATCH,
+                 "--val", folder, "--broken-share", "1")
+    assert result.returncode == 1 and "best after epoch" not in result.stdout + result.stderr
+    assert f"validation after epoch 1: none of the {COUNT} images can be read" in result.stderr
+
+
+def test_broken_files_in_validation(files, broken, tmp_path):
+    folder, paths = broken
+    result = train(files, tmp_path / "o.onnx", files / "png", "--val", folder, "--broken-share", "0.1")
+    assert f"{len(paths)} of the {COUNT} validation images cannot be read and were skipped" in result.stderr
+    assert f"of the {COUNT} images cannot be read" not in result.stderr
+
+
 # ---- memory
+
+def peak(*arguments):
+    """Of the program, in bytes."""
+    process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024
+
+
+@pytest.mark.skipif(SANITIZED, reason="checkers keep what was freed")
+@pytest.mark.parametrize("command", ["eval", "compare"])
+def test_one_pass_keeps_nothing(files, tmp_path, command):
+    """400 pictures of 128 x 128 would be 20 MB decoded."""
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for path in streaming.make_folder(tmp_path / "jpeg", 400, 128, 128, distinct=20).glob("*/*"):
+        path.rename(folder / f"{path.parent.name}_{path.name}")
+    models = [files / "injected.onnx"] * (2 if command == "compare" else 1)
+    arguments = [command, *models, "--data", folder, "--resize", "128", "--batch", "1", "--loader-threads", "1"]
+    assert peak(*arguments) - peak(*arguments, "--range", "0:100") < 4e6
+
 
 def test_what_is_kept(files, tmp_path):
     def kept(*options):
@@ -322,6 +368,9 @@ def test_what_is_kept(files, tmp_path):
     assert "ahead of use)" in kept("--cache-memory", f"{COUNT * SIDE * SIDE * 3 - 1}")
     assert "kept, in at most 92.2 kB)" in kept("--memory-budget", "200M")
     assert run("train", "x.onnx", "-o", tmp_path / "o", "--data", "d", "--cache-memory", "lots").returncode == 2
+    validated = [line for line in kept("--val", files / "png", "--cache-memory", "130000").splitlines() if "kept" in line]
+    assert len(validated) == 1 and not validated[0].startswith("validation")  # what is left is too little for both
+    assert kept("--val", files / "png", "--cache-memory", "184320").count("kept, in at most 92.2 kB)") == 2
 
 
 @pytest.mark.skipif(SANITIZED, reason="checkers keep what was freed")
