@@ -263,13 +263,16 @@ static enum lorac_status write_tensor(struct lorac_file_writer *writer, const On
 static enum lorac_status write_tensors(const struct plan *plan, struct lorac_file_writer *writer,
                                        struct lorac_error *error)
 {
-    static const uint8_t zeros[4096];
+    static const uint8_t zeros[256]; // a page of them would be one of the file's
     size_t at = 0;
     for (size_t i = 0; i < plan->count; i++) {
         const struct dressed *dressed = &plan->list[i];
         if (!dressed->external)
             continue;
-        lorac_file_writer_append(writer, zeros, dressed->offset - at); // less than a page
+        for (size_t gap = dressed->offset - at, part; gap > 0; gap -= part) {
+            part = gap < sizeof zeros ? gap : sizeof zeros;
+            lorac_file_writer_append(writer, zeros, part);
+        }
         LORAC_TRY(write_tensor(writer, &dressed->plain, error));
         at = dressed->offset + dressed->byte_count;
     }

@@ -3,8 +3,8 @@
 #include "dataset.h"
 #include "proto/size.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 // ---- checks
 
@@ -87,15 +87,42 @@ enum lorac_status lorac_augment_check(const struct lorac_augment *augment, const
     return check_jitter(&augment->jitter, dataset, error);
 }
 
+// ---- pixels
+
+// Copies the middle [H, W] of [image], u8, to [pixels].
+static void copy_middle(const struct lorac_dataset *set, const struct lorac_image *image, uint8_t *pixels)
+{
+    const size_t row_bytes = set->width * set->channels;
+    const size_t top = (image->height - set->height) / 2, left = (image->width - set->width) / 2;
+    for (size_t y = 0; y < set->height; y++)
+        memcpy(pixels + y * row_bytes,
+               (const uint8_t *)image->pixels + ((top + y) * image->width + left) * set->channels, row_bytes);
+}
+
+// What augmentations make of the pixels of [image], u8 [H, W, C] in [slot]; [work] is [H, W, C] to work in.
+static struct lorac_image change_pixels(const struct lorac_batch_source *source, const struct lorac_image *image,
+                                        size_t index, uint64_t epoch, const struct lorac_augment_slot *slot,
+                                        float *work)
+{
+    const struct lorac_dataset *set = source->dataset;
+    const struct lorac_augment *augment = &source->augment;
+    const size_t C = set->channels, H = set->height, W = set->width;
+    if (augment->area.high > 0.0) {
+        struct lorac_crop_request crop = {
+            .pixels = image->pixels, .height = image->height, .width = image->width, .channels = C, .H = H, .W = W};
+        crop.box = lorac_crop_draw(augment, source->seed, epoch, index, image->height, image->width, H, W);
+        lorac_crop_resample(&crop, work, slot->crop, slot->pixels);
+    } else {
+        copy_middle(set, image, slot->pixels);
+    }
+    const struct lorac_color_change change = lorac_color_draw(&augment->jitter, source->seed, epoch, index);
+    lorac_color_apply(&change, slot->pixels, H * W, C);
+    return (struct lorac_image){slot->pixels, H, W};
+}
+
 // ---- memory
 
 enum { ALIGNMENT = 64 };
-
-struct lorac_augment_scratch {
-    size_t slot_bytes, pixel_bytes, count;
-    unsigned char *slots; // [count, slot_bytes]: the pixels in pixel_bytes, and what cropping needs
-    atomic_flag taken[];  // [count]
-};
 
 static size_t round_up(size_t bytes)
 {
@@ -136,6 +163,7 @@ enum lorac_status lorac_augment_scratch_create(const struct lorac_augment *augme
     if (!scratch)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for augmenting images in %zu threads",
                                threads);
+    scratch->change = change_pixels;
     scratch->slots = slots;
     scratch->slot_bytes = slot_bytes;
     scratch->pixel_bytes = pixel_bytes(dataset);

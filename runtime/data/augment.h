@@ -11,11 +11,14 @@
 
 #include "proto/lorac_status.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct lorac_batch_source;
 struct lorac_dataset;
+struct lorac_image;
 
 // How far colours may change: the factors of the first three are drawn from max(0, 1-x) .. 1+x, the hue is turned by
 // -hue .. hue of a full turn. 0: not at all.
@@ -45,7 +48,22 @@ enum lorac_status lorac_augment_check(const struct lorac_augment *augment, const
 
 // ---- memory to work in: slots, one for each thread that makes images at the same time
 
-struct lorac_augment_scratch;
+struct lorac_augment_slot {
+    size_t number;
+    uint8_t *pixels; // [H, W, C] of the dataset
+    void *crop;      // lorac_crop_scratch_bytes
+};
+
+struct lorac_augment_scratch {
+    // What augmentations make of the pixels of [image], in the slot; [work] is [H, W, C] to work in. Images are made
+    // through this pointer, so that a program that makes no scratch, as an application with images of its own, is
+    // linked without the augmentations.
+    struct lorac_image (*change)(const struct lorac_batch_source *source, const struct lorac_image *image, size_t index,
+                                 uint64_t epoch, const struct lorac_augment_slot *slot, float *work);
+    size_t slot_bytes, pixel_bytes, count;
+    unsigned char *slots; // [count, slot_bytes]: the pixels in pixel_bytes, and what cropping needs
+    atomic_flag taken[];  // [count]
+};
 
 // Bytes of a slot; 0 where [augment] needs none (neither area nor jitter).
 size_t lorac_augment_scratch_bytes(const struct lorac_augment *augment, const struct lorac_dataset *dataset);
@@ -56,11 +74,6 @@ enum lorac_status lorac_augment_scratch_create(const struct lorac_augment *augme
                                                struct lorac_error *error);
 void lorac_augment_scratch_free(struct lorac_augment_scratch *scratch); // accepts NULL
 
-struct lorac_augment_slot {
-    size_t number;
-    uint8_t *pixels; // [H, W, C] of the dataset
-    void *crop;      // lorac_crop_scratch_bytes
-};
 // A slot that nobody else has, to be given back; where all are taken it waits.
 struct lorac_augment_slot lorac_augment_scratch_take(struct lorac_augment_scratch *scratch);
 void lorac_augment_scratch_give(struct lorac_augment_scratch *scratch, const struct lorac_augment_slot *slot);

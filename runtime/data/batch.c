@@ -145,37 +145,6 @@ static void write_image(const struct lorac_batch_source *source, const struct lo
         }
 }
 
-// Copies the middle [H, W] of [image], u8, to [pixels].
-static void copy_middle(const struct lorac_dataset *set, const struct lorac_image *image, uint8_t *pixels)
-{
-    const size_t row_bytes = set->width * set->channels;
-    const size_t top = (image->height - set->height) / 2, left = (image->width - set->width) / 2;
-    for (size_t y = 0; y < set->height; y++)
-        memcpy(pixels + y * row_bytes,
-               (const uint8_t *)image->pixels + ((top + y) * image->width + left) * set->channels, row_bytes);
-}
-
-// What augmentations make of the pixels of [image], u8 [H, W, C] in [slot]; [work] is [H, W, C] to work in.
-static struct lorac_image change_pixels(const struct lorac_batch_source *source, const struct lorac_image *image,
-                                        size_t index, uint64_t epoch, const struct lorac_augment_slot *slot,
-                                        float *work)
-{
-    const struct lorac_dataset *set = source->dataset;
-    const struct lorac_augment *augment = &source->augment;
-    const size_t C = set->channels, H = set->height, W = set->width;
-    if (augment->area.high > 0.0) {
-        struct lorac_crop_request crop = {
-            .pixels = image->pixels, .height = image->height, .width = image->width, .channels = C, .H = H, .W = W};
-        crop.box = lorac_crop_draw(augment, source->seed, epoch, index, image->height, image->width, H, W);
-        lorac_crop_resample(&crop, work, slot->crop, slot->pixels);
-    } else {
-        copy_middle(set, image, slot->pixels);
-    }
-    const struct lorac_color_change change = lorac_color_draw(&augment->jitter, source->seed, epoch, index);
-    lorac_color_apply(&change, slot->pixels, H * W, C);
-    return (struct lorac_image){slot->pixels, H, W};
-}
-
 static void cut_out(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out)
 {
     const struct lorac_dataset *set = source->dataset;
@@ -199,7 +168,7 @@ void lorac_batch_image(const struct lorac_batch_source *source, const struct lor
     const struct placement placement = draw_placement(source, index, epoch);
     if (lorac_augment_scratch_bytes(&source->augment, set) > 0) {
         const struct lorac_augment_slot slot = lorac_augment_scratch_take(source->scratch);
-        const struct lorac_image changed = change_pixels(source, image, index, epoch, &slot, out);
+        const struct lorac_image changed = source->scratch->change(source, image, index, epoch, &slot, out);
         write_image(source, &changed, &placement, out);
         lorac_augment_scratch_give(source->scratch, &slot);
     } else {
