@@ -103,16 +103,13 @@ static inline __attribute__((always_inline)) void outer_rows(const struct lorac_
 {
     const float *left = o->left + m * o->left_channel;
     float *out = o->out + m * o->out_row;
-    size_t c = 0;
-    for (; c + 2 * LANES <= o->c_count; c += 2 * LANES)
-        outer_tile(o, left, o->right + c, out + c, MB, 2, 0);
-    size_t rest = o->c_count - c;
-    if (rest > LANES)
-        outer_tile(o, left, o->right + c, out + c, MB, 2, rest - LANES);
-    else if (rest == LANES)
-        outer_tile(o, left, o->right + c, out + c, MB, 1, 0);
-    else if (rest > 0)
-        outer_tile(o, left, o->right + c, out + c, MB, 1, rest);
+    for (size_t c = 0; c < o->c_count; c += 2 * LANES) {
+        const size_t rest = o->c_count - c;
+        if (rest > LANES)
+            outer_tile(o, left, o->right + c, out + c, MB, 2, rest < 2 * LANES ? rest - LANES : 0);
+        else
+            outer_tile(o, left, o->right + c, out + c, MB, 1, rest < LANES ? rest : 0);
+    }
 }
 
 static void outer(const struct lorac_outer *o)
