@@ -171,6 +171,8 @@ enum lorac_chosen {
 struct lorac_convolution {
     const char *name;                      // of the node
     const char *forward, *gradient, *form; // as in struct lorac_choice; NULL: no gradient, no adapter
+    const char *weight_gradient;           // the algorithm of the whole weight's, always by the rule; NULL: none is
+                                           // computed
     enum lorac_chosen chosen;
     // The version of the kernels, the processor, its instruction set, threads, and what decides about the
     // convolution's speed; "": too long for one, so that it is chosen by the rule.

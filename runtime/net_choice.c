@@ -25,7 +25,8 @@ static void describe(const struct lorac_net *net, const struct lorac_step *step,
     *out = (struct lorac_convolution){.name = step->name,
                                       .forward = kernel->algorithm(step, false),
                                       .gradient = kernel->algorithm(step, true),
-                                      .form = kernel->form(step)};
+                                      .form = kernel->form(step),
+                                      .weight_gradient = kernel->weight_algorithm(step)};
     if (!kernel->describe(net->program, step, text))
         return;
     snprintf(out->key, sizeof out->key, "%s" LORAC_CHOICE_SEPARATOR "%s", net->choices->machine, text);

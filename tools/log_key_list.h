@@ -31,6 +31,7 @@ LORAC_LOG_KEY("start", "convolutions", LIST, ALWAYS, "how each is run, an object
 LORAC_LOG_KEY("start", "convolutions[].name", TEXT, ALWAYS, "of the node")
 LORAC_LOG_KEY("start", "convolutions[].forward", TEXT, ALWAYS, "the algorithm")
 LORAC_LOG_KEY("start", "convolutions[].gradient", TEXT, ALWAYS, "the algorithm of its input's gradient; null: there is none")
+LORAC_LOG_KEY("start", "convolutions[].weight_gradient", TEXT, ALWAYS, "the algorithm of its whole weight's gradient; null: none is computed")
 LORAC_LOG_KEY("start", "convolutions[].form", TEXT, ALWAYS, "of its adapter: definition or branch; null: it has none")
 LORAC_LOG_KEY("start", "convolutions[].chosen", TEXT, ALWAYS, "by rule; given, by a file; measured")
 LORAC_LOG_KEY("start", "memory_budget", OBJECT, SOMETIMES, "with --memory-budget: what it chose")

@@ -162,9 +162,10 @@ json_t *lorac_choices_json(const struct lorac_net *net)
     struct lorac_convolution convolution;
     json_t *rows = json_array();
     for (size_t i = 0; rows && lorac_get_convolution(net, i, &convolution, NULL) == LORAC_OK; i++) {
-        json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:s}", "name", lorac_json_text(convolution.name), "forward",
+        json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s}", "name", lorac_json_text(convolution.name), "forward",
                                 lorac_json_text(convolution.forward), "gradient",
-                                lorac_json_text(convolution.gradient), "form", lorac_json_text(convolution.form),
+                                lorac_json_text(convolution.gradient), "weight_gradient",
+                                lorac_json_text(convolution.weight_gradient), "form", lorac_json_text(convolution.form),
                                 "chosen", chosen[convolution.chosen]);
         if (json_array_append_new(rows, row) != 0) {
             json_decref(rows);

@@ -35,8 +35,8 @@ enum lorac_status lorac_tune_prepare(const struct lorac_call *call, const struct
 enum { LORAC_CHOICES_TEXT = 512 };
 const char *lorac_choices_text(const struct lorac_net *net, char text[LORAC_CHOICES_TEXT]);
 
-// [{"name", "forward", "gradient", "form", "chosen"}], a row for each convolution; chosen: "rule", "given" (by the
-// file) or "measured"; null where there is no gradient or no adapter. NULL where memory ran out.
+// [{"name", "forward", "gradient", "weight_gradient", "form", "chosen"}], a row for each convolution; chosen: "rule",
+// "given" (by the file) or "measured"; null where there is no gradient or no adapter. NULL where memory ran out.
 json_t *lorac_choices_json(const struct lorac_net *net);
 
 #endif

@@ -310,6 +310,12 @@ static const char *algorithm(const struct lorac_step *step, bool backward)
     return used ? used->name : NULL;
 }
 
+static const char *weight_algorithm(const struct lorac_step *step)
+{
+    const struct conv *conv = step->config;
+    return conv->dense ? conv->dense->name : NULL;
+}
+
 static const char *form(const struct lorac_step *step)
 {
     const struct conv *conv = step->config;
@@ -339,6 +345,7 @@ const struct lorac_kernel lorac_kernel_conv = {
     .destroy = destroy,
     .packed_bytes = lorac_conv_packed_bytes,
     .algorithm = algorithm,
+    .weight_algorithm = weight_algorithm,
     .relative_time = lorac_conv_relative_time,
     .form = form,
     .describe = lorac_conv_describe,

@@ -76,6 +76,8 @@ struct lorac_kernel {
     // How the step is run, where there are several ways: "direct" (the name of an algorithm); backward: how the
     // gradient of its input is, NULL where none is needed. Known once `memory` was called. NULL: there is one way.
     const char *(*algorithm)(const struct lorac_step *step, bool backward);
+    // How the gradient of its weight is computed; NULL where none is. Known then too; there where `describe` is.
+    const char *(*weight_algorithm)(const struct lorac_step *step);
     // What that takes beside a plain algorithm, measured; known once `memory` was called. NULL: 1.
     double (*relative_time)(const struct lorac_step *step, bool backward);
     // "definition" or "branch": how an adapter in the step is run (lorac_form_policy), known once `memory` was called;

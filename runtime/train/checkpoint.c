@@ -67,8 +67,8 @@ static const char *or_dash(const char *text)
     return text && *text ? text : "-";
 }
 
-// "winograd4 gemm definition measured KEY": forward, gradient of the input, form of the adapter ("-" where there is
-// none), who chose, and the row's key, which may hold spaces.
+// "winograd4 gemm plain definition measured KEY": forward, gradient of the input, gradient of the weight, form of the
+// adapter ("-" where there is none), who chose, and the row's key, which may hold spaces.
 static enum lorac_status add_convolutions(struct writer *writer, const struct lorac_net *net)
 {
     static const char *const chosen[] = {"rule", "given", "measured"};
@@ -76,8 +76,9 @@ static enum lorac_status add_convolutions(struct writer *writer, const struct lo
     for (size_t i = 0; lorac_get_convolution(net, i, &convolution, NULL) == LORAC_OK; i++) {
         char key[64];
         snprintf(key, sizeof key, LORAC_CHECKPOINT_CONVOLUTION "%zu", i);
-        LORAC_TRY(add_text(writer, key, "%s %s %s %s %s", or_dash(convolution.forward), or_dash(convolution.gradient),
-                           or_dash(convolution.form), chosen[convolution.chosen], convolution.key));
+        LORAC_TRY(add_text(writer, key, "%s %s %s %s %s %s", or_dash(convolution.forward), or_dash(convolution.gradient),
+                           or_dash(convolution.weight_gradient), or_dash(convolution.form), chosen[convolution.chosen],
+                           convolution.key));
     }
     return LORAC_OK;
 }

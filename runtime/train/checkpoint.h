@@ -12,7 +12,7 @@
 #include "loop.h"
 #include "snapshot.h"
 
-enum { LORAC_CHECKPOINT_VERSION = 1 };
+enum { LORAC_CHECKPOINT_VERSION = 2 };
 
 // What the result of a run depends on beside its numbers: an option, the images. A run goes on only where all are equal.
 struct lorac_checkpoint_fact {

@@ -26,7 +26,7 @@ struct lorac_checkpoint_file {
 };
 
 // A convolution's text, taken apart in place.
-enum { FORWARD, GRADIENT, FORM, CHOSEN, KEY, WORDS };
+enum { FORWARD, GRADIENT, WEIGHT_GRADIENT, FORM, CHOSEN, KEY, WORDS };
 
 static enum lorac_status out_of_memory(struct lorac_error *error)
 {
@@ -314,23 +314,28 @@ enum lorac_status lorac_checkpoint_file_choices(struct lorac_checkpoint_file *fi
     return status;
 }
 
+static const char *or_dash(const char *here)
+{
+    return here && *here ? here : "-";
+}
+
 static bool same_word(const char *word, const char *here)
 {
-    return strcmp(word, here && *here ? here : "-") == 0;
+    return strcmp(word, or_dash(here)) == 0;
 }
 
 static enum lorac_status check_convolution(char *const words[WORDS], const struct lorac_convolution *here,
                                            struct lorac_error *error)
 {
     if (same_word(words[FORWARD], here->forward) && same_word(words[GRADIENT], here->gradient) &&
-        same_word(words[FORM], here->form))
+        same_word(words[WEIGHT_GRADIENT], here->weight_gradient) && same_word(words[FORM], here->form))
         return LORAC_OK;
     return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                           "convolution '%s' is run as %s, %s, %s here (forward, input gradient, adapter), and was as %s, "
-                           "%s, %s: the result would be rounded otherwise; go on with the options, the program and the "
-                           "kind of machine of then",
-                           here->name, here->forward ? here->forward : "-", here->gradient ? here->gradient : "-",
-                           here->form ? here->form : "-", words[FORWARD], words[GRADIENT], words[FORM]);
+                           "convolution '%s' is run as %s, %s, %s, %s here (forward, gradients of input and weight, "
+                           "adapter), and was as %s, %s, %s, %s: the result would be rounded otherwise; go on with the "
+                           "options, the program and the kind of machine of then",
+                           here->name, or_dash(here->forward), or_dash(here->gradient), or_dash(here->weight_gradient),
+                           or_dash(here->form), words[FORWARD], words[GRADIENT], words[WEIGHT_GRADIENT], words[FORM]);
 }
 
 static enum lorac_status check_convolutions(const struct lorac_checkpoint_file *file, const struct lorac_net *net,

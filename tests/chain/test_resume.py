@@ -215,6 +215,41 @@ def test_another_run_is_refused(files, interrupted, tmp_path, options, more, mes
     assert not (tmp_path / "out.onnx").exists()
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A model of which a memory budget takes one algorithm after the other, and images for it."""
+    folder = tmp_path_factory.mktemp("wide")
+    onnx.save(make_resnet(depth=8, width=2, bn="kept", input_size=(32, 32)), folder / "base.onnx")
+    good("inject", folder / "base.onnx", "-o", folder / "injected.onnx", "--mean", "0.5", "--std", "0.25")
+    generator = np.random.default_rng(4)
+    np.save(folder / "x.npy", generator.integers(0, 256, (32, 32, 32, 3), dtype=np.uint8))
+    np.save(folder / "y.npy", generator.integers(0, CLASSES, 32))
+    return folder
+
+
+def train_wide(wide, output, budget, *options):
+    return ["train", wide / "injected.onnx", "-o", output, "--data", wide / "x.npy", "--labels", wide / "y.npy", "--batch",
+            "16", "--micro-batch", "16", "--form-policy", "definition", "--steps", "3", "--quiet", "--memory-budget",
+            budget, *options]
+
+
+def test_another_budget(wide, tmp_path):
+    """Only algorithms of then: the same bits, or none."""
+    ended = {}
+    for then, here in [("120M", "40M"), ("40M", "120M"), ("40M", "39.9M"), ("40M", "32M")]:
+        good(*train_wide(wide, tmp_path / "whole.onnx", then))
+        folder = tmp_path / f"{then}-{here}"
+        assert run(*train_wide(wide, tmp_path / "out.onnx", then, "--checkpoint", folder, "--max-minutes",
+                               "0.00001")).returncode == 4
+        result = run(*train_wide(wide, tmp_path / "out.onnx", here, "--checkpoint", folder, "--resume"))
+        ended[then, here] = result.returncode
+        if result.returncode == 0:
+            assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes(), (then, here)
+        else:
+            assert result.returncode == 1 and "would be rounded otherwise" in result.stderr, result.stderr
+    assert set(ended.values()) == {0, 1}, ended
+
+
 def test_the_same_run_elsewhere(files, interrupted, tmp_path):
     """Other names, another folder, another number of threads: the same run."""
     for name in ("x.npy", "y.npy", "frozen.onnx"):

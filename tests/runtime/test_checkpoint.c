@@ -206,8 +206,8 @@ static void test_hostile(void)
         enum lorac_status status;
     } rows[] = {
         {"lorac-checkpoint", "lorac-chickpoint", LORAC_ERROR_FORMAT},
-        {"\"version\":\"1\"", "\"version\":\"2\"", LORAC_ERROR_UNSUPPORTED},
-        {"\"version\":\"1\"", "\"version\":\"x\"", LORAC_ERROR_FORMAT},
+        {"\"version\":\"2\"", "\"version\":\"1\"", LORAC_ERROR_UNSUPPORTED},
+        {"\"version\":\"2\"", "\"version\":\"x\"", LORAC_ERROR_FORMAT},
         {"\"total_steps\":\"15\"", "\"total_steps\":\"-5\"", LORAC_ERROR_FORMAT},
         {"\"total_steps\":\"15\"", "\"total_steps\":\"01\"", LORAC_ERROR_FORMAT},
         {"\"total_steps\":\"15\"", "\"total_stops\":\"15\"", LORAC_ERROR_FORMAT},

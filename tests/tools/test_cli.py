@@ -461,7 +461,7 @@ def test_log_has_a_line_per_step(trained):
     assert all(set(line) == members for line in lines)
     rows = start["convolutions"]
     assert len(rows) == 9 and {row["chosen"] for row in rows} == {"rule"}
-    assert all(set(row) == {"name", "forward", "gradient", "form", "chosen"} for row in rows)
+    assert all(set(row) == {"name", "forward", "gradient", "weight_gradient", "form", "chosen"} for row in rows)
     assert lines[0]["lr"] == pytest.approx(0.05) and lines[-1]["lr"] < 0.01
     assert all(line["loss"] > 0 and line["gradient_norm"] > 0 for line in lines)
 
