@@ -108,6 +108,9 @@ struct lorac_inject_plan {
 enum lorac_status lorac_inject_plan(struct lorac_model *model, const struct lorac_inject_options *options,
                                     struct lorac_inject_plan *out, struct lorac_error *error);
 
+// That the options' patterns are regular expressions, which needs no model. Errors: ARGUMENT.
+enum lorac_status lorac_inject_check_patterns(const struct lorac_inject_options *options, struct lorac_error *error);
+
 // Whether inject may go on with this plan of a plain model: what it says before any work. Errors: ARGUMENT (an option
 // asks for what the model does not have), UNSUPPORTED (activations are quantised), NOT_FINITE (a weight), MEMORY.
 enum lorac_status lorac_inject_check(struct lorac_model *model, const struct lorac_inject_options *options,

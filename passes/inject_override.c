@@ -16,6 +16,27 @@ enum lorac_status lorac_inject_compile(const char *flag, const char *pattern, re
     return LORAC_OK;
 }
 
+enum lorac_status lorac_inject_check_patterns(const struct lorac_inject_options *options, struct lorac_error *error)
+{
+    const struct {
+        const char *flag, *pattern;
+    } rows[] = {{"--layers", options->layers},
+                {"--exclude", options->exclude},
+                {"--branch-layers", options->branch_layers}};
+    const size_t row_count = sizeof rows / sizeof *rows;
+    for (size_t i = 0; i < row_count + options->override_count; i++) {
+        const bool row = i < row_count;
+        regex_t regex;
+        bool compiled = false;
+        LORAC_TRY(lorac_inject_compile(row ? rows[i].flag : "--override",
+                                       row ? rows[i].pattern : options->overrides[i - row_count].layers, &regex,
+                                       &compiled, error));
+        if (compiled)
+            regfree(&regex);
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_override_compile(const struct lorac_inject_options *options, struct lorac_arena *arena,
                                          struct lorac_override_set *out, struct lorac_error *error)
 {

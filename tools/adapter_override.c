@@ -44,6 +44,17 @@ static enum lorac_status read_member(const char *text, const char **at, struct l
     return refuse(text, "after the last colon must stand rank=R, alpha=X, or both with a comma between", error);
 }
 
+// Does "layer3:rank=2", what stands before the last colon, end as what stands behind it should? It would be a pattern
+// that matches nothing.
+static bool ends_with_member(const char *pattern)
+{
+    const char *colon = strrchr(pattern, ':');
+    for (size_t i = 0; colon && i < sizeof members / sizeof *members; i++)
+        if (strncmp(colon + 1, member_names[i], strlen(member_names[i])) == 0)
+            return true;
+    return false;
+}
+
 static enum lorac_status parse_one(const char *text, struct lorac_inject_override *out, char *pattern,
                                    struct lorac_error *error)
 {
@@ -55,6 +66,8 @@ static enum lorac_status parse_one(const char *text, struct lorac_inject_overrid
         return refuse(text, "the pattern is longer than 255 bytes", error);
     memcpy(pattern, text, (size_t)(colon - text));
     pattern[colon - text] = '\0';
+    if (ends_with_member(pattern))
+        return refuse(text, "rank and alpha must have a comma between them: REGEX:rank=R,alpha=X", error);
     *out = (struct lorac_inject_override){.layers = pattern};
     const char *at = colon + 1;
     do

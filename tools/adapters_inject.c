@@ -69,7 +69,10 @@ enum lorac_status lorac_adapters_check(const struct lorac_call *call, struct lor
                 "--train-all makes no adapters and trains every layer: --%s has no effect, leave one "
                 "of them out",
                 without_adapters[i]);
-    return lorac_overrides_parse(&settings->override_texts, &settings->overrides, error);
+    LORAC_TRY(lorac_overrides_parse(&settings->override_texts, &settings->overrides, error));
+    struct lorac_inject_options patterns = lorac_inject_options_default();
+    lorac_adapters_fill(settings, &patterns);
+    return lorac_inject_check_patterns(&patterns, error);
 }
 
 bool lorac_adapters_given(const struct lorac_call *call)

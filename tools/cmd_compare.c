@@ -21,6 +21,13 @@ static const struct lorac_option_group groups[] = {
 };
 #undef FIELD
 
+static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
+{
+    const struct compare_settings *settings = call->options.settings;
+    LORAC_TRY(lorac_pixels_check(call, error));
+    return lorac_data_check(call, &settings->data, error);
+}
+
 static enum lorac_status compare(const struct lorac_call *call, struct lorac_comparison *comparison,
                                  struct lorac_error *error)
 {
@@ -47,8 +54,7 @@ static enum lorac_exit run(const struct lorac_call *call)
                                           .run = &settings->run,
                                           .use_random = settings->data.data == NULL};
     enum lorac_exit code = LORAC_EXIT_DONE;
-    if (lorac_pixels_check(call, &error) != LORAC_OK || lorac_data_check(call, &settings->data, &error) != LORAC_OK ||
-        compare(call, &comparison, &error) != LORAC_OK)
+    if (check_settings(call, &error) != LORAC_OK || compare(call, &comparison, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
     lorac_comparison_clear(&comparison);
     return code;
@@ -68,5 +74,6 @@ const struct lorac_command lorac_command_compare = {
     .operand_help = "give two models: lorac-onnx compare FIRST.onnx SECOND.onnx",
     .groups = groups,
     .settings_bytes = sizeof(struct compare_settings),
+    .check = check_settings,
     .run = run,
 };

@@ -1,5 +1,7 @@
 // completion: the shell's completion of command lines, made from the tables of options.
 #include "groups.h"
+#include "recipe_preset.h"
+#include "recipe_table.h"
 #include "report.h"
 #include "topics.h"
 
@@ -13,7 +15,7 @@ static const struct lorac_option_group groups[] = {
     {0},
 };
 
-// Everything printed into the script is a name from our own tables: letters, digits and hyphens.
+// Everything printed into the script is a name from our own tables: letters, digits, hyphens, underscores and dots.
 
 static void put_commands(void)
 {
@@ -27,6 +29,23 @@ static void put_choices(const struct lorac_option *option)
         printf("%s%s", i ? " " : "", lorac_option_choice(option, i));
 }
 
+static void put_presets(void)
+{
+    for (const struct lorac_recipe_preset *preset = lorac_recipe_presets; preset->name; preset++)
+        printf("%s%s", preset == lorac_recipe_presets ? "" : " ", preset->name);
+}
+
+// What `recipe --explain` explains: sections, presets, and keys with their sections.
+static void put_entries(void)
+{
+    put_presets();
+    printf(" preset");
+    for (const struct lorac_recipe_section *section = lorac_recipe_sections; section->name; section++)
+        printf(" %s", section->name);
+    for (const struct lorac_recipe_key *key = lorac_recipe_keys; key->key; key++)
+        printf(" %s.%s", key->section, key->key);
+}
+
 // What may follow an option of [command]: the choices, files (nothing is said: the shell's own), or nothing known.
 static void put_values(const struct lorac_command *command)
 {
@@ -35,6 +54,10 @@ static void put_values(const struct lorac_command *command)
             if (option->type == LORAC_OPTION_ENUM) {
                 printf("            %s:--%s) words=\"", command->name, option->name);
                 put_choices(option);
+                printf("\" ;;\n");
+            } else if (strcmp(option->name, "preset") == 0) {
+                printf("            %s:--preset) words=\"", command->name);
+                put_presets();
                 printf("\" ;;\n");
             } else if (option->type == LORAC_OPTION_PATH) {
                 printf("            %s:--%s) return ;;\n", command->name, option->name);
@@ -81,7 +104,9 @@ static void put_bash(void)
            "        case $command:$before in\n");
     for (const struct lorac_command *const *command = lorac_commands(); *command; command++)
         put_values(*command);
-    printf("        esac\n"
+    printf("            recipe:--explain) words=\"");
+    put_entries();
+    printf("\" ;;\n        esac\n"
            "        if [ -z \"$words\" ] && [ \"${word#-}\" != \"$word\" ]; then\n"
            "            case $command in\n");
     for (const struct lorac_command *const *command = lorac_commands(); *command; command++)

@@ -75,11 +75,18 @@ static const char *labels_needed_by(const struct eval_settings *settings)
     return settings->per_class ? "per-class" : settings->confusion ? "confusion" : settings->wrong ? "wrong" : NULL;
 }
 
-static enum lorac_status check_settings(const struct lorac_call *call, const struct eval_settings *settings,
-                                        struct lorac_error *error)
+static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
 {
+    const struct eval_settings *settings = call->options.settings;
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
+    return lorac_tune_check_flags(&settings->tune, error);
+}
+
+// What the names of files tell.
+static enum lorac_status check_names(const struct lorac_call *call, const struct eval_settings *settings,
+                                     struct lorac_error *error)
+{
     const char *inputs[] = {call->operands[0], settings->data.data, settings->data.labels ? settings->data.labels : "",
                             NULL};
     const char *others[] = {inputs[0], inputs[1], inputs[2], settings->outputs ? settings->outputs : "", NULL};
@@ -310,7 +317,7 @@ static enum lorac_exit run(const struct lorac_call *call)
     struct lorac_error error = {0};
     struct evaluation evaluation = {0};
     enum lorac_exit code = LORAC_EXIT_DONE;
-    if (check_settings(call, call->options.settings, &error) != LORAC_OK ||
+    if (check_settings(call, &error) != LORAC_OK || check_names(call, call->options.settings, &error) != LORAC_OK ||
         evaluate(call, &evaluation, &error) != LORAC_OK || report(call, &evaluation, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
     free(evaluation.outputs);
@@ -337,5 +344,6 @@ const struct lorac_command lorac_command_eval = {
     .operand_help = "give the model: lorac-onnx eval MODEL.onnx --data FILE",
     .groups = groups,
     .settings_bytes = sizeof(struct eval_settings),
+    .check = check_settings,
     .run = run,
 };

@@ -47,11 +47,17 @@ static const struct lorac_option_group groups[] = {
 static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
 {
     struct inject_settings *settings = call->options.settings;
-    const char *names = settings->new_job.class_names;
-    const char *inputs[] = {call->operands[0], names ? names : "", NULL};
     LORAC_TRY(lorac_adapters_check(call, &settings->adapters, error));
     LORAC_TRY(lorac_new_job_check(call, &settings->new_job, error));
-    LORAC_TRY(lorac_pixels_check(call, error));
+    return lorac_pixels_check(call, error);
+}
+
+// What the names of files tell.
+static enum lorac_status check_names(const struct lorac_call *call, struct lorac_error *error)
+{
+    const struct inject_settings *settings = call->options.settings;
+    const char *names = settings->new_job.class_names;
+    const char *inputs[] = {call->operands[0], names ? names : "", NULL};
     return lorac_output_check("-o", settings->output, inputs, error);
 }
 
@@ -245,8 +251,8 @@ static enum lorac_exit run(const struct lorac_call *call)
     struct lorac_model *model = NULL;
     struct lorac_new_job job = {0};
     enum lorac_exit code = LORAC_EXIT_DONE;
-    if (check_settings(call, &error) != LORAC_OK || lorac_model_load(call->operands[0], &model, &error) != LORAC_OK ||
-        inject(call, model, &job, &error) != LORAC_OK)
+    if (check_settings(call, &error) != LORAC_OK || check_names(call, &error) != LORAC_OK ||
+        lorac_model_load(call->operands[0], &model, &error) != LORAC_OK || inject(call, model, &job, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
     lorac_new_job_clear(&job);
     lorac_model_free(model);
@@ -268,5 +274,6 @@ const struct lorac_command lorac_command_inject = {
     .operand_help = "give the model: lorac-onnx inject MODEL.onnx -o OUT.onnx",
     .groups = groups,
     .settings_bytes = sizeof(struct inject_settings),
+    .check = check_settings,
     .run = run,
 };

@@ -62,9 +62,9 @@ static void clear_merged(struct merged *merged)
         lorac_model_free(merged->model);
 }
 
-static enum lorac_status check_settings(const struct lorac_call *call, const struct merge_settings *settings,
-                                        struct lorac_adapter_list *adapters, struct lorac_error *error)
+static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
 {
+    const struct merge_settings *settings = call->options.settings;
     static const char *const check_flags[] = {"data", "tolerance", "random", "batch"};
     LORAC_TRY(lorac_pixels_check(call, error));
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
@@ -72,6 +72,13 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
         if (lorac_options_given(&call->options, check_flags[i]))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--no-check contradicts --%s: give one of them",
                                    check_flags[i]);
+    return LORAC_OK;
+}
+
+// What the names of files tell, and the files of adapters.
+static enum lorac_status check_files(const struct lorac_call *call, const struct merge_settings *settings,
+                                     struct lorac_adapter_list *adapters, struct lorac_error *error)
+{
     LORAC_TRY(lorac_adapter_list_read(&settings->adapters, adapters, error));
     const char *inputs[LORAC_TEXTS_MAX + 3] = {call->operands[0], settings->data.data ? settings->data.data : ""};
     for (size_t i = 0; i < adapters->count; i++)
@@ -147,7 +154,8 @@ static enum lorac_status merge_checked(const struct lorac_call *call, struct lor
                                        struct merged *merged, struct lorac_error *error)
 {
     const struct merge_settings *settings = call->options.settings;
-    LORAC_TRY(check_settings(call, settings, &merged->adapters, error));
+    LORAC_TRY(check_settings(call, error));
+    LORAC_TRY(check_files(call, settings, &merged->adapters, error));
     if (settings->check)
         LORAC_TRY(run_trained(call, &merged->adapters, comparison, error));
     LORAC_TRY(merge(call, merged, error));
@@ -208,5 +216,6 @@ const struct lorac_command lorac_command_merge = {
     .operand_help = "give the trained model: lorac-onnx merge MODEL.onnx -o OUT.onnx",
     .groups = groups,
     .settings_bytes = sizeof(struct merge_settings),
+    .check = check_settings,
     .run = run,
 };

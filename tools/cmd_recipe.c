@@ -5,6 +5,7 @@
 #include "recipe_value.h"
 #include "report.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct recipe_settings {
@@ -42,15 +43,43 @@ static enum lorac_exit explain(const struct lorac_call *call, const char *name)
     return LORAC_EXIT_DONE;
 }
 
-// All values that the recipe comes to, presets and derived names included, and where each is from.
-static enum lorac_exit check(const struct lorac_call *call, const char *path)
+// What the command would refuse before it looks at any file.
+static enum lorac_exit check_command(const struct lorac_call *call, const struct lorac_recipe *recipe,
+                                     const struct lorac_command *command)
 {
-    const struct lorac_recipe_request request = {.path = path};
-    struct lorac_recipe *recipe = NULL;
+    struct lorac_error error = {0};
+    struct lorac_call step = {.command = command, .options = {.groups = command->groups}, .quiet = call->quiet};
+    step.options.settings = calloc(1, command->settings_bytes);
+    if (!step.options.settings) {
+        lorac_report_error(call, "out of memory");
+        return LORAC_EXIT_FAILED;
+    }
+    lorac_options_init(&step.options);
+    enum lorac_exit code = LORAC_EXIT_DONE;
+    if (lorac_recipe_apply(recipe, strcmp(command->name, "inject") != 0, &step, &error) != LORAC_OK ||
+        command->check(&step, &error) != LORAC_OK)
+        code = lorac_report_failure(&step, &error);
+    free(step.options.settings);
+    return code;
+}
+
+static enum lorac_exit check_commands(const struct lorac_call *call, const struct lorac_recipe *recipe)
+{
+    for (const struct lorac_command *const *command = lorac_commands(); *command; command++) {
+        const enum lorac_exit code = (*command)->check && lorac_recipe_command_bit((*command)->name)
+                                         ? check_command(call, recipe, *command)
+                                         : LORAC_EXIT_DONE;
+        if (code != LORAC_EXIT_DONE)
+            return code;
+    }
+    return LORAC_EXIT_DONE;
+}
+
+// All values that the recipe comes to, presets and derived names included, and where each is from.
+static enum lorac_exit print_values(const struct lorac_call *call, const struct lorac_recipe *recipe)
+{
     struct lorac_error error = {0};
     struct lorac_table table;
-    if (lorac_recipe_open(&request, &recipe, &error) != LORAC_OK)
-        return lorac_report_failure(call, &error);
     lorac_table_init(&table, 3, "lll", NULL);
     for (const struct lorac_recipe_key *key = lorac_recipe_keys; key->key; key++) {
         const struct lorac_recipe_value *value = lorac_recipe_value_of(recipe, key, SIZE_MAX);
@@ -63,8 +92,21 @@ static enum lorac_exit check(const struct lorac_call *call, const char *path)
     }
     enum lorac_status status = lorac_table_print(&table, stdout, &error);
     lorac_table_clear(&table);
-    lorac_recipe_close(recipe);
     return status == LORAC_OK ? LORAC_EXIT_DONE : lorac_report_failure(call, &error);
+}
+
+static enum lorac_exit check(const struct lorac_call *call, const char *path)
+{
+    const struct lorac_recipe_request request = {.path = path};
+    struct lorac_recipe *recipe = NULL;
+    struct lorac_error error = {0};
+    if (lorac_recipe_open(&request, &recipe, &error) != LORAC_OK)
+        return lorac_report_failure(call, &error);
+    enum lorac_exit code = check_commands(call, recipe);
+    if (code == LORAC_EXIT_DONE)
+        code = print_values(call, recipe);
+    lorac_recipe_close(recipe);
+    return code;
 }
 
 static enum lorac_exit run(const struct lorac_call *call)

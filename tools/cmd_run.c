@@ -1,9 +1,8 @@
 // run: does a recipe's whole job, in steps that are the other commands, each shown as the command line that does it.
 #include "groups.h"
+#include "job_files.h"
 #include "recipe.h"
 #include "report.h"
-#include "runtime/data/cifar_binary.h"
-#include "runtime/data/image_list.h"
 #include "signals.h"
 
 #include <stdlib.h>
@@ -67,13 +66,20 @@ static bool is_wanted(const struct job *job, const struct step *step)
 {
     if (step->needs && !lorac_recipe_get(job->recipe, step->needs))
         return false;
-    const char *images = lorac_recipe_get(job->recipe, "eval.images");
-    return !step->labelled || lorac_recipe_get(job->recipe, "eval.labels") || lorac_image_list_is(images) ||
-           lorac_cifar_is(images);
+    return !step->labelled || lorac_job_is_labelled(job->recipe, "eval.images", "eval.labels");
 }
 
-// Options and operands of one step; false where it was refused, which is said.
-static bool prepare_step(struct job *job, struct step *step)
+static enum lorac_status fill_step(const struct job *job, const struct step *step, struct lorac_call *call,
+                                   struct lorac_error *error)
+{
+    const bool behind_inject = strcmp(step->command, "inject") != 0;
+    LORAC_TRY(lorac_recipe_apply(job->recipe, behind_inject, call, error));
+    LORAC_TRY(lorac_recipe_check_required(call, job->recipe, error));
+    return call->command->check ? call->command->check(call, error) : LORAC_OK;
+}
+
+// Options and operands of one step. What is refused is said.
+static enum lorac_exit prepare_step(struct job *job, struct step *step)
 {
     struct lorac_call *call = &step->call;
     struct lorac_error error = {0};
@@ -83,37 +89,39 @@ static bool prepare_step(struct job *job, struct step *step)
     call->options.settings = calloc(1, call->command->settings_bytes);
     if (!call->options.settings) {
         lorac_report_error(job->call, "out of memory");
-        return false;
+        return LORAC_EXIT_FAILED;
     }
     lorac_options_init(&call->options);
     for (size_t i = 0; i < LORAC_OPERANDS_MAX; i++)
         call->operands[i] = step->operands[i] ? lorac_recipe_get(job->recipe, step->operands[i]) : NULL;
-    bool behind_inject = strcmp(step->command, "inject") != 0;
-    if (lorac_recipe_apply(job->recipe, behind_inject, call, &error) == LORAC_OK &&
-        lorac_recipe_check_required(call, job->recipe, &error) == LORAC_OK)
-        return true;
-    lorac_report_failure(call, &error);
-    return false;
+    return fill_step(job, step, call, &error) == LORAC_OK ? LORAC_EXIT_DONE : lorac_report_failure(call, &error);
 }
 
 // All steps are ready before the first one runs, so that what is missing for the last is said at once.
-static bool prepare(struct job *job)
+static enum lorac_exit prepare(struct job *job)
 {
+    struct lorac_error error = {0};
     static const char *const required[] = {"model.file", "output.merged"};
     for (size_t i = 0; i < sizeof required / sizeof *required; i++)
         if (!lorac_recipe_get(job->recipe, required[i])) {
             lorac_report_error(job->call, "'%s' has no %s: see lorac-onnx recipe --explain %s",
                                job->call->operands[0], required[i], required[i]);
-            return false;
+            return LORAC_EXIT_USAGE;
         }
     for (size_t i = 0; i < STEP_COUNT; i++) {
         if (!is_wanted(job, &all_steps[i]))
             continue;
         job->steps[job->count] = all_steps[i];
-        if (!prepare_step(job, &job->steps[job->count++]))
-            return false;
+        const enum lorac_exit code = prepare_step(job, &job->steps[job->count++]);
+        if (code != LORAC_EXIT_DONE)
+            return code;
     }
-    return true;
+    if (lorac_job_files_check(job->recipe, job->call->operands[0], &error) != LORAC_OK)
+        return lorac_report_failure(job->call, &error);
+    if (lorac_recipe_get(job->recipe, "eval.images") &&
+        !lorac_job_is_labelled(job->recipe, "eval.images", "eval.labels"))
+        lorac_report_note(job->call, "note: eval.images has no labels: models are compared on it, and not scored");
+    return LORAC_EXIT_DONE;
 }
 
 static void clear(struct job *job)
@@ -207,7 +215,9 @@ static enum lorac_exit run(const struct lorac_call *call)
     struct job job = {.call = call};
     if (lorac_recipe_open(&request, &job.recipe, &error) != LORAC_OK)
         return lorac_report_failure(call, &error);
-    enum lorac_exit code = prepare(&job) ? run_steps(&job, settings->dry_run) : LORAC_EXIT_USAGE;
+    enum lorac_exit code = prepare(&job);
+    if (code == LORAC_EXIT_DONE)
+        code = run_steps(&job, settings->dry_run);
     clear(&job);
     return code;
 }

@@ -155,10 +155,9 @@ static void fill_optimizer(const struct lorac_call *call, struct lorac_optimizer
     };
 }
 
-// Everything that can be known before any file is read.
-static enum lorac_status check_settings(const struct lorac_call *call, const struct train_settings *settings,
-                                        struct lorac_error *error)
+static enum lorac_status check_settings(const struct lorac_call *call, struct lorac_error *error)
 {
+    const struct train_settings *settings = call->options.settings;
     struct lorac_optimizer_options optimizer;
     struct lorac_augment augment;
     fill_optimizer(call, &optimizer);
@@ -174,6 +173,13 @@ static enum lorac_status check_settings(const struct lorac_call *call, const str
     LORAC_TRY(lorac_augment_resolve(call, &settings->augment, &augment, error));
     LORAC_TRY(lorac_train_validation_check(call, &settings->validation, error));
     LORAC_TRY(lorac_train_checkpoint_check(&settings->checkpoint, error));
+    return lorac_tune_check_flags(&settings->tune, error);
+}
+
+// What the names of files tell.
+static enum lorac_status check_names(const struct lorac_call *call, const struct train_settings *settings,
+                                     struct lorac_error *error)
+{
     const char *inputs[] = {call->operands[0],
                             settings->data.data,
                             settings->data.labels ? settings->data.labels : "",
@@ -444,7 +450,7 @@ static enum lorac_exit run_command(const struct lorac_call *call)
     struct lorac_error error = {0};
     struct run run = {.call = call, .settings = settings, .validation = {.settings = &settings->validation}};
     enum lorac_exit code;
-    if (check_settings(call, settings, &error) != LORAC_OK ||
+    if (check_settings(call, &error) != LORAC_OK || check_names(call, settings, &error) != LORAC_OK ||
         lorac_open(call->operands[0], &run.net, &error) != LORAC_OK || prepare(&run, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
     else
@@ -471,5 +477,6 @@ const struct lorac_command lorac_command_train = {
     .operand_help = "give the injected model: lorac-onnx train MODEL.onnx -o OUT.onnx --data FILE --labels FILE",
     .groups = groups,
     .settings_bytes = sizeof(struct train_settings),
+    .check = check_settings,
     .run = run_command,
 };

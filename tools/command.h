@@ -38,6 +38,9 @@ struct lorac_command {
     const char *operand_help; // "give the model: MODEL.onnx"
     const struct lorac_option_group *groups;
     size_t settings_bytes;
+    // Everything that can be known before any file is read or looked for, also where something required is missing: a
+    // recipe is checked by it alone. NULL: nothing. run() begins with it. Errors: ARGUMENT, MEMORY.
+    enum lorac_status (*check)(const struct lorac_call *call, struct lorac_error *error);
     enum lorac_exit (*run)(const struct lorac_call *call);
 };
 

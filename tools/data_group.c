@@ -63,7 +63,8 @@ enum lorac_status lorac_data_check(const struct lorac_call *call, const struct l
     if (data->data)
         return LORAC_OK;
     for (size_t i = 0; i < sizeof need_data / sizeof *need_data; i++)
-        if (lorac_options_given(&call->options, need_data[i]))
+        if (lorac_options_find(call->options.groups, need_data[i], NULL) && // not each command has each
+            lorac_options_given(&call->options, need_data[i]))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s needs --data FILE", need_data[i]);
     if (lorac_pixels_given(call))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the flags for pixels need --data FILE");

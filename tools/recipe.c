@@ -60,7 +60,7 @@ static bool split_path(const char *path, char section[LORAC_RECIPE_PATH_TEXT], c
     return true;
 }
 
-static const struct lorac_recipe_key *key_of_path(const char *path)
+const struct lorac_recipe_key *lorac_recipe_key_of_path(const char *path)
 {
     char section[LORAC_RECIPE_PATH_TEXT];
     const char *key;
@@ -69,7 +69,7 @@ static const struct lorac_recipe_key *key_of_path(const char *path)
 
 const char *lorac_recipe_get(const struct lorac_recipe *recipe, const char *path)
 {
-    const struct lorac_recipe_key *key = key_of_path(path);
+    const struct lorac_recipe_key *key = lorac_recipe_key_of_path(path);
     const struct lorac_recipe_value *value = key ? lorac_recipe_value_of(recipe, key, SIZE_MAX) : NULL;
     return value && value->count > 0 ? value->texts[0] : NULL;
 }

@@ -35,6 +35,9 @@ enum lorac_status lorac_recipe_check_required(const struct lorac_call *call, con
 // The value of "section.key", NULL where it has none; of a list the first.
 const char *lorac_recipe_get(const struct lorac_recipe *recipe, const char *path);
 
+// The same as the key's first command takes it: NULL too where another value of the recipe leaves it out.
+const char *lorac_recipe_get_used(const struct lorac_recipe *recipe, const char *path);
+
 // Adds to a message about options those that come from a recipe, and where they stand there.
 void lorac_recipe_explain_error(const struct lorac_call *call, struct lorac_error *error);
 

@@ -144,6 +144,20 @@ enum lorac_status lorac_recipe_apply(const struct lorac_recipe *recipe, bool beh
     return LORAC_OK;
 }
 
+const char *lorac_recipe_get_used(const struct lorac_recipe *recipe, const char *path)
+{
+    const char *text = lorac_recipe_get(recipe, path), *by;
+    const struct lorac_recipe_key *key = text ? lorac_recipe_key_of_path(path) : NULL;
+    const struct lorac_command *command = key ? lorac_recipe_key_command(key) : NULL;
+    if (!command)
+        return text;
+    struct lorac_call call = {.command = command, .options = {.groups = command->groups}}; // nothing is given
+    const struct application application = {recipe, &call, lorac_recipe_command_bit(command->name), false};
+    const struct lorac_recipe_value *value = lorac_recipe_value_of(recipe, key, SIZE_MAX);
+    const char *option = option_of(value);
+    return option && is_overruled(&application, value, option, &by) ? NULL : text;
+}
+
 // ---- messages
 
 static bool names_option(const char *message, const struct lorac_option *option)

@@ -134,11 +134,11 @@ static bool is_named(const struct lorac_recipe_key *key, const char *name)
            (strncmp(name, key->section, length) == 0 && name[length] == '.' && strcmp(name + length + 1, key->key) == 0);
 }
 
-static void print_rule(const struct lorac_option *option, FILE *file)
+static void print_rule(const struct lorac_option *option, const char *also, FILE *file)
 {
     char type[LORAC_RECIPE_TYPE_TEXT];
     const struct lorac_limit *limit = &option->limit;
-    fprintf(file, "  takes    %s", lorac_recipe_type_text(option, type));
+    fprintf(file, "  takes    %s%s", also, lorac_recipe_type_text(option, type));
     if (limit->has_low)
         fprintf(file, ", %s %.15g", limit->low_open ? "above" : "at least", limit->low);
     if (limit->has_high)
@@ -158,7 +158,7 @@ static void print_one(const struct lorac_recipe_key *key, FILE *file)
     translate(key, option->help, help, sizeof help);
     join_commands(key, commands, sizeof commands);
     fprintf(file, "  %s\n", help);
-    print_rule(option, file);
+    print_rule(option, key->share_too ? "a share, or " : "", file);
     if (default_text(key, option))
         fprintf(file, "  default  %s\n", default_text(key, option));
     fprintf(file, "  for      %s", commands);

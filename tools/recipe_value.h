@@ -33,6 +33,9 @@ struct lorac_recipe;
 const struct lorac_recipe_value *lorac_recipe_value_of(const struct lorac_recipe *recipe,
                                                        const struct lorac_recipe_key *key, size_t most);
 
+// The key of "section.key"; NULL: none.
+const struct lorac_recipe_key *lorac_recipe_key_of_path(const char *path);
+
 // "a number", "one of sgd, adamw": what a key takes; in [text], which is returned.
 enum { LORAC_RECIPE_TYPE_TEXT = 256 };
 const char *lorac_recipe_type_text(const struct lorac_option *option, char text[LORAC_RECIPE_TYPE_TEXT]);

@@ -22,13 +22,19 @@ const struct lorac_option lorac_tune_options[] = {
 // clang-format on
 #undef FIELD
 
+enum lorac_status lorac_tune_check_flags(const struct lorac_tune_settings *tune, struct lorac_error *error)
+{
+    if (tune->cache && !tune->tune)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--tune-cache is for --tune: give both");
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_tune_check(const struct lorac_tune_settings *tune, const char *const *others,
                                    struct lorac_error *error)
 {
     if (!tune->cache)
         return LORAC_OK;
-    if (!tune->tune)
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--tune-cache is for --tune: give both");
+    LORAC_TRY(lorac_tune_check_flags(tune, error));
     static const char *const no_inputs[] = {NULL}; // they are among the others
     for (; *others; others++)
         if (**others && (strcmp(*others, tune->cache) == 0 || lorac_file_same(*others, tune->cache)))

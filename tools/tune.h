@@ -15,7 +15,10 @@ struct lorac_tune_settings {
 };
 extern const struct lorac_option lorac_tune_options[];
 
-// Refuses --tune-cache without --tune, and a file that is one of [others] (NULL-ended; NULL is not allowed inside, ""
+// Refuses --tune-cache without --tune. Errors: ARGUMENT.
+enum lorac_status lorac_tune_check_flags(const struct lorac_tune_settings *tune, struct lorac_error *error);
+
+// The same, and refuses a file that is one of [others] (NULL-ended; NULL is not allowed inside, ""
 // entries are skipped), which would be overwritten; and one that cannot be written, or is no tune cache. To be called
 // before any work. Errors: ARGUMENT, IO, MISMATCH, MEMORY.
 enum lorac_status lorac_tune_check(const struct lorac_tune_settings *tune, const char *const *others,

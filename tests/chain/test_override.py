@@ -86,6 +86,8 @@ def test_a_pattern_without_a_convolution_is_noted(base, tmp_path):
     ("x:rank=0", "--rank 0: must be at least 1"),
     ("x:alpha=-1", "--alpha -1: must be above 0"),
     ("x:rank=2,", "ends with a comma"),
+    ("layer3:rank=2:alpha=4", "rank and alpha must have a comma between them: REGEX:rank=R,alpha=X"),
+    ("layer3:alpha=4:rank=2", "rank and alpha must have a comma between them"),
     ("x:rank=2,rank=3", "names a value twice"),
     ("x:" + "rank=" + "1" * 70, "the value is too long"),
     ("y" * 256 + ":rank=1", "the pattern is longer than 255 bytes"),

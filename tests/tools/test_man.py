@@ -83,6 +83,9 @@ def test_refused(arguments, message):
     assert message in result.stderr
 
 
+PRESETS = {"paper", "device", "cifar10", "imagenet"}
+
+
 def complete(*words):
     """What bash would offer at the last of [words]."""
     script = f"""
@@ -114,8 +117,18 @@ def test_completion_of_options(command):
             assert complete(command, f"--{name}", "") == value.split("|")
             first = value.split("|")[0]
             assert first in complete(command, f"--{name}", first[:1])
+        elif name == "preset":
+            assert set(complete(command, "--preset", "")) == PRESETS
         elif value:
             assert complete(command, f"--{name}", "") == []
+
+
+def test_completion_of_what_recipes_have():
+    explained = complete("recipe", "--explain", "")
+    assert PRESETS | {"model", "train", "output", "train.lr", "data.val"} <= set(explained)
+    for name in explained[::7]:
+        assert run("recipe", "--explain", name).returncode == 0, name
+    assert complete("recipe", "--explain", "train.memory") == ["train.memory_budget"]
 
 
 def test_files_are_left_to_the_shell():

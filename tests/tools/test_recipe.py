@@ -165,6 +165,43 @@ def test_a_folder_has_its_labels(job):
     assert len(re.findall(r"^accuracy ", result.stdout, re.M)) == 2
 
 
+def test_other_sets_with_labels(job):
+    folder, pictures = job / "photos", np.load(job / "x.npy")
+    folder.mkdir()
+    for index, pixels in enumerate(pictures):
+        write_png(folder / f"{index}.png", pixels)
+    (job / "set.csv").write_text("".join(f"photos/{i}.png,{i % 10}\n" for i in range(COUNT)))
+    (job / "test_batch.bin").write_bytes(bytes(3073 * 4))
+    for name in ("set.csv", "test_batch.bin"):
+        (job / "job.yaml").write_text(RECIPE.split("eval:\n")[0] + f"eval:\n  images: {name}\n  confusion: true\n"
+                                      "  wrong: 2\noutput:\n  merged: out/merged.onnx\n")
+        steps = [line.split()[1] for line in good("run", "job.yaml", "-n", cwd=job).stdout.splitlines()]
+        assert steps == ["inject", "eval", "train", "merge", "compare", "eval"]
+    (job / "job.yaml").write_text(RECIPE.split("eval:\n")[0] + "eval:\n  images: set.csv\n  confusion: true\n"
+                                  "  wrong: 2\noutput:\n  merged: out/merged.onnx\n")
+    result = good("run", "job.yaml", cwd=job)
+    assert len(re.findall(r"^accuracy ", result.stdout, re.M)) == 2
+    assert result.stdout.count("photos/") >= 4  # of --wrong 2, twice
+
+
+def test_images_without_labels(job):
+    (job / "flat").mkdir()
+    write_png(job / "flat" / "a.png", np.load(job / "x.npy")[0])
+    for name in ("x.npy", "flat"):
+        text = RECIPE.split("eval:\n")[0] + f"eval:\n  images: {name}\noutput:\n  merged: out/merged.onnx\n"
+        (job / "job.yaml").write_text(text)
+        result = good("run", "job.yaml", "-n", cwd=job)
+        assert [line.split()[1] for line in result.stdout.splitlines()] == ["inject", "train", "merge", "compare"]
+        assert "note: eval.images has no labels: models are compared on it, and not scored" in result.stderr
+        for key in ("confusion: true", "wrong: 3", "per_class: true"):
+            (job / "job.yaml").write_text(text.replace("output:\n", f"  {key}\noutput:\n"))
+            assert f"eval.{key.split(':')[0]} needs labels: eval.images '{name}'" in refused(job)
+    (job / "job.yaml").write_text(text)
+    assert "data.images 'flat' does not say of which class its images are" in \
+        refused(job, "--set", "data.images=flat", "--set", "train.batch=1")
+    assert "data.val 'x.npy' does not say of which class" in refused(job, "--set", "data.val=x.npy")
+
+
 def write_png(path, pixels):
     height, width, _ = pixels.shape
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
@@ -226,6 +263,137 @@ def test_files_that_are_no_recipe(job):
     assert run("run", cwd=job).returncode == 2
 
 
+# ---- files of the whole job
+
+def refused(job, *words, code=2, command="run"):
+    """The message of a run that is refused before its first step; nothing is written."""
+    before = {path: path.read_bytes() for path in job.rglob("*") if path.is_file()}
+    message = None
+    for dry in (["-n"], []):
+        result = run(command, "job.yaml", *words, *dry, cwd=job)
+        assert result.returncode == code, result.stdout + result.stderr
+        assert result.stdout == "" and result.stderr.count("\n") == 1
+        assert message in (None, result.stderr)
+        message = result.stderr
+    assert {path: path.read_bytes() for path in job.rglob("*") if path.is_file()} == before
+    return message
+
+
+@pytest.mark.parametrize("setting, other", [
+    ("output.injected=plain.onnx", "model.file in job.yaml:3:3"),
+    ("output.trained=plain.onnx", "model.file in job.yaml:3:3"),
+    ("output.trained=./out/../plain.onnx", "model.file in job.yaml:3:3"),
+    ("output.trained=link.onnx", "model.file in job.yaml:3:3"),
+    ("output.merged=plain.onnx", "model.file in job.yaml:3:3"),
+    ("output.adapter=plain.onnx", "model.file in job.yaml:3:3"),
+    ("output.log=plain.onnx", "model.file in job.yaml:3:3"),
+    ("output.log=x.npy", "data.images in job.yaml:"),
+    ("output.adapter=y.npy", "data.labels in job.yaml:"),
+    ("output.trained=job.yaml", "the recipe"),
+    ("output.log=out/merged.onnx", "output.merged in job.yaml:"),
+    ("output.adapter=out/merged.onnx", "output.merged in job.yaml:"),
+    ("output.adapter=out/log.json", "output.log in job.yaml:"),
+    ("output.log=out/../out/merged.injected.onnx", "output.injected (by output.merged of the recipe)"),
+    ("output.checkpoint=out/log.json", "output.log in job.yaml:"),
+    ("train.tune_cache=plain.onnx", "model.file in job.yaml:3:3"),
+    ("output.log=out/merged.onnx.data", "output.merged in job.yaml:"),
+    ("output.adapter=out/merged.trained.onnx.data.1", "output.trained (by output.merged of the recipe)"),
+])
+def test_no_output_is_another_file_of_the_job(job, setting, other):
+    os.link(job / "plain.onnx", job / "link.onnx")
+    tuning = ["--set", "train.tune=true"] if "tune" in setting else []
+    message = refused(job, "--set", setting, *tuning)
+    assert setting.split("=")[0] + " of --set" in message and other in message, message
+
+
+def test_all_inputs_are_kept(job):
+    for name in ("v.npy", "w.npy"):
+        (job / name).write_bytes((job / ("x.npy" if name == "v.npy" else "y.npy")).read_bytes())
+    (job / "names.txt").write_text("".join(f"c{i}\n" for i in range(10)))
+    (job / "job.yaml").write_text(RECIPE.replace("  seed: 3\n", "  seed: 3\n  val: v.npy\n  val_labels: w.npy\n")
+                                  .replace("train:\n", "head:\n  class_names: names.txt\ntrain:\n"))
+    for name, key in (("v.npy", "data.val"), ("w.npy", "data.val_labels"), ("names.txt", "head.class_names")):
+        assert f"and also {key} in job.yaml:" in refused(job, "--set", f"output.log={name}")
+
+
+def test_outputs_beside_checkpoints(job):
+    (job / "keep").mkdir()
+    message = refused(job, "--set", "output.checkpoint=keep", "--set", "output.merged=keep/m.onnx")
+    assert "'keep/m.onnx', output.merged of --set, lies in the folder of output.checkpoint of --set" in message \
+        or "'keep/m.injected.onnx'" in message
+
+
+def test_the_models_own_data_is_kept(job):
+    model = onnx.load(job / "plain.onnx")
+    onnx.save(model, job / "large.onnx", save_as_external_data=True, location="weights.bin", size_threshold=16)
+    message = refused(job, "--set", "model.file=large.onnx", "--set", "output.log=weights.bin")
+    assert "output.log of --set 'weights.bin' is also an input, the model's own data" in message
+
+
+@pytest.mark.parametrize("setting", ["model.file=nosuch", "data.images=nosuch", "data.labels=nosuch", "data.val=nosuch",
+                                     "eval.images=nosuch", "eval.labels=nosuch", "head.class_names=nosuch"])
+def test_inputs_must_be_there(job, setting):
+    assert f"cannot open 'nosuch', {setting.split('=')[0]} of --set: No such file" in \
+        refused(job, "--set", setting, code=1)
+
+
+def test_folders_of_outputs_must_be_there(job):
+    assert "output.log of --set 'none/log': cannot use the folder 'none'" in \
+        refused(job, "--set", "output.log=none/log", code=1)
+
+
+@pytest.mark.parametrize("setting, message", [
+    ("data.val=1.5", "--val 1.5: a share must be above 0 and below 1"),
+    ("train.memory_budget=12Q", "--memory-budget 12Q: must be a size"),
+    ("augment.random_resized_crop=0.35", "must be LO:HI"),
+    ("augment.color_jitter=0.4", "must be three or four numbers"),
+    ("train.batch=1000", "train.batch 1000: there are only 40 images: give at most 40"),
+    ("data.range=0:49", "data.range 0:49: there are only 48 images"),
+    ("train.patience=3", "--patience needs --val; --patience is train.patience of --set"),
+    ("train.resume=true", "--resume needs the folder"),
+    ("train.micro_batch=3", "--micro-batch 3 does not divide --batch 8"),
+    ("adapter.layers='['", "--layers '[' is not a POSIX extended regular expression"),
+    ("adapter.exclude='('", "--exclude '(' is not a POSIX extended regular expression"),
+    ("data.corrupt=fgo:3", "--corrupt fgo:3"),
+])
+def test_values_are_checked_before_the_first_step(job, setting, message):
+    assert message in refused(job, "--set", setting)
+
+
+def test_what_is_left_out_is_not_checked(job):
+    """Other images of --set leave out the range and the labels of the recipe's."""
+    for name in ("x.npy", "y.npy"):
+        np.save(job / f"other_{name}", np.load(job / name)[:12])
+    settings = ["-s", "data.images=other_x.npy", "-s", "data.labels=other_y.npy"]
+    assert " --range 0:40" not in good("run", "job.yaml", *settings, "-n", cwd=job).stdout.split("lorac-onnx train")[1] \
+        .splitlines()[0]
+    assert "train.batch 13: there are only 12 images" in refused(job, *settings, "-s", "train.batch=13")
+    (job / "y.npy").rename(job / "z.npy")
+    good("run", "job.yaml", *settings, "-s", "eval.labels=z.npy", "-n", cwd=job)
+    assert "data.images 'other_x.npy' does not say of which class" in refused(job, *settings[:2], "-s",
+                                                                              "eval.labels=z.npy")
+
+
+@pytest.mark.parametrize("lines, message", [
+    ("train:\n  epochs: 2\n  steps: 3\n", "--epochs and --steps: give one of them"),
+    ("data:\n  images: x.npy\n  val: 0\n", "--val 0: a share must be above 0"),
+    ("train:\n  patience: 2\n", "--patience needs --val"),
+    ("train:\n  optimizer: adamw\n  momentum: 0.9\n", "--momentum is only for --optimizer sgd"),
+    ("adapter:\n  layers: '['\n", "is not a POSIX extended regular expression"),
+    ("eval:\n  check: false\n  tolerance: 1\n", "--no-check contradicts --tolerance"),
+])
+def test_recipe_checks_what_commands_refuse(job, lines, message):
+    (job / "r.yaml").write_text(lines)
+    result = run("recipe", "r.yaml", cwd=job)
+    assert result.returncode == 2 and message in result.stderr and " in r.yaml:" in result.stderr, result.stderr
+    assert result.stdout == ""
+
+
+def test_both_of_one_recipe_are_refused_by_run(job):
+    (job / "job.yaml").write_text(RECIPE.replace("  batch: 8\n", "  batch: 8\n  steps: 3\n"))
+    assert "--epochs and --steps: give one of them; --epochs is train.epochs in job.yaml:" in refused(job)
+
+
 # ---- presets
 
 def test_presets(job):
@@ -250,7 +418,9 @@ def test_template_says_nothing_until_filled_in(job):
     (job / "t.yaml").write_text(text)
     assert good("recipe", "t.yaml", cwd=job).stdout == ""
     assert all(len(line) <= 104 for line in text.splitlines())
-    filled = re.sub(r"(?m)^  #(\w+): (?! )", r"  \1: ", text)
+    # All at once they contradict each other: what needs another key, or is of another optimiser, stays out.
+    left_out = "val_every|beta1|beta2|eps|epochs|crop_pad"
+    filled = re.sub(rf"(?m)^  #(?!(?:{left_out}):)(\w+): (?! )", r"  \1: ", text)
     assert filled != text
     (job / "t.yaml").write_text(filled)
     values = {line.split()[0] for line in good("recipe", "t.yaml", cwd=job).stdout.splitlines()}
@@ -302,6 +472,8 @@ def test_explain_knows_every_key():
             assert good("recipe", "--explain", name).stdout.startswith(name + "\n")
     assert good("recipe", "--explain", "batch").stdout.count("\n  takes ") == 2
     assert "  lr: 0.1\n" in good("recipe", "--explain", "paper").stdout
+    assert "  takes    a share, or the name of a file\n" in good("recipe", "--explain", "data.val").stdout
+    assert "  takes    the name of a file\n" in good("recipe", "--explain", "data.labels").stdout
     wrong = run("recipe", "--explain", "train.rl")
     assert wrong.returncode == 2 and "did you mean 'train.lr'?" in wrong.stderr
 
