@@ -230,7 +230,8 @@ const struct lorac_command lorac_command_run = {
     .description =
         "Injects, trains, merges and compares as the recipe says, and shows each step as the command that does it. With\n"
         "labelled images in 'eval' it scores the model before and after; with output.adapter it extracts the adapters.\n"
-        "It stops at the first step that fails, with its exit code.\n",
+        "All values and files are checked before the first step, also with --dry-run: no output may be another file of\n"
+        "the job. It stops at the first step that fails, with its exit code.\n",
     .examples = "  lorac-onnx run job.yaml\n"
                 "  lorac-onnx run job.yaml --set train.epochs=4 --set output.merged=other.onnx --dry-run\n",
     .operand_count = 1,
