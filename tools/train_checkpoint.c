@@ -152,12 +152,29 @@ static void note_start(const struct lorac_train_checkpoint *checkpoint, const st
                           record->position.step, record->total_steps, lorac_checkpoint_file_path(checkpoint->file));
 }
 
+// The set of a validation that has its own; else NULL.
+static const struct lorac_dataset *validation_set(const struct lorac_loop_options *loop)
+{
+    const struct lorac_dataset *dataset = loop->validation ? loop->validation->options.source->dataset : NULL;
+    return dataset != loop->source.dataset ? dataset : NULL;
+}
+
+static enum lorac_status restore_broken(const struct lorac_checkpoint_file *file, const struct lorac_loop_options *loop,
+                                        struct lorac_error *error)
+{
+    const struct lorac_dataset *validation = validation_set(loop);
+    LORAC_TRY(lorac_checkpoint_file_restore_broken(file, LORAC_CHECKPOINT_TRAINING, loop->source.dataset, error));
+    return validation ? lorac_checkpoint_file_restore_broken(file, LORAC_CHECKPOINT_VALIDATION, validation, error)
+                      : LORAC_OK;
+}
+
 static enum lorac_status go_on(struct lorac_train_checkpoint *checkpoint, struct lorac_loop_options *loop,
                                struct lorac_error *error)
 {
     const struct lorac_facts *facts = &checkpoint->facts;
     LORAC_TRY(lorac_checkpoint_file_check(checkpoint->file, facts->rows, facts->count, error));
     LORAC_TRY(lorac_checkpoint_file_restore(checkpoint->file, &checkpoint->snapshot, loop->validation, error));
+    LORAC_TRY(restore_broken(checkpoint->file, loop, error));
     note_start(checkpoint, checkpoint->snapshot.net);
     checkpoint->record.position = lorac_checkpoint_file_record(checkpoint->file)->position;
     checkpoint->written = checkpoint->record.position.step;
@@ -176,6 +193,9 @@ enum lorac_status lorac_train_checkpoint_start(struct lorac_train_checkpoint *ch
         return LORAC_OK;
     checkpoint->record.total_steps = lorac_loop_steps(loop, net->options.batch);
     checkpoint->record.validation = loop->validation;
+    checkpoint->record.loaders[LORAC_CHECKPOINT_TRAINING] = loop->source.dataset->loader;
+    if (validation_set(loop))
+        checkpoint->record.loaders[LORAC_CHECKPOINT_VALIDATION] = validation_set(loop)->loader;
     LORAC_TRY(lorac_snapshot_init(&checkpoint->snapshot, net, LORAC_SNAPSHOT_RUN, error));
     LORAC_TRY(list_facts(checkpoint, name, loop, error));
     checkpoint->record.facts = checkpoint->facts.rows;

@@ -140,14 +140,16 @@ static enum known look_up(struct lorac_loader *loader, size_t index, struct lora
     return known;
 }
 
-static enum lorac_status note_broken(struct lorac_loader *loader, size_t index, struct lorac_error *error)
+// [said] names the image.
+static enum lorac_status note_broken(struct lorac_loader *loader, size_t index, const struct lorac_error *said,
+                                     struct lorac_error *error)
 {
-    const size_t bytes = strlen(error->message) + 1;
+    const size_t bytes = strlen(said->message) + 1;
     struct broken *broken = malloc(sizeof *broken + bytes);
     if (!broken)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the name of a broken image");
     broken->counted = false;
-    memcpy(broken->message, error->message, bytes);
+    memcpy(broken->message, said->message, bytes);
     pthread_mutex_lock(&loader->lock);
     const bool known = loader->broken[index] != NULL; // by another thread, meanwhile
     if (!known)
@@ -178,7 +180,7 @@ static enum lorac_status load(struct lorac_loader *loader, struct job *job)
         result->owned = status == LORAC_OK;
         if (!is_broken(status))
             return status;
-        LORAC_TRY(note_broken(loader, result->index, error));
+        LORAC_TRY(note_broken(loader, result->index, error, error));
     }
     result->image = (struct lorac_stored_image){0};
     return LORAC_OK;
@@ -406,6 +408,35 @@ bool lorac_loader_is_broken(struct lorac_loader *loader, size_t index)
     return broken && broken->counted;
 }
 
+void lorac_loader_list_broken(struct lorac_loader *loader, uint32_t *indices)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < loader->source.count && count < loader->broken_count; i++)
+        if (lorac_loader_is_broken(loader, i))
+            indices[count++] = (uint32_t)i;
+}
+
+// [index] is broken, and nobody knew.
+static void count_one(struct lorac_loader *loader, size_t index)
+{
+    loader->broken[index]->counted = true;
+    loader->broken_count++;
+    if (loader->named_count < NAMED_BROKEN)
+        loader->named[loader->named_count++] = index;
+}
+
+enum lorac_status lorac_loader_count_broken(struct lorac_loader *loader, size_t index, const char *message,
+                                            struct lorac_error *error)
+{
+    struct lorac_error said = {0};
+    assert(index < loader->source.count && loader->busy == 0);
+    lorac_error_set(&said, LORAC_ERROR_FORMAT, "%s", message);
+    LORAC_TRY(note_broken(loader, index, &said, error));
+    if (!loader->broken[index]->counted)
+        count_one(loader, index);
+    return LORAC_OK;
+}
+
 // ---- a pass
 
 static enum lorac_status copy_order(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
@@ -458,10 +489,7 @@ static void count_broken(struct lorac_loader *loader, size_t position, size_t sk
         pthread_mutex_unlock(&loader->lock);
         if (broken->counted)
             continue;
-        broken->counted = true;
-        loader->broken_count++;
-        if (loader->named_count < NAMED_BROKEN)
-            loader->named[loader->named_count++] = index;
+        count_one(loader, index);
         if (loader->callback)
             loader->callback(loader->callback_context, index, broken->message);
     }

@@ -91,5 +91,12 @@ struct lorac_loaded lorac_loader_image(const struct lorac_loader *loader, size_t
 // Broken images that takes came across so far, and whether image [index] of the set is one of them.
 size_t lorac_loader_broken_count(const struct lorac_loader *loader);
 bool lorac_loader_is_broken(struct lorac_loader *loader, size_t index);
+// These images, in rising order: indices[lorac_loader_broken_count].
+void lorac_loader_list_broken(struct lorac_loader *loader, uint32_t *indices);
+
+// For a run that goes on: image [index] is broken, as if a take of then had come across it. It is not decoded any more,
+// and the callback is not called; [message] names it. Not while a pass is running. Errors: MEMORY.
+enum lorac_status lorac_loader_count_broken(struct lorac_loader *loader, size_t index, const char *message,
+                                            struct lorac_error *error);
 
 #endif

@@ -4,6 +4,7 @@
 #include "proto/arena.h"
 #include "proto/digest.h"
 #include "proto/safetensors.h"
+#include "runtime/data/loader.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_BYTES = 1024, FIXED_TEXTS = 14, FIXED_TENSORS = 3 }; // at most, with those of a validation
+enum { TEXT_BYTES = 1024, FIXED_TEXTS = 14, FIXED_TENSORS = 3 + LORAC_CHECKPOINT_SETS }; // at most, with those of a validation
 
 char *lorac_checkpoint_part_name(const struct lorac_snapshot_part *part, bool best)
 {
@@ -173,11 +174,33 @@ static enum lorac_status add_parts(struct writer *writer, const struct lorac_sna
     return LORAC_OK;
 }
 
+// Nothing where all could be read.
+static enum lorac_status add_broken(struct writer *writer, struct lorac_loader *loader, const char *name)
+{
+    const size_t count = loader ? lorac_loader_broken_count(loader) : 0;
+    if (count == 0)
+        return LORAC_OK;
+    uint32_t *images = lorac_arena_alloc_array(writer->arena, count, sizeof *images);
+    int64_t *dims = lorac_arena_alloc_array(writer->arena, 1, sizeof *dims);
+    if (!images || !dims)
+        return LORAC_ERROR_MEMORY;
+    lorac_loader_list_broken(loader, images);
+    dims[0] = (int64_t)count;
+    add_tensor(writer, &(struct lorac_safetensor){.name = name,
+                                                  .data_type = ONNX__TENSOR_PROTO__DATA_TYPE__UINT32,
+                                                  .rank = 1,
+                                                  .dims = dims,
+                                                  .bytes = (const uint8_t *)images,
+                                                  .byte_count = count * sizeof *images});
+    return LORAC_OK;
+}
+
 static enum lorac_status add_tensors(struct writer *writer, const struct lorac_snapshot *snapshot,
                                      const struct lorac_checkpoint *checkpoint)
 {
     static const int64_t checksum_dims[] = {LORAC_DIGEST_BYTES};
     static const uint8_t no_checksum[LORAC_DIGEST_BYTES] = {0};
+    static const char *const broken[] = LORAC_CHECKPOINT_BROKEN;
     struct lorac_safetensors *content = &writer->content;
     content->tensors = lorac_arena_alloc_array(writer->arena, FIXED_TENSORS + 2 * snapshot->part_count,
                                                sizeof *content->tensors);
@@ -187,6 +210,8 @@ static enum lorac_status add_tensors(struct writer *writer, const struct lorac_s
     if (checkpoint->validation)
         add_double(writer, LORAC_CHECKPOINT_BEST_LOSS, &checkpoint->validation->best.mark.loss);
     LORAC_TRY(add_parts(writer, snapshot, checkpoint->validation));
+    for (size_t i = 0; i < LORAC_CHECKPOINT_SETS; i++)
+        LORAC_TRY(add_broken(writer, checkpoint->loaders[i], broken[i]));
     // Of the smallest type: it comes last in the file.
     add_tensor(writer, &(struct lorac_safetensor){.name = LORAC_CHECKPOINT_CHECKSUM,
                                                   .data_type = ONNX__TENSOR_PROTO__DATA_TYPE__UINT8,

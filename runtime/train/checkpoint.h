@@ -6,6 +6,7 @@
 //
 //     trained:NAME  statistic:NAME  optimizer.0:NAME  optimizer.1:NAME      the snapshot
 //     best:NAME                                                             of the best validation, where there is one
+//     broken_images  broken_validation_images                               that could not be read so far
 #ifndef LORAC_CHECKPOINT_H
 #define LORAC_CHECKPOINT_H
 
@@ -19,11 +20,15 @@ struct lorac_checkpoint_fact {
     const char *name, *value;
 };
 
+// Sets of images whose broken ones are kept: of training, and of a validation that has its own.
+enum lorac_checkpoint_set { LORAC_CHECKPOINT_TRAINING, LORAC_CHECKPOINT_VALIDATION, LORAC_CHECKPOINT_SETS };
+
 // What is kept beside the numbers.
 struct lorac_checkpoint {
     struct lorac_loop_position position;
     uint64_t total_steps;
     const struct lorac_validation *validation; // its state and its best values; NULL: none. Not read back here
+    struct lorac_loader *loaders[LORAC_CHECKPOINT_SETS]; // of image files; NULL: no such set. Not read back here
     size_t fact_count;
     const struct lorac_checkpoint_fact *facts; // [fact_count]; names differ
 };
@@ -67,5 +72,11 @@ enum lorac_status lorac_checkpoint_file_check(const struct lorac_checkpoint_file
 enum lorac_status lorac_checkpoint_file_restore(const struct lorac_checkpoint_file *file,
                                                 const struct lorac_snapshot *snapshot,
                                                 struct lorac_validation *validation, struct lorac_error *error);
+
+// Counts the broken images of then in a dataset of image files that no pass has begun of, the same as then: they are not
+// decoded again, and count for the share that may be broken. Nothing for other datasets. Errors: FORMAT, MEMORY.
+enum lorac_status lorac_checkpoint_file_restore_broken(const struct lorac_checkpoint_file *file,
+                                                       enum lorac_checkpoint_set set,
+                                                       const struct lorac_dataset *dataset, struct lorac_error *error);
 
 #endif

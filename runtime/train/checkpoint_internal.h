@@ -8,6 +8,7 @@
 #define LORAC_CHECKPOINT_CHECKSUM "xxh3_128"      // the last tensor, uint8 [16]
 #define LORAC_CHECKPOINT_LOSS_SUM "epoch_loss_sum" // a tensor, double []
 #define LORAC_CHECKPOINT_BEST_LOSS "best_loss"     // the same, with a validation
+#define LORAC_CHECKPOINT_BROKEN {"broken_images", "broken_validation_images"} // uint32 [...], by lorac_checkpoint_set
 #define LORAC_CHECKPOINT_FACT "run."               // before a fact's name
 #define LORAC_CHECKPOINT_CONVOLUTION "convolution." // before its number
 

@@ -4,6 +4,7 @@
 #include "proto/arena.h"
 #include "proto/digest.h"
 #include "proto/safetensors.h"
+#include "runtime/data/loader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -530,4 +531,42 @@ enum lorac_status lorac_checkpoint_file_restore(const struct lorac_checkpoint_fi
         put(file, snapshot, validation, &restoring);
     free(found);
     return status == LORAC_OK ? LORAC_OK : lorac_error_prefix(error, "checkpoint '%s': ", file->path);
+}
+
+// ---- broken images
+
+static enum lorac_status count_broken(const struct lorac_safetensor *tensor, const struct lorac_dataset *dataset,
+                                      struct lorac_error *error)
+{
+    char message[LORAC_ERROR_MESSAGE_BYTES];
+    uint32_t image;
+    if (tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__UINT32 || tensor->rank != 1)
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' must be U32 and have one dimension", tensor->name);
+    for (size_t i = 0; i < tensor->byte_count / sizeof image; i++) {
+        memcpy(&image, tensor->bytes + i * sizeof image, sizeof image);
+        if (image >= dataset->count)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT, "tensor '%s' names image %" PRIu32 " of %zu", tensor->name,
+                                   image, dataset->count);
+    }
+    for (size_t i = 0; i < tensor->byte_count / sizeof image; i++) {
+        memcpy(&image, tensor->bytes + i * sizeof image, sizeof image);
+        snprintf(message, sizeof message, "'%s': could not be read before the run was interrupted",
+                 lorac_dataset_path(dataset, image));
+        LORAC_TRY(lorac_loader_count_broken(dataset->loader, image, message, error));
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_checkpoint_file_restore_broken(const struct lorac_checkpoint_file *file,
+                                                       enum lorac_checkpoint_set set,
+                                                       const struct lorac_dataset *dataset, struct lorac_error *error)
+{
+    static const char *const names[] = LORAC_CHECKPOINT_BROKEN;
+    struct lorac_error own_error; // the prefix needs a status to forward
+    const struct lorac_safetensor *tensor = find_tensor(&file->content, names[set]);
+    if (!error)
+        error = &own_error;
+    if (!tensor || !dataset->loader || count_broken(tensor, dataset, error) == LORAC_OK)
+        return LORAC_OK;
+    return lorac_error_prefix(error, "checkpoint '%s': ", file->path);
 }

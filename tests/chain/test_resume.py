@@ -287,6 +287,50 @@ def test_folders_of_pictures(files, tmp_path):
     assert result.returncode == 1 and "the set of images is" in result.stderr
 
 
+def step_by_step(command, code):
+    """Starts the command, which makes one step each time, until it ends otherwise: with [code]."""
+    for _ in range(40):
+        result = run(*command, "--resume", "--max-minutes", "0.00001")
+        if result.returncode != 4:
+            break
+    assert result.returncode == code, result.stderr
+    return result
+
+
+def test_broken_pictures(files, tmp_path):
+    """Those of before an interruption count for --broken-share and in the report, and are named once."""
+    image = pytest.importorskip("PIL.Image")
+    generator = np.random.default_rng(5)
+    for folder, broken in (("pictures", 6), ("validation", 2)):
+        for i in range(COUNT):
+            path = tmp_path / folder / f"class{i % CLASSES}" / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.fromarray(generator.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(path)
+            if i % 7 == 3 and i // 7 < broken:
+                path.write_bytes(b"no picture")
+    command = ["train", files / "frozen.onnx", "--data", tmp_path / "pictures", "--batch", str(BATCH), "--epochs", "2",
+               "--flip", "--val", tmp_path / "validation"]
+    for share, code in (("0.13", 1), ("0.2", 0)):
+        options = [*command, "--broken-share", share]
+        whole = run(*options, "-o", tmp_path / "whole.onnx")
+        assert whole.returncode == code, whole.stderr
+        folder = tmp_path / f"ck{share}"
+        options += ["-o", tmp_path / "out.onnx", "--checkpoint", folder, "--log", tmp_path / f"log{share}"]
+        result = step_by_step(options, code)
+        if code == 1:
+            assert "6 of the 40 images cannot be read, more than a share of 0.13" in whole.stderr
+            assert "6 of the 40 images cannot be read, more than a share of 0.13" in result.stderr
+            again = run(*options, "--resume")
+            assert again.returncode == 1 and "more than a share of 0.13" in again.stderr
+        else:
+            assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+            assert "5 of the 40 images cannot be read" in whole.stderr or "6 of the 40" in whole.stderr
+            said = [line for line in whole.stderr.splitlines() if "skipped" in line and "of the" in line]
+            assert said and said == [line for line in result.stderr.splitlines() if "skipped" in line and "of the" in line]
+            named = [line["message"] for line in lines_of(tmp_path / f"log{share}", "broken_image")]
+            assert len(named) == len(set(named)) == 8, named
+
+
 def test_tuned_algorithms_are_kept(files, tmp_path):
     options = ["--epochs", "2", "--quiet"]
     cache = ["--tune", "--tune-cache", tmp_path / "tune.json"]

@@ -208,6 +208,46 @@ static void test_replaced(const struct way *way)
     lorac_loader_free(loader);
 }
 
+// What a loader came across, counted in another: the images of both are the same from then on, and so is the limit.
+static void test_counted_before(void)
+{
+    static const uint32_t broken[] = {2, 11, 12};
+    struct set set;
+    struct lorac_error error = {0};
+    struct named named = {0};
+    uint32_t listed[3] = {0};
+    set_init(&set);
+    for (size_t i = 0; i < 3; i++)
+        set.broken[broken[i]] = true;
+    struct lorac_loader_options options = options_of(&ways[0]);
+    options.broken_share = 3.0 / COUNT;
+    struct lorac_loader *loader = make_loader(&set, &options);
+    lorac_loader_set_broken(loader, note, &named);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_OK(lorac_loader_count_broken(loader, broken[2 - i], "'it': was broken", &error), error);
+    CHECK_OK(lorac_loader_count_broken(loader, broken[0], "'it': was broken", &error), error); // once
+    CHECK(lorac_loader_broken_count(loader) == 3 && lorac_loader_is_broken(loader, 11) && !lorac_loader_is_broken(loader, 10));
+    lorac_loader_list_broken(loader, listed);
+    CHECK(memcmp(listed, broken, sizeof broken) == 0);
+    const struct lorac_loader_pass pass = {.count = COUNT, .end = COUNT, .replace = true};
+    CHECK_OK(lorac_loader_start(loader, &pass, &error), error);
+    CHECK_OK(lorac_loader_take(loader, BATCH, &error), error);
+    const struct lorac_loaded third = lorac_loader_image(loader, 2);
+    CHECK(image_is(&third, 3) && named.count == 0 && atomic_load(&set.per_image[2]) == 0);
+    lorac_loader_free(loader);
+
+    set.broken[BATCH] = true; // one too many
+    loader = make_loader(&set, &options);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_OK(lorac_loader_count_broken(loader, broken[i], "'it': was broken", &error), error);
+    CHECK_OK(lorac_loader_start(loader, &pass, &error), error);
+    enum lorac_status status = lorac_loader_take(loader, BATCH, &error);
+    if (status == LORAC_OK)
+        status = lorac_loader_take(loader, BATCH, &error);
+    CHECK(status == LORAC_ERROR_FORMAT && strstr(error.message, "4 of the ") && strstr(error.message, "'it': was broken"));
+    lorac_loader_free(loader);
+}
+
 // In evaluation its place stays empty.
 static void test_empty(const struct way *way)
 {
@@ -380,6 +420,7 @@ int main(void)
         test_fatal(&ways[i]);
         test_ended(&ways[i]);
     }
+    test_counted_before();
     test_bounded();
     return check_report();
 }
