@@ -28,6 +28,13 @@ enum lorac_status lorac_png_decode(const struct lorac_coded_image *coded, const 
 
 // UNSUPPORTED where a header declares more than LORAC_IMAGE_MAX_PIXELS.
 enum lorac_status lorac_decode_check_size(uint64_t height, uint64_t width, struct lorac_error *error);
+// UNSUPPORTED where such a picture would take more than LORAC_IMAGE_MAX_BYTES.
+enum lorac_status lorac_decode_check_bytes(uint64_t height, uint64_t width, uint64_t byte_count,
+                                           struct lorac_error *error);
+
+// The size that a whole upright picture is resized to: lorac_image_stored_size before its long side is cut.
+void lorac_image_covering_size(const struct lorac_image_target *target, size_t height, size_t width,
+                               size_t *covering_height, size_t *covering_width);
 
 // ---- EXIF (runtime/data/exif.c)
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +29,11 @@ enum lorac_status lorac_image_target_check(const struct lorac_image_target *targ
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                "resize %zu does not cover the model's input of %zu x %zu pixels; give %zu or more",
                                target->resize, target->height, target->width, least);
+    const size_t side = target->resize > least ? target->resize : least;
+    if (side > LORAC_IMAGE_MAX_BYTES || (uint64_t)side * side * target->channels > LORAC_IMAGE_MAX_BYTES)
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                               "images of %zu x %zu pixels and %zu channels are too large: one may take %" PRIu64 " MB",
+                               side, side, target->channels, LORAC_IMAGE_MAX_BYTES / 1000000);
     return LORAC_OK;
 }
 
@@ -37,16 +43,39 @@ static size_t scale(size_t a, size_t b, size_t c)
     return (size_t)((uint64_t)a * b / c);
 }
 
-void lorac_image_stored_size(const struct lorac_image_target *target, size_t height, size_t width,
-                             size_t *stored_height, size_t *stored_width)
+// The smallest sides of a stored image.
+static size_t least_height(const struct lorac_image_target *target)
 {
-    const size_t H = target->resize ? target->resize : target->height;
-    const size_t W = target->resize ? target->resize : target->width;
+    return target->resize ? target->resize : target->height;
+}
+
+static size_t least_width(const struct lorac_image_target *target)
+{
+    return target->resize ? target->resize : target->width;
+}
+
+void lorac_image_covering_size(const struct lorac_image_target *target, size_t height, size_t width,
+                               size_t *covering_height, size_t *covering_width)
+{
+    const size_t H = least_height(target), W = least_width(target);
     // The side that needs the larger factor gets exactly its size.
     const bool by_height = (uint64_t)H * width >= (uint64_t)W * height;
     const size_t other = by_height ? scale(width, H, height) : scale(height, W, width);
-    *stored_height = by_height ? H : other > H ? other : H;
-    *stored_width = by_height ? (other > W ? other : W) : W;
+    *covering_height = by_height ? H : other > H ? other : H;
+    *covering_width = by_height ? (other > W ? other : W) : W;
+}
+
+static size_t cut(size_t side, size_t least)
+{
+    return side / LORAC_IMAGE_MAX_STRETCH < least ? side : LORAC_IMAGE_MAX_STRETCH * least;
+}
+
+void lorac_image_stored_size(const struct lorac_image_target *target, size_t height, size_t width,
+                             size_t *stored_height, size_t *stored_width)
+{
+    lorac_image_covering_size(target, height, width, stored_height, stored_width);
+    *stored_height = cut(*stored_height, least_height(target));
+    *stored_width = cut(*stored_width, least_width(target));
 }
 
 enum lorac_status lorac_decode_check_size(uint64_t height, uint64_t width, struct lorac_error *error)
@@ -56,6 +85,17 @@ enum lorac_status lorac_decode_check_size(uint64_t height, uint64_t width, struc
     return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
                            "has %" PRIu64 " x %" PRIu64 " pixels; at most %" PRIu64 " are read: make it smaller", width,
                            height, LORAC_IMAGE_MAX_PIXELS);
+}
+
+enum lorac_status lorac_decode_check_bytes(uint64_t height, uint64_t width, uint64_t byte_count,
+                                           struct lorac_error *error)
+{
+    if (byte_count <= LORAC_IMAGE_MAX_BYTES)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,
+                           "has %" PRIu64 " x %" PRIu64 " pixels, which take %" PRIu64 " MB; at most %" PRIu64
+                           " MB are taken: make it smaller",
+                           width, height, byte_count / 1000000 + 1, LORAC_IMAGE_MAX_BYTES / 1000000);
 }
 
 // ---- the file
@@ -74,9 +114,9 @@ static enum lorac_status open_file(const char *path, int *descriptor, size_t *by
         status = lorac_error_set(error, LORAC_ERROR_IO, "is not a regular file");
     else if (about.st_size == 0)
         status = lorac_error_set(error, LORAC_ERROR_FORMAT, "is empty; copy it again");
-    else if ((uint64_t)about.st_size > LORAC_IMAGE_MAX_FILE_BYTES)
+    else if ((uint64_t)about.st_size > LORAC_IMAGE_MAX_BYTES)
         status = lorac_error_set(error, LORAC_ERROR_UNSUPPORTED, "has %" PRIu64 " bytes; at most %" PRIu64 " are read",
-                                 (uint64_t)about.st_size, LORAC_IMAGE_MAX_FILE_BYTES);
+                                 (uint64_t)about.st_size, LORAC_IMAGE_MAX_BYTES);
     if (status != LORAC_OK) {
         close(file);
         return status;
@@ -156,36 +196,57 @@ static enum lorac_status check_ratio(const struct lorac_decoded_image *image, st
                            image->height, LORAC_IMAGE_MAX_RATIO);
 }
 
+// The middle of a side of the decoded picture, [size] long, of which [kept] pixels of [all] are stored: the pixels that
+// they would be if all were. What keeps its size is copied.
+static void find_middle(double size, size_t all, size_t kept, double *begin, double *length)
+{
+    *length = kept == all ? size : size * (double)kept / (double)all;
+    *begin = fmin(size * (double)((all - kept) / 2) / (double)all, size - *length);
+}
+
+static enum lorac_status resample(struct lorac_decoded_image *image, size_t channels, const struct lorac_box *box,
+                                  size_t height, size_t width, struct lorac_error *error)
+{
+    uint8_t *pixels = NULL;
+    size_t byte_count;
+    if (lorac_size_multiply(height, width, &byte_count) && lorac_size_multiply(byte_count, channels, &byte_count)) {
+        LORAC_TRY(lorac_decode_check_bytes(height, width, byte_count, error));
+        pixels = malloc(byte_count);
+    }
+    if (!pixels)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu x %zu pixels", width, height);
+    enum lorac_status status =
+        lorac_resample(image->pixels, image->height, image->width, channels, box, pixels, height, width, error);
+    free(status == LORAC_OK ? image->pixels : pixels);
+    if (status != LORAC_OK)
+        return status;
+    image->pixels = pixels;
+    image->height = height;
+    image->width = width;
+    return LORAC_OK;
+}
+
 // Before turning: fewer pixels to turn, and the rule is the same along both axes.
 static enum lorac_status resize(struct lorac_decoded_image *image, const struct lorac_image_target *target,
                                 struct lorac_error *error)
 {
     const bool swap = lorac_exif_swaps(image->orientation);
-    size_t upright_height, upright_width;
-    lorac_image_stored_size(target, swap ? image->full_width : image->full_height,
-                            swap ? image->full_height : image->full_width, &upright_height, &upright_width);
-    const size_t H = swap ? upright_width : upright_height, W = swap ? upright_height : upright_width;
+    const size_t height = swap ? image->full_width : image->full_height;
+    const size_t width = swap ? image->full_height : image->full_width;
+    size_t all_height, all_width, kept_height, kept_width; // upright
+    lorac_image_covering_size(target, height, width, &all_height, &all_width);
+    lorac_image_stored_size(target, height, width, &kept_height, &kept_width);
+    const size_t all_H = swap ? all_width : all_height, all_W = swap ? all_height : all_width;
+    const size_t H = swap ? kept_width : kept_height, W = swap ? kept_height : kept_width;
     if (H == image->height && W == image->width)
         return LORAC_OK;
-    LORAC_TRY(check_ratio(image, error));
-    uint8_t *pixels = NULL;
-    size_t byte_count;
-    if (lorac_size_multiply(H, W, &byte_count) && lorac_size_multiply(byte_count, target->channels, &byte_count))
-        pixels = malloc(byte_count);
-    if (!pixels)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for %zu x %zu pixels", W, H);
+    if (all_H != image->height || all_W != image->width)
+        LORAC_TRY(check_ratio(image, error));
+    struct lorac_box box;
     // A shrunk picture's last row and column may stand for less than the others.
-    const struct lorac_box box = {0.0, 0.0, (double)image->full_height / image->shrink,
-                                  (double)image->full_width / image->shrink};
-    enum lorac_status status =
-        lorac_resample(image->pixels, image->height, image->width, target->channels, &box, pixels, H, W, error);
-    free(status == LORAC_OK ? image->pixels : pixels);
-    if (status != LORAC_OK)
-        return status;
-    image->pixels = pixels;
-    image->height = H;
-    image->width = W;
-    return LORAC_OK;
+    find_middle((double)image->full_height / image->shrink, all_H, H, &box.top, &box.height);
+    find_middle((double)image->full_width / image->shrink, all_W, W, &box.left, &box.width);
+    return resample(image, target->channels, &box, H, W, error);
 }
 
 static enum lorac_status turn(struct lorac_decoded_image *image, size_t channels, struct lorac_error *error)

@@ -16,12 +16,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Larger pictures are refused by their headers, before any memory is taken: 11585 x 11585, 400 MB as RGB.
+// Larger pictures are refused by their headers, before any memory is taken: 11585 x 11585. A JPEG of that size can be
+// read because its decoder makes it smaller.
 #define LORAC_IMAGE_MAX_PIXELS ((uint64_t)1 << 27)
-// Larger files are not read.
-#define LORAC_IMAGE_MAX_FILE_BYTES ((uint64_t)1 << 28)
+// Larger files are not read; and of one picture neither the pixels that are decoded, nor what libjpeg keeps beside them
+// (of progressive files all coefficients), nor what is stored may take more.
+#define LORAC_IMAGE_MAX_BYTES ((uint64_t)100000000)
 // A picture so much longer than wide is refused where it would be resized: covering the model it would be very large.
 enum { LORAC_IMAGE_MAX_RATIO = 100 };
+// Of a long picture only the middle is stored, so many times as long as the shortest that serves.
+enum { LORAC_IMAGE_MAX_STRETCH = 8 };
 
 // What the model takes.
 struct lorac_image_target {
@@ -35,12 +39,14 @@ struct lorac_stored_image {
     size_t height, width; // at least the target's
 };
 
-// Errors: ARGUMENT (channels other than 1 and 3, a size of 0, a resize that does not cover the model's input).
+// Errors: ARGUMENT (channels other than 1 and 3, a size of 0, a resize that does not cover the model's input or makes
+// images of more than LORAC_IMAGE_MAX_BYTES).
 enum lorac_status lorac_image_target_check(const struct lorac_image_target *target, struct lorac_error *error);
 
 // The size of the stored image for an upright picture: its own where that is what the target asks for; else the short
 // side becomes resize and the long side resize * long / short, rounded down (torchvision's Resize), and with resize 0
-// that same rule makes one side the model's and the other at least as long. Pictures that are smaller grow.
+// that same rule makes one side the model's and the other at least as long. Pictures that are smaller grow. No side is
+// more than LORAC_IMAGE_MAX_STRETCH times resize, or the model's: what is longer loses both ends.
 void lorac_image_stored_size(const struct lorac_image_target *target, size_t height, size_t width,
                              size_t *stored_height, size_t *stored_width);
 

@@ -39,6 +39,16 @@ static void leave(j_common_ptr common, enum lorac_status status)
     longjmp(reader->leave, 1);
 }
 
+static void leave_for_memory(j_common_ptr common)
+{
+    struct reader *reader = common->client_data;
+    reader->status = LORAC_ERROR_UNSUPPORTED;
+    snprintf(reader->reason, sizeof reader->reason,
+             "progressive, and its %u x %u pixels take more than %" PRIu64 " MB: make it smaller, or baseline",
+             reader->info.image_width, reader->info.image_height, LORAC_IMAGE_MAX_BYTES / 1000000);
+    longjmp(reader->leave, 1);
+}
+
 static void on_error(j_common_ptr common)
 {
     switch (common->err->msg_code) {
@@ -50,6 +60,9 @@ static void on_error(j_common_ptr common)
     case JERR_CONVERSION_NOTIMPL:
     case JERR_SOF_UNSUPPORTED:
         leave(common, LORAC_ERROR_UNSUPPORTED);
+        break;
+    case JERR_NO_BACKING_STORE: // that is what reaching max_memory_to_use is called
+        leave_for_memory(common);
         break;
     default:
         leave(common, LORAC_ERROR_FORMAT);
@@ -135,7 +148,7 @@ static unsigned find_shrink(const struct jpeg_decompress_struct *info, const str
     const size_t height = swap ? info->image_width : info->image_height;
     const size_t width = swap ? info->image_height : info->image_width;
     size_t wanted_height, wanted_width;
-    lorac_image_stored_size(target, height, width, &wanted_height, &wanted_width);
+    lorac_image_covering_size(target, height, width, &wanted_height, &wanted_width);
     unsigned shrink = MOST_SHRINK;
     while (shrink > 1 && (height / shrink < 2 * wanted_height || width / shrink < 2 * wanted_width))
         shrink /= 2;
@@ -154,6 +167,7 @@ static enum lorac_status read_pixels(struct reader *reader, const struct lorac_c
                                reader->status == LORAC_ERROR_FORMAT ? " damaged" : "n unsupported", reader->reason);
     }
     jpeg_create_decompress(info);
+    info->mem->max_memory_to_use = (long)LORAC_IMAGE_MAX_BYTES;
     reader->progress.progress_monitor = on_progress;
     info->progress = &reader->progress;
     jpeg_mem_src(info, coded->bytes, coded->count);
@@ -164,8 +178,11 @@ static enum lorac_status read_pixels(struct reader *reader, const struct lorac_c
     info->scale_num = 1;
     info->scale_denom = find_shrink(info, target, orientation);
     info->out_color_space = target->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-    (void)jpeg_start_decompress(info);
+    jpeg_calc_output_dimensions(info);
     const size_t row_bytes = (size_t)info->output_width * target->channels; // no overflow: the size was checked
+    LORAC_TRY(lorac_decode_check_bytes(info->output_height, info->output_width,
+                                       (uint64_t)row_bytes * info->output_height, error));
+    (void)jpeg_start_decompress(info);
     reader->pixels = malloc(row_bytes * info->output_height);
     if (!reader->pixels)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for its %u x %u pixels", info->output_width,

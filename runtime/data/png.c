@@ -111,7 +111,12 @@ static enum lorac_status read_pixels(struct reader *reader, const struct lorac_i
     reader->height = png_get_image_height(reader->png, reader->info);
     reader->width = png_get_image_width(reader->png, reader->info);
     LORAC_TRY(lorac_decode_check_size(reader->height, reader->width, error));
+    // libpng has several rows of its own; it is wide pictures of few rows where they count.
+    LORAC_TRY(lorac_decode_check_bytes(reader->height, reader->width,
+                                       8 * (uint64_t)png_get_rowbytes(reader->png, reader->info), error));
     ask_for_bytes(reader, target->channels);
+    LORAC_TRY(lorac_decode_check_bytes(reader->height, reader->width, (uint64_t)reader->row_bytes * reader->height,
+                                       error));
     size_t byte_count;
     if (reader->row_bytes != reader->channels * reader->width ||
         (reader->channels != target->channels && reader->channels != 3))

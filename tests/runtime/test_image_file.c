@@ -3,6 +3,7 @@
 
 #include "proto/rng.h"
 #include "runtime/data/decode.h"
+#include "runtime/data/resample.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -282,7 +283,10 @@ static void test_sizes(void)
         {{3, 224, 224, 256}, 500, 333, 384, 256}, {{3, 224, 224, 256}, 224, 224, 256, 256},
         {{3, 32, 64, 0}, 64, 64, 64, 64},         {{3, 32, 64, 0}, 100, 400, 32, 128},
         {{3, 32, 64, 0}, 10, 10, 64, 64},         {{3, 224, 224, 0}, 1, 1, 224, 224},
-        {{1, 7, 5, 0}, 1000, 3, 1666, 5},         {{3, 224, 224, 0}, 225, 224, 225, 224},
+        {{3, 224, 224, 0}, 225, 224, 225, 224},   {{1, 7, 5, 0}, 33, 3, 55, 5},
+        {{1, 7, 5, 0}, 1000, 3, 56, 5},           {{3, 224, 224, 0}, 10, 79, 224, 1769},
+        {{3, 224, 224, 0}, 10, 80, 224, 1792},    {{3, 224, 224, 0}, 10, 990, 224, 1792},
+        {{3, 224, 224, 256}, 9, 300, 256, 2048},  {{3, 32, 64, 0}, 300, 4, 256, 64},
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         size_t height, width;
@@ -297,12 +301,75 @@ static void test_sizes(void)
         {{2, 8, 8, 0}, "has 2 channels"},
         {{3, 0, 8, 0}, "nothing to fill"},
         {{3, 8, 16, 15}, "give 16 or more"},
+        {{3, 8, 16, 5774}, "images of 5774 x 5774 pixels and 3 channels are too large: one may take 100 MB"},
+        {{1, 8, 16, 65536}, "images of 65536 x 65536 pixels and 1 channels are too large"},
     };
     for (size_t r = 0; r < sizeof wrong / sizeof wrong[0]; r++) {
         struct lorac_error error = {0};
         CHECK(lorac_image_target_check(&wrong[r].target, &error) == LORAC_ERROR_ARGUMENT);
         CHECKF(strstr(error.message, wrong[r].fragment), "%s", error.message);
     }
+}
+
+// The pixels of columns [first, first + width) of a picture that make_png made, [height] high.
+static void check_columns(const struct lorac_stored_image *image, size_t first, size_t height, size_t width)
+{
+    CHECKF(image->height == height && image->width == width, "%zu x %zu", image->height, image->width);
+    size_t wrong = 0;
+    for (size_t i = 0; i < image->height * image->width * 3; i++)
+        wrong += image->pixels[i] != sample_at(i / 3 / image->width, first + i / 3 % image->width, i % 3, 8);
+    CHECKF(wrong == 0, "%zu values are wrong", wrong);
+}
+
+// Of a long picture the middle is kept, copied where nothing is resized, whichever way it is turned.
+static void test_long_pictures(void)
+{
+    enum { H = 6, LEAST = 6, KEPT = LEAST * LORAC_IMAGE_MAX_STRETCH };
+    struct lorac_stored_image image, turned_image;
+    struct lorac_error error = {0};
+    for (size_t W = KEPT; W <= KEPT + 151; W += 151) {
+        make_png(&(struct png_kind){PNG_COLOR_TYPE_RGB, 8, 0, 0, 0}, H, W);
+        REQUIRE(CHECK_OK(read_as(3, LEAST, LEAST, &image, &error), error));
+        check_columns(&image, (W - KEPT) / 2, H, KEPT);
+        make_png(&(struct png_kind){PNG_COLOR_TYPE_RGB, 8, 0, 0, 6}, H, W);
+        REQUIRE(CHECK_OK(read_as(3, LEAST, LEAST, &turned_image, &error), error));
+        CHECK(turned_image.height == KEPT && turned_image.width == H);
+        uint8_t *expected = malloc((size_t)3 * H * KEPT);
+        REQUIRE(expected != NULL);
+        lorac_exif_turn(6, image.pixels, H, KEPT, 3, expected);
+        CHECK(memcmp(expected, turned_image.pixels, (size_t)3 * H * KEPT) == 0);
+        free(expected);
+        free(image.pixels);
+        free(turned_image.pixels);
+    }
+    make_png(&(struct png_kind){PNG_COLOR_TYPE_GRAY, 8, 0, 0, 0}, 10, 990);
+    const struct lorac_image_target target = {3, 224, 224, 500};
+    REQUIRE(CHECK_OK(lorac_image_file_read(path, &target, &image, &error), error));
+    CHECK(image.height == 500 && image.width == 4000); // and not 49500
+    free(image.pixels);
+}
+
+// What is stored of a long picture that is resized is the middle of what would be stored of all.
+static void test_middle_of_all(void)
+{
+    enum { H = 10, W = 990, LEAST = 20, ALL = W * LEAST / H, KEPT = LEAST * LORAC_IMAGE_MAX_STRETCH };
+    struct lorac_stored_image image;
+    struct lorac_error error = {0};
+    uint8_t *source = malloc((size_t)H * W), *all = malloc((size_t)LEAST * ALL);
+    REQUIRE(source != NULL && all != NULL);
+    make_png(&(struct png_kind){PNG_COLOR_TYPE_GRAY, 8, 0, 0, 0}, H, W);
+    for (size_t i = 0; i < H * W; i++)
+        source[i] = (uint8_t)sample_at(i / W, i % W, 0, 8);
+    REQUIRE(CHECK_OK(lorac_resample(source, H, W, 1, NULL, all, LEAST, ALL, &error), error));
+    REQUIRE(CHECK_OK(read_as(1, LEAST, LEAST, &image, &error), error));
+    CHECK(image.height == LEAST && image.width == KEPT);
+    size_t wrong = 0;
+    for (size_t i = 0; i < LEAST * KEPT; i++)
+        wrong += abs(image.pixels[i] - all[i / KEPT * ALL + (ALL - KEPT) / 2 + i % KEPT]) > 1;
+    CHECKF(wrong == 0, "%zu values are wrong", wrong);
+    free(image.pixels);
+    free(source);
+    free(all);
 }
 
 // ---- what is refused
@@ -353,39 +420,55 @@ static long peak_kilobytes(void)
     return usage.ru_maxrss;
 }
 
-// Headers that lie: refused with the numbers, and without the memory.
-static void test_large_claims(void)
+// A PNG that says it has other sides.
+static void claim_png(const uint32_t sides[2])
 {
-    const long before = peak_kilobytes();
     make_png(&(struct png_kind){PNG_COLOR_TYPE_RGB, 8, 0, 0, 0}, 4, 4);
     read_plain(path, &bytes);
-    for (int i = 0; i < 2; i++) { // IHDR: width, height, ..., checksum
-        bytes.at[16 + 4 * i] = bytes.at[17 + 4 * i] = 0;
-        bytes.at[18 + 4 * i] = 60000 >> 8;
-        bytes.at[19 + 4 * i] = 60000 & 255;
-    }
+    for (int i = 0; i < 8; i++) // IHDR: width, height, ..., checksum
+        bytes.at[16 + i] = (uint8_t)(sides[i / 4] >> (24 - 8 * (i % 4)));
     const uint32_t checksum = (uint32_t)crc32(0, bytes.at + 12, 17);
     for (int i = 0; i < 4; i++)
         bytes.at[29 + i] = (uint8_t)(checksum >> (24 - 8 * i));
     write_plain(path, &bytes);
+}
+
+// Headers that lie: refused with the numbers, and without the memory.
+static void test_large_claims(void)
+{
+    enum { TOO_LARGE, TOO_SHORT, LARGE, SIZES };
+    const long before = peak_kilobytes();
+    claim_png((uint32_t[]){60000, 60000});
     check_refused("large PNG", LORAC_ERROR_UNSUPPORTED, "has 60000 x 60000 pixels; at most 134217728 are read");
+    claim_png((uint32_t[]){6000, 5556});
+    check_refused("large PNG", LORAC_ERROR_UNSUPPORTED,
+                  "has 6000 x 5556 pixels, which take 101 MB; at most 100 MB are taken");
+    claim_png((uint32_t[]){5000000, 2});
+    check_refused("wide PNG", LORAC_ERROR_UNSUPPORTED, "has 5000000 x 2 pixels, which take 121 MB");
 
     for (int progressive = 0; progressive < 2; progressive++)
-        for (int size = 0; size < 2; size++) {
+        for (int size = 0; size < SIZES; size++) {
             fill_smooth(16, 16, 3);
             write_jpeg(path, &(struct jpeg_kind){JCS_RGB, JCS_YCbCr, 90, progressive, false, 0}, 16, 16, 3, pixels);
             read_plain(path, &bytes);
             size_t at = 2;
             while (bytes.at[at + 1] != (progressive ? 0xc2 : 0xc0))
                 at += 2u + (size_t)(bytes.at[at + 2] << 8 | bytes.at[at + 3]);
-            const unsigned side = size == 0 ? 60000 : 11000;
+            const unsigned side = size == TOO_LARGE ? 60000 : 11000;
             for (size_t i = 0; i < 2; i++) { // SOF: length, precision, height, width
                 bytes.at[at + 5 + 2 * i] = (uint8_t)(side >> 8);
                 bytes.at[at + 6 + 2 * i] = (uint8_t)side;
             }
             write_plain(path, &bytes);
-            if (size == 0)
+            if (size == LARGE) // zeros behind it: long enough for the pixels
+                REQUIRE(truncate(path, 1 << 18) == 0);
+            if (size == TOO_LARGE)
                 check_refused("large JPEG", LORAC_ERROR_UNSUPPORTED, "has 60000 x 60000 pixels");
+            else if (size == LARGE && progressive)
+                check_refused("large JPEG", LORAC_ERROR_UNSUPPORTED,
+                              "progressive, and its 11000 x 11000 pixels take more than 100 MB");
+            else if (size == LARGE) // its decoder makes it smaller
+                check_refused("large JPEG", LORAC_ERROR_FORMAT, "is a damaged JPEG");
             else
                 check_refused("lying JPEG", LORAC_ERROR_FORMAT, "bytes cannot hold a JPEG of 11000 x 11000");
         }
@@ -482,6 +565,8 @@ int main(void)
     test_damaged_exif();
     test_turned_files();
     test_sizes();
+    test_long_pictures();
+    test_middle_of_all();
     test_other_files();
     test_hostile();
     unlink(path);
