@@ -165,6 +165,8 @@ static enum lorac_status corrupt_set(const struct lorac_data_settings *data, str
 
 static void note_left_out(const struct lorac_call *call, const struct lorac_dataset *dataset)
 {
+    if (dataset->missing_file)
+        lorac_report_note(call, "note: the folder holds a part of CIFAR: there is no '%s'", dataset->missing_file);
     if (dataset->other_count > 0)
         lorac_report_note(call, "note: %zu other file%s not taken: '%s'%s", dataset->other_count,
                           dataset->other_count == 1 ? " is" : "s are", dataset->first_other,

@@ -4,7 +4,6 @@
 #include "report.h"
 #include "signals.h"
 #include "train_log.h"
-#include "train_log.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

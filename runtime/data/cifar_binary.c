@@ -42,6 +42,8 @@ struct files {
     char paths[MOST_FILES][PATH_BYTES];
     size_t counts[MOST_FILES]; // records
     size_t count;
+    const char *missing; // the first of the folder's that is not there; NULL: none
+    bool has_gap;        // one behind it is
 };
 
 // ---- which files
@@ -90,14 +92,20 @@ static void find_in_folder(const char *path, struct files *files)
     files->count = 0;
     if (!join(files->folder, path, slash))
         return;
-    for (size_t k = 0; k < KINDS && files->count == 0; k++)
+    for (size_t k = 0; k < KINDS && files->count == 0; k++) {
+        files->kind = &kinds[k];
+        files->missing = NULL;
         for (size_t i = 0; i < MOST_FILES && kinds[k].train[i]; i++) {
             uint64_t bytes;
-            files->kind = &kinds[k];
-            if (join(files->paths[files->count], files->folder, kinds[k].train[i]) &&
-                size_of(files->paths[files->count], &bytes))
+            if (!join(files->paths[files->count], files->folder, kinds[k].train[i]) ||
+                !size_of(files->paths[files->count], &bytes)) {
+                files->missing = files->missing ? files->missing : kinds[k].train[i];
+            } else {
                 files->count++;
+                files->has_gap = files->missing != NULL;
+            }
         }
+    }
 }
 
 static enum lorac_status find_files(const char *path, struct files *files, struct lorac_error *error)
@@ -110,6 +118,10 @@ static enum lorac_status find_files(const char *path, struct files *files, struc
         if (files->count == 0)
             return lorac_error_set(error, LORAC_ERROR_FORMAT, "'%s' holds neither data_batch_1.bin nor train.bin",
                                    path);
+        if (files->has_gap)
+            return lorac_error_set(error, LORAC_ERROR_FORMAT,
+                                   "'%s' lacks %s: copy it, or give one of the files that are there by its name", path,
+                                   files->missing);
         return LORAC_OK;
     }
     const char *slash = strrchr(path, '/');
@@ -264,6 +276,7 @@ static enum lorac_status read_all(struct files *files, const struct lorac_rows *
     memcpy(cifar->images.dims, dims, sizeof dims);
     cifar->images.byte_count = bytes;
     cifar->class_count = files->kind->class_count;
+    cifar->missing = files->missing;
     struct reading reading = {files->kind, begin, begin + count, 0, cifar->images.data, cifar->labels};
     for (size_t i = 0; i < files->count; i++)
         LORAC_TRY(read_file(&reading, files->paths[i], files->counts[i], error));

@@ -273,6 +273,7 @@ static enum lorac_status open_cifar(const struct lorac_dataset_options *options,
     dataset->image_array = cifar.images; // the dataset owns all of it from here on
     dataset->label_storage = cifar.labels;
     dataset->name_storage = cifar.arena;
+    dataset->missing_file = cifar.missing;
     LORAC_TRY(take_array(options, dataset, file_count, error));
     take_names(options, dataset, cifar.class_count, cifar.class_names);
     LORAC_TRY(lorac_dataset_check_classes(dataset, options->classes, error));

@@ -67,6 +67,7 @@ struct lorac_dataset {
     struct lorac_arena *name_storage; // owns class_names of a set in memory
     size_t other_count, empty_count;  // of a folder: files that are no pictures, classes without any
     const char *first_other, *first_empty;
+    const char *missing_file; // the first of CIFAR's files that the folder lacks; NULL: none
 };
 
 struct lorac_dataset_options {

@@ -101,12 +101,23 @@ static void check_refused(const char *path, enum lorac_status status, const char
     CHECK(!cifar.images.data);
 }
 
+static void check_missing(const char *path, const char *name)
+{
+    struct lorac_cifar cifar;
+    struct lorac_error error = {0};
+    if (!CHECK_OK(lorac_cifar_read(path, &all, &cifar, &error), error))
+        return;
+    CHECKF(name ? cifar.missing && strcmp(cifar.missing, name) == 0 : !cifar.missing, "%s misses %s", path,
+           cifar.missing ? cifar.missing : "nothing");
+    lorac_cifar_clear(&cifar);
+}
+
 static void test_cifar10(void)
 {
     start();
     write_batch("data_batch_1.bin", 0, 4, 10, 0);
     write_batch("data_batch_2.bin", 4, 3, 10, 0);
-    write_batch("data_batch_5.bin", 7, 2, 10, 0);
+    write_batch("data_batch_3.bin", 7, 2, 10, 0);
     write_batch("test_batch.bin", 0, 5, 10, 0);
     check_read(path_of("test_batch.bin"), &all, 5, 10, false);
     write_names("batches.meta.txt", 10, "\n");
@@ -116,6 +127,15 @@ static void test_cifar10(void)
     for (size_t begin = 0; begin < 9; begin++)
         check_read(root, &(struct lorac_rows){begin, begin + 3}, 9, 10, true);
     check_read(root, &(struct lorac_rows){20, 30}, 9, 10, true);
+    check_missing(root, "data_batch_4.bin");
+    check_missing(path_of("data_batch_1.bin"), NULL);
+    write_batch("data_batch_5.bin", 9, 2, 10, 0);
+    check_refused(root, LORAC_ERROR_FORMAT, "lacks data_batch_4.bin");
+    write_batch("data_batch_4.bin", 9, 2, 10, 0);
+    check_missing(root, NULL);
+    unlink(path_of("data_batch_1.bin"));
+    CHECK(lorac_cifar_is(root));
+    check_refused(root, LORAC_ERROR_FORMAT, "lacks data_batch_1.bin");
 }
 
 static void test_cifar100(void)
@@ -126,6 +146,7 @@ static void test_cifar100(void)
     write_names("fine_label_names.txt", 100, "\r\n");
     check_read(path_of("test.bin"), &all, 3, 100, true);
     check_read(root, &all, 6, 100, true);
+    check_missing(root, NULL);
 }
 
 static void test_refused(void)

@@ -233,6 +233,7 @@ def test_cifar(files, tmp_path):
         assert (tmp_path / "array.onnx").read_bytes() == (tmp_path / "cifar.onnx").read_bytes()
     short("names.onnx", "silent.onnx", "--data", folder / "data_batch_1.bin")
     assert classes_of(tmp_path / "names.onnx") == names
+    assert "there is no 'data_batch_3.bin'" in good("eval", tmp_path / "named.onnx", "--data", folder).stderr
     result = run("eval", tmp_path / "named.onnx", "--data", folder, "--labels", tmp_path / "y.npy")
     assert result.returncode == 2 and "leave the labels" in result.stderr
 
