@@ -29,8 +29,9 @@ static enum lorac_status check_hash(const struct lorac_apply_options *options, c
     if (strcmp(hash, wanted) == 0)
         return LORAC_OK;
     return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                           "'%s' belongs to the base model with hash %s, and this one has %s: give the model that was "
-                           "injected, or what inject wrote",
+                           "'%s' belongs to the base model with hash %s, and this one has %s: give the model that inject "
+                           "wrote; where inject changed the base (--classes, --class-names, --small-image-stem, "
+                           "--input-size) the plain model is another one",
                            options->name, wanted, hash);
 }
 

@@ -15,7 +15,7 @@ struct apply_settings {
 // clang-format off
 static const struct lorac_option apply_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
-     .offset = FIELD(output), .help = "Where the trained model goes; not an input."},
+     .writes = true, .offset = FIELD(output), .help = "Where the trained model goes; not an input."},
     {0},
 };
 // clang-format on

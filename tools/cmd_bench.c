@@ -42,7 +42,7 @@ static const struct lorac_option bench_options[] = {
 };
 static const struct lorac_option result_options[] = {
     {.name = "json", .type = LORAC_OPTION_FLAG, .offset = FIELD(json), .help = "Print the same as JSON."},
-    {.name = "trace", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(trace),
+    {.name = "trace", .type = LORAC_OPTION_PATH, .value = "FILE", .writes = true, .offset = FIELD(trace),
      .help = "Write each piece of work, from opening the model on, in Chrome's trace format."},
     {0},
 };

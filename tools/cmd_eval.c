@@ -35,7 +35,7 @@ static const struct lorac_option eval_options[] = {
      .help = "The N wrong images with the largest loss.", .limit = LORAC_FROM_TO(0, UINT32_MAX)},
     {.name = "json", .type = LORAC_OPTION_FLAG, .offset = FIELD(json),
      .help = "Print JSON: images, accuracy (0 to 1), loss, images_per_second; of image files also skipped."},
-    {.name = "outputs", .type = LORAC_OPTION_PATH, .value = "FILE.npy", .offset = FIELD(outputs),
+    {.name = "outputs", .type = LORAC_OPTION_PATH, .value = "FILE.npy", .writes = true, .offset = FIELD(outputs),
      .help = "Write the raw outputs, float32 [N, classes]; NaN where an image cannot be read."},
     {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
      .fallback_text = "the model's record, else its first", .help = "Which of several outputs is evaluated."},

@@ -19,7 +19,7 @@ static const char *const formats[] = {"safetensors", "onnx_adapter", NULL};
 // clang-format off
 static const struct lorac_option extract_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "FILE", .required = true,
-     .offset = FIELD(output), .help = "Where the adapters go; not the input."},
+     .writes = true, .offset = FIELD(output), .help = "Where the adapters go; not the input."},
     {.name = "format", .type = LORAC_OPTION_ENUM, .choices = formats, .offset = FIELD(format), .fallback = "safetensors",
      .help = "What apply and merge read, or ONNX Runtime's own adapter file, for models injected with "
              "--adapters-as-inputs."},

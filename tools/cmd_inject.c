@@ -27,7 +27,7 @@ struct inject_settings {
 // clang-format off
 static const struct lorac_option inject_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
-     .offset = FIELD(output), .help = "Where the injected model goes; not the input."},
+     .writes = true, .offset = FIELD(output), .help = "Where the injected model goes; not the input."},
     {.name = "seed", .type = LORAC_OPTION_UINT64, .value = "N", .offset = FIELD(seed), .fallback = "0",
      .help = "Seed of all that starts at random."},
     {0},

@@ -23,7 +23,7 @@ struct merge_settings {
 // clang-format off
 static const struct lorac_option merge_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
-     .offset = FIELD(output), .help = "Where the merged model goes; not the input."},
+     .writes = true, .offset = FIELD(output), .help = "Where the merged model goes; not the input."},
     {.name = "adapter", .type = LORAC_OPTION_TEXTS, .value = "FILE[=W]", .offset = FIELD(adapters),
      .fallback_text = "those of the model",
      .help = "Adapters that extract wrote, for a base model; several, each with its weight W (1 where it is left out), "

@@ -42,10 +42,10 @@ static const char *const schedules[] = {"constant", "cosine", "step", NULL};
 // clang-format off
 static const struct lorac_option output_options[] = {
     {.name = "output", .letter = 'o', .type = LORAC_OPTION_PATH, .value = "OUT.onnx", .required = true,
-     .offset = FIELD(output), .help = "Where the trained model goes; not the input."},
+     .writes = true, .offset = FIELD(output), .help = "Where the trained model goes; not the input."},
     {.name = "output-name", .type = LORAC_OPTION_STRING, .value = "NAME", .offset = FIELD(output_name),
      .fallback_text = "the model's record, else its first", .help = "Which of several outputs is trained."},
-    {.name = "log", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(log),
+    {.name = "log", .type = LORAC_OPTION_PATH, .value = "FILE", .writes = true, .offset = FIELD(log),
      .help = "What happens, as lines of JSON: how it starts, each step, each epoch, how it ends (help log)."},
     {0},
 };
@@ -172,7 +172,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, struct lo
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
     LORAC_TRY(lorac_augment_resolve(call, &settings->augment, &augment, error));
     LORAC_TRY(lorac_train_validation_check(call, &settings->validation, error));
-    LORAC_TRY(lorac_train_checkpoint_check(&settings->checkpoint, error));
+    LORAC_TRY(lorac_train_checkpoint_check(call, &settings->checkpoint, error));
     return lorac_tune_check_flags(&settings->tune, error);
 }
 

@@ -1,5 +1,6 @@
 #include "data_group.h"
 
+#include "outputs.h"
 #include "proto/size.h"
 #include "report.h"
 #include "runtime/data/loader.h"
@@ -182,7 +183,9 @@ enum lorac_status lorac_data_open(const struct lorac_data_request *request, stru
 {
     struct lorac_dataset dataset;
     LORAC_TRY(open_set(request, &dataset, error));
-    enum lorac_status status = corrupt_set(request->data, &dataset, error);
+    enum lorac_status status = lorac_outputs_check_set(request->call, request->data->data, &dataset, error);
+    if (status == LORAC_OK)
+        status = corrupt_set(request->data, &dataset, error);
     if (status != LORAC_OK) {
         lorac_dataset_clear(&dataset);
         return status;

@@ -73,6 +73,7 @@ struct lorac_option {
     const char *const *choices; // ENUM: NULL-ended; or
     const char *(*choice_at)(size_t i); // ENUM: the i-th choice, NULL past the last
     bool required;
+    bool writes;   // PATH: a file that the command writes
     size_t offset; // in the group's struct
 };
 

@@ -1,6 +1,7 @@
 #include "train_checkpoint.h"
 
 #include "groups.h"
+#include "outputs.h"
 #include "report.h"
 #include "signals.h"
 #include "train_log.h"
@@ -33,7 +34,8 @@ const struct lorac_option lorac_checkpoint_options[] = {
 // clang-format on
 #undef FIELD
 
-enum lorac_status lorac_train_checkpoint_check(const struct lorac_checkpoint_settings *settings,
+enum lorac_status lorac_train_checkpoint_check(const struct lorac_call *call,
+                                               const struct lorac_checkpoint_settings *settings,
                                                struct lorac_error *error)
 {
     const char *option = settings->resume        ? "--resume"
@@ -42,7 +44,7 @@ enum lorac_status lorac_train_checkpoint_check(const struct lorac_checkpoint_set
                                                  : NULL;
     if (option && !settings->folder)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s needs the folder: give --checkpoint FOLDER", option);
-    return LORAC_OK;
+    return settings->folder ? lorac_outputs_check_checkpoint(call, settings->folder, error) : LORAC_OK;
 }
 
 // ---- open

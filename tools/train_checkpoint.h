@@ -40,8 +40,9 @@ struct lorac_train_checkpoint { // zero-initialise it
     bool time_is_up;   // --max-minutes
 };
 
-// Refuses options that need --checkpoint where there is none. Errors: ARGUMENT.
-enum lorac_status lorac_train_checkpoint_check(const struct lorac_checkpoint_settings *settings,
+// Refuses options that need --checkpoint where there is none, and outputs in its folder. Errors: ARGUMENT.
+enum lorac_status lorac_train_checkpoint_check(const struct lorac_call *call,
+                                               const struct lorac_checkpoint_settings *settings,
                                                struct lorac_error *error);
 
 // Opens the folder and takes its lock; with --resume reads the newest checkpoint, and says where there is none. Without,

@@ -14,7 +14,7 @@ const struct lorac_option lorac_tune_options[] = {
     {.name = "tune", .type = LORAC_OPTION_FLAG, .offset = FIELD(tune),
      .help = "Measure which algorithm of each convolution, and which form of each adapter, is the fastest here, instead "
              "of choosing by a fixed rule; kept in a file, so that it is measured once."},
-    {.name = "tune-cache", .type = LORAC_OPTION_PATH, .value = "FILE", .offset = FIELD(cache),
+    {.name = "tune-cache", .type = LORAC_OPTION_PATH, .value = "FILE", .writes = true, .offset = FIELD(cache),
      .fallback_text = "$XDG_CACHE_HOME/lorac-onnx/tune.json, else ~/.cache/lorac-onnx/tune.json",
      .help = "The file; it is made where there is none."},
     {0},

@@ -220,6 +220,25 @@ static enum lorac_status read_file(struct reading *reading, const char *path, si
 
 // ---- names
 
+// Room for all files is there. False where memory ran out.
+static bool add_file(struct lorac_cifar *cifar, const char *path)
+{
+    cifar->files[cifar->file_count] = lorac_arena_strdup(cifar->arena, path);
+    return cifar->files[cifar->file_count] && ++cifar->file_count;
+}
+
+static enum lorac_status note_files(const struct files *files, struct lorac_cifar *cifar, struct lorac_error *error)
+{
+    cifar->arena = lorac_arena_create();
+    if (cifar->arena)
+        cifar->files = lorac_arena_alloc_array(cifar->arena, files->count + 1, sizeof *cifar->files);
+    bool complete = cifar->files != NULL;
+    for (size_t i = 0; complete && i < files->count; i++)
+        complete = add_file(cifar, files->paths[i]);
+    return complete ? LORAC_OK
+                    : lorac_error_set(error, LORAC_ERROR_MEMORY, "'%s': out of memory for names", files->paths[0]);
+}
+
 // The lines of the file beside, without the empty ones at its end. No file: no names.
 static enum lorac_status read_names(const struct files *files, struct lorac_cifar *cifar, struct lorac_error *error)
 {
@@ -228,10 +247,8 @@ static enum lorac_status read_names(const struct files *files, struct lorac_cifa
     if (!file)
         return LORAC_OK;
     size_t count = 0;
-    bool complete = true;
-    cifar->arena = lorac_arena_create();
-    if (cifar->arena)
-        cifar->class_names = lorac_arena_alloc_array(cifar->arena, cifar->class_count, sizeof *cifar->class_names);
+    bool complete = add_file(cifar, path);
+    cifar->class_names = lorac_arena_alloc_array(cifar->arena, cifar->class_count, sizeof *cifar->class_names);
     while (cifar->class_names && fgets(line, sizeof line, file)) {
         line[strcspn(line, "\r\n")] = '\0';
         if (line[0] == '\0')
@@ -280,6 +297,7 @@ static enum lorac_status read_all(struct files *files, const struct lorac_rows *
     struct reading reading = {files->kind, begin, begin + count, 0, cifar->images.data, cifar->labels};
     for (size_t i = 0; i < files->count; i++)
         LORAC_TRY(read_file(&reading, files->paths[i], files->counts[i], error));
+    LORAC_TRY(note_files(files, cifar, error));
     return read_names(files, cifar, error);
 }
 

@@ -15,8 +15,10 @@ struct lorac_cifar {
     int32_t *labels;           // of the rows, malloc'ed
     size_t class_count;        // 10 or 100
     char **class_names;        // [class_count]; NULL: none
-    struct lorac_arena *arena; // owns the names
     const char *missing;       // the first of a folder's files that is not there, "data_batch_3.bin"; NULL: none
+    size_t file_count;         // that were read, with that of the names
+    char **files;              // [file_count]
+    struct lorac_arena *arena; // owns the texts
 };
 
 // Is it a file or a folder for lorac_cifar_read? A file by its name and size, a folder by the names in it.

@@ -182,6 +182,22 @@ static bool parse_number(const char *text, int32_t *out)
     return true;
 }
 
+// Of whole numbers, one below 0: no name that anybody gives to a class. Its place; LORAC_NO_NAME: there is none.
+static size_t find_negative(const struct label_set *set)
+{
+    size_t found = LORAC_NO_NAME;
+    for (size_t i = 0; i < set->names.count; i++) {
+        const char *name = set->names.names[i];
+        const bool negative = name[0] == '-';
+        int32_t number;
+        if (!parse_number(name + negative, &number))
+            return LORAC_NO_NAME;
+        if (negative && found == LORAC_NO_NAME)
+            found = i;
+    }
+    return found;
+}
+
 static bool all_numbers(const struct label_set *set)
 {
     int32_t number;
@@ -273,8 +289,8 @@ static enum lorac_status check_row(const struct row *row, const struct text *tex
             "that holds one in quotes",
             row->line, row->count, separator);
     if (row->count != field_count)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "line %zu: has %zu fields, and the lines before have %zu",
-                               row->line, row->count, field_count);
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "line %zu: has %zu field%s, and the lines before have %zu",
+                               row->line, row->count, row->count == 1 ? "" : "s", field_count);
     if (row->count == 1 && strpbrk(row->fields[0], text->separator == ',' ? ";\t" : ",;") &&
         !lorac_image_list_is_picture(row->fields[0]))
         return lorac_error_set(error, LORAC_ERROR_FORMAT,

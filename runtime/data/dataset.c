@@ -274,6 +274,8 @@ static enum lorac_status open_cifar(const struct lorac_dataset_options *options,
     dataset->label_storage = cifar.labels;
     dataset->name_storage = cifar.arena;
     dataset->missing_file = cifar.missing;
+    dataset->source_count = cifar.file_count;
+    dataset->source_files = cifar.files;
     LORAC_TRY(take_array(options, dataset, file_count, error));
     take_names(options, dataset, cifar.class_count, cifar.class_names);
     LORAC_TRY(lorac_dataset_check_classes(dataset, options->classes, error));
@@ -326,10 +328,12 @@ enum lorac_status lorac_dataset_check_classes(const struct lorac_dataset *datase
     if (dataset->class_count == 0 || classes == 0 || dataset->class_count == classes)
         return LORAC_OK;
     return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                           "the images are of %zu classes (%s), but the model gives %zu and has no names for them, so "
-                           "that nobody knows which is which: give the model names, or a new last layer, with "
-                           "'lorac-onnx inject --class-names FILE'",
-                           dataset->class_count, names_text(dataset, names, sizeof names), classes);
+                           "the images are of %zu class%s (%s), but the model gives %zu and has no names for them, so "
+                           "that nobody knows which is which: record the names of all %zu with 'lorac-onnx inject "
+                           "--label-names FILE', or, to learn these classes alone, start a new last layer with "
+                           "--class-names FILE",
+                           dataset->class_count, dataset->class_count == 1 ? "" : "es",
+                           names_text(dataset, names, sizeof names), classes, classes);
 }
 
 // ---- life cycle
@@ -358,6 +362,13 @@ enum lorac_status lorac_dataset_open(const struct lorac_dataset_options *options
 const char *lorac_dataset_path(const struct lorac_dataset *dataset, size_t i)
 {
     return dataset->files ? dataset->files->list.paths[dataset->files->first + i] : NULL;
+}
+
+const char *lorac_dataset_file(const struct lorac_dataset *dataset, size_t i)
+{
+    if (dataset->files)
+        return i < dataset->files->list.count ? dataset->files->list.paths[i] : NULL;
+    return i < dataset->source_count ? dataset->source_files[i] : NULL;
 }
 
 size_t lorac_dataset_bytes(const struct lorac_dataset *dataset)

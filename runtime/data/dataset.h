@@ -64,7 +64,9 @@ struct lorac_dataset {
     const int32_t *labels;          // [count], or NULL where none were given
     struct lorac_array image_array; // owns pixels; dims[0] is count, images outside the range are not kept
     int32_t *label_storage;         // owns labels, but for those of a list of files
-    struct lorac_arena *name_storage; // owns class_names of a set in memory
+    struct lorac_arena *name_storage; // owns class_names and source_files of a set in memory
+    size_t source_count;              // of CIFAR's files
+    char **source_files;              // [source_count]
     size_t other_count, empty_count;  // of a folder: files that are no pictures, classes without any
     const char *first_other, *first_empty;
     const char *missing_file; // the first of CIFAR's files that the folder lacks; NULL: none
@@ -97,6 +99,10 @@ void lorac_dataset_clear(struct lorac_dataset *dataset);
 
 // The file of image [i] of a set of files, as long as the set is open; NULL for a set in memory.
 const char *lorac_dataset_path(const struct lorac_dataset *dataset, size_t i);
+
+// Every file that the set was read from, or is: the [i]-th, also of pictures outside the range; the files of CIFAR, and
+// their names' file. NULL past the last, and at once for other sets in memory, whose files are those of the options.
+const char *lorac_dataset_file(const struct lorac_dataset *dataset, size_t i);
 
 // What it holds in memory, or may hold at most: pixels, labels, lists, what is decoded ahead and kept.
 size_t lorac_dataset_bytes(const struct lorac_dataset *dataset);

@@ -45,6 +45,9 @@ struct lorac_image_list {
 // Is [path] a folder, or does it end in .csv or .tsv (also .gz behind it)? Then it is for lorac_image_list_open.
 bool lorac_image_list_is(const char *path);
 
+// Does it end in .jpg, .jpeg or .png, in any case?
+bool lorac_image_list_is_picture(const char *name);
+
 // [known]: the classes of the model; NULL or count 0: not known. With them, a folder or label that is the name of a
 // class has its number, labels that are no names may be numbers below known->count, and a class folder with pictures
 // whose name is not known is MISMATCH (named, with the nearest and those that there are). Errors: IO, MEMORY,

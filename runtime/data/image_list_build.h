@@ -33,9 +33,6 @@ enum lorac_status lorac_image_list_set_classes(struct lorac_image_list_build *bu
 enum lorac_status lorac_image_list_find_known(const struct lorac_class_names *known, const char *name, int32_t *label,
                                               struct lorac_error *error);
 
-// Does it end in .jpg, .jpeg or .png, in any case?
-bool lorac_image_list_is_picture(const char *name);
-
 // For qsort over texts: by their bytes.
 int lorac_image_list_compare(const void *a, const void *b);
 

@@ -41,7 +41,7 @@ static void on_read(png_structp png, png_bytep out, size_t byte_count)
 {
     struct reader *reader = png_get_io_ptr(png);
     if (byte_count > reader->coded->count - reader->offset)
-        png_error(png, "it is truncated");
+        png_error(png, "the file ends too early");
     memcpy(out, reader->coded->bytes + reader->offset, byte_count);
     reader->offset += byte_count;
 }

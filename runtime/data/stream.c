@@ -17,9 +17,15 @@ enum {
     SKIP_BYTES = 16 * 1024,
 };
 
+// /dev/stdin and the shell's <(...) have a writer; nobody may ever open the other end of a pipe with a name.
+static bool is_open_already(const char *path)
+{
+    return strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+}
+
 enum lorac_status lorac_stream_open(const char *path, struct lorac_stream *out, struct lorac_error *error)
 {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0)
         return lorac_error_set(error, LORAC_ERROR_IO, "cannot open: %s", strerror(errno));
     struct stat about;
@@ -28,6 +34,10 @@ enum lorac_status lorac_stream_open(const char *path, struct lorac_stream *out, 
         status = lorac_error_set(error, LORAC_ERROR_IO, "cannot look at it: %s", strerror(errno));
     else if (S_ISDIR(about.st_mode))
         status = lorac_error_set(error, LORAC_ERROR_IO, "is a folder; give a file");
+    else if (!S_ISREG(about.st_mode) && !(S_ISFIFO(about.st_mode) && is_open_already(path)))
+        status = lorac_error_set(error, LORAC_ERROR_IO, "is not an ordinary file");
+    else if (fcntl(descriptor, F_SETFL, 0) != 0)
+        status = lorac_error_set(error, LORAC_ERROR_IO, "cannot use it: %s", strerror(errno));
     gzFile file = status == LORAC_OK ? gzdopen(descriptor, "rb") : NULL;
     if (!file) {
         close(descriptor);

@@ -18,7 +18,8 @@ struct lorac_stream {
     uint64_t offset;     // bytes handed out so far
 };
 
-// IO (missing, unreadable, a folder), MEMORY.
+// A pipe is taken where it is open already, as /dev/stdin. IO (missing, unreadable, a folder, a pipe with a name or
+// another thing that may keep its reader waiting), MEMORY.
 enum lorac_status lorac_stream_open(const char *path, struct lorac_stream *out, struct lorac_error *error);
 void lorac_stream_close(struct lorac_stream *stream);
 

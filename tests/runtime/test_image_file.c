@@ -392,7 +392,7 @@ static void test_other_files(void)
          12, LORAC_ERROR_UNSUPPORTED, "is HEIF"},
         {"BM......", 8, LORAC_ERROR_UNSUPPORTED, "is BMP"},
         {"\xff\xd8\xff", 3, LORAC_ERROR_FORMAT, "damaged JPEG"},
-        {"\x89PNG\r\n\x1a\n", 8, LORAC_ERROR_FORMAT, "damaged PNG: it is truncated"},
+        {"\x89PNG\r\n\x1a\n", 8, LORAC_ERROR_FORMAT, "damaged PNG: the file ends too early"},
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         bytes.count = 0;

@@ -227,7 +227,7 @@ static const struct csv_row {
      "line 2: no class of the model is called 'dgo'; the nearest is 'dog'"},
     {"a.jpg,6\n", &model, NULL, LORAC_ERROR_MISMATCH, "line 1: label 6 is outside 0 .. 5, the classes of the model"},
     {"a.jpg,crane\n", &model, NULL, LORAC_ERROR_MISMATCH, "2 classes of the model are called 'crane'"},
-    {"a.jpg,1\nb.jpg\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 2: has 1 fields, and the lines before have 2"},
+    {"a.jpg,1\nb.jpg\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 2: has 1 field, and the lines before have 2"},
     {"a.jpg,1\nb,c.jpg,1\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 2: has 3 fields; path and label are expected"},
     {"a.jpg,1\n\nb.jpg,\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 3: the label is empty"},
     {",1\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 1: the path is empty"},

@@ -1,0 +1,170 @@
+#define _DEFAULT_SOURCE // realpath
+#include "outputs.h"
+
+#include "groups.h"
+#include "report.h"
+#include "runtime/data/image_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { MOST_OUTPUTS = 8 };
+
+struct output {
+    const struct lorac_option *option;
+    const char *path;
+};
+
+struct outputs {
+    size_t count;
+    struct output rows[MOST_OUTPUTS];
+};
+
+// Those that have a value.
+static void list_outputs(const struct lorac_call *call, struct outputs *outputs)
+{
+    outputs->count = 0;
+    for (const struct lorac_option_group *group = call->options.groups; group->options; group++)
+        for (const struct lorac_option *option = group->options; option->name; option++) {
+            if (!option->writes)
+                continue;
+            const char *const *path =
+                (const void *)((const char *)call->options.settings + group->offset + option->offset);
+            if (*path && outputs->count < MOST_OUTPUTS)
+                outputs->rows[outputs->count++] = (struct output){option, *path};
+        }
+}
+
+// "-o" or "--log".
+enum { OPTION_TEXT = 64 };
+static const char *option_text(const struct lorac_option *option, char text[OPTION_TEXT])
+{
+    if (option->letter)
+        snprintf(text, OPTION_TEXT, "-%c", option->letter);
+    else
+        snprintf(text, OPTION_TEXT, "--%s", option->name);
+    return text;
+}
+
+// Where a file called [path] is, or would be, without links: its folder, malloc'ed. NULL: nowhere, or no memory.
+static char *true_folder(const char *path)
+{
+    char *file = realpath(path, NULL), *slash;
+    if (file) {
+        slash = strrchr(file, '/');
+        slash[slash == file] = '\0';
+        return file;
+    }
+    char *copy = strdup(path);
+    if (!copy)
+        return NULL;
+    slash = strrchr(copy, '/');
+    if (slash)
+        slash[slash == copy] = '\0';
+    char *folder = realpath(slash ? copy : ".", NULL);
+    free(copy);
+    return folder;
+}
+
+// Does the file [path], there or not, lie in [folder] or in a folder below it?
+static bool lies_below(const char *path, const char *folder)
+{
+    char *inner = true_folder(path), *outer = realpath(folder, NULL);
+    const size_t length = outer ? strlen(outer) : 0;
+    const bool is = inner && outer && strncmp(inner, outer, length) == 0 &&
+                    (inner[length] == '\0' || inner[length] == '/' || length == 1);
+    free(inner);
+    free(outer);
+    return is;
+}
+
+// ---- a set of images
+
+// Those that exist, to know them by.
+struct existing {
+    const struct output *output;
+    dev_t device;
+    ino_t inode;
+};
+
+static enum lorac_status check_file(const struct existing *existing, size_t count, const char *data, const char *file,
+                                    struct lorac_error *error)
+{
+    struct stat about;
+    char option[OPTION_TEXT];
+    if (stat(file, &about) != 0)
+        return LORAC_OK; // whoever reads it says so
+    for (size_t i = 0; i < count; i++)
+        if (existing[i].device == about.st_dev && existing[i].inode == about.st_ino)
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is '%s', one of the files of '%s': give another name",
+                                   option_text(existing[i].output->option, option), existing[i].output->path, file, data);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_outputs_check_set(const struct lorac_call *call, const char *data,
+                                          const struct lorac_dataset *dataset, struct lorac_error *error)
+{
+    struct outputs outputs;
+    struct existing existing[MOST_OUTPUTS];
+    size_t count = 0;
+    struct stat about;
+    char option[OPTION_TEXT];
+    const char *file;
+    list_outputs(call, &outputs);
+    for (size_t i = 0; i < outputs.count; i++) {
+        const struct output *output = &outputs.rows[i];
+        if (stat(output->path, &about) == 0)
+            existing[count++] = (struct existing){output, about.st_dev, about.st_ino};
+        else if (dataset->files && lorac_image_list_is_picture(output->path) && lies_below(output->path, data))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                                   "%s '%s' would be a picture of the set '%s' from now on: give another name",
+                                   option_text(output->option, option), output->path, data);
+    }
+    for (size_t i = 0; count > 0 && (file = lorac_dataset_file(dataset, i)) != NULL; i++)
+        LORAC_TRY(check_file(existing, count, data, file, error));
+    return LORAC_OK;
+}
+
+// ---- checkpoints
+
+enum lorac_status lorac_outputs_check_checkpoint(const struct lorac_call *call, const char *folder,
+                                                 struct lorac_error *error)
+{
+    struct outputs outputs;
+    char option[OPTION_TEXT];
+    list_outputs(call, &outputs);
+    for (size_t i = 0; i < outputs.count; i++)
+        if (lies_below(outputs.rows[i].path, folder))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                                   "%s '%s' is in the folder of the checkpoints, '%s', which is for them alone: give "
+                                   "another name",
+                                   option_text(outputs.rows[i].option, option), outputs.rows[i].path, folder);
+    return LORAC_OK;
+}
+
+// ---- room
+
+enum lorac_status lorac_output_check_room(const char *option, const char *path, uint64_t bytes,
+                                          struct lorac_error *error)
+{
+    struct statvfs about;
+    char there[LORAC_BYTES_TEXT], needed[LORAC_BYTES_TEXT];
+    char *folder = true_folder(path);
+    const bool known = folder && statvfs(folder, &about) == 0 && about.f_blocks > 0;
+    free(folder);
+    if (!known)
+        return LORAC_OK;
+    // What is kept for root is there for root.
+    const uint64_t blocks = geteuid() == 0 ? about.f_bfree : about.f_bavail;
+    const uint64_t unit = about.f_frsize ? about.f_frsize : about.f_bsize;
+    if (blocks > UINT64_MAX / unit || blocks * unit >= bytes)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_IO,
+                           "%s '%s': %s are left there, and the output takes about %s (an old file is replaced only when "
+                           "the new one is whole): make room, or give another place",
+                           option, path, lorac_bytes_text((size_t)(blocks * unit), there),
+                           lorac_bytes_text((size_t)bytes, needed));
+}
