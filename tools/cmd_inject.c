@@ -56,8 +56,8 @@ static enum lorac_status check_settings(const struct lorac_call *call, struct lo
 static enum lorac_status check_names(const struct lorac_call *call, struct lorac_error *error)
 {
     const struct inject_settings *settings = call->options.settings;
-    const char *names = settings->new_job.class_names;
-    const char *inputs[] = {call->operands[0], names ? names : "", NULL};
+    const char *names = settings->new_job.class_names, *labels = settings->new_job.label_names;
+    const char *inputs[] = {call->operands[0], names ? names : "", labels ? labels : "", NULL};
     return lorac_output_check("-o", settings->output, inputs, error);
 }
 

@@ -1,10 +1,12 @@
 // train: fine-tunes an injected model's adapters on labelled images.
+#include "outputs.h"
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
 #include "train_checkpoint.h"
 #include "train_log.h"
 #include "train_validation.h"
+#include "proto/external.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/data/loader.h"
 #include "runtime/train/loop.h"
@@ -172,7 +174,7 @@ static enum lorac_status check_settings(const struct lorac_call *call, struct lo
     LORAC_TRY(lorac_data_check(call, &settings->data, error));
     LORAC_TRY(lorac_augment_resolve(call, &settings->augment, &augment, error));
     LORAC_TRY(lorac_train_validation_check(call, &settings->validation, error));
-    LORAC_TRY(lorac_train_checkpoint_check(call, &settings->checkpoint, error));
+    LORAC_TRY(lorac_train_checkpoint_check(&settings->checkpoint, error));
     return lorac_tune_check_flags(&settings->tune, error);
 }
 
@@ -187,6 +189,8 @@ static enum lorac_status check_names(const struct lorac_call *call, const struct
                             lorac_validation_labels(&settings->validation),
                             NULL};
     LORAC_TRY(lorac_output_check("-o", settings->output, inputs, error));
+    if (settings->checkpoint.folder)
+        LORAC_TRY(lorac_outputs_check_checkpoint(call, settings->checkpoint.folder, error));
     const char *others[] = {inputs[0], inputs[1],        inputs[2],
                             inputs[3], inputs[4],        settings->output,
                             settings->log ? settings->log : "", NULL};
@@ -272,7 +276,7 @@ static enum lorac_exit save_and_report(struct run *run, enum lorac_status ended,
     const struct lorac_loop_progress *last = &run->progress.last;
     struct lorac_error error = {0};
     struct lorac_saved saved;
-    char time[LORAC_DURATION_TEXT], values[LORAC_VALUES_TEXT];
+    char time[LORAC_DURATION_TEXT], values[LORAC_VALUES_TEXT], resume[LORAC_RESUME_TEXT];
     lorac_duration_text(lorac_seconds() - run->progress.started, time);
     bool failed = ended != LORAC_OK && ended != LORAC_ERROR_ABORTED;
     if (failed && last->step == 0) // nothing was learnt: the input holds the same values
@@ -286,6 +290,7 @@ static enum lorac_exit save_and_report(struct run *run, enum lorac_status ended,
         if (failed)
             lorac_report_error(call, "%s", reason->message);
         *reason = error;
+        lorac_report_append(reason, lorac_train_checkpoint_after_loss(&run->checkpoint, last->step, resume));
         return lorac_report_failure(call, reason);
     }
     run->end.written = settings->output;
@@ -392,6 +397,17 @@ static enum lorac_status open_images(struct run *run, const struct lorac_train_d
     return lorac_train_validation_open(&run->validation, request, run->net, shape, &run->data, error);
 }
 
+// A disk that is full is to be found now, and not when the values are there. The output has the input's tensors; its record
+// may grow by the names of classes.
+static enum lorac_status check_room(const struct run *run, struct lorac_error *error)
+{
+    enum { MARGIN_BYTES = 65536 };
+    const struct lorac_model *model = run->net->model;
+    if (!model->storage)
+        return LORAC_OK;
+    return lorac_output_check_room("-o", run->settings->output, lorac_storage_bytes(model->storage) + MARGIN_BYTES, error);
+}
+
 // What can be told from the model alone.
 static enum lorac_status check_files(const struct run *run, struct lorac_input_shape *shape, struct lorac_error *error)
 {
@@ -403,6 +419,7 @@ static enum lorac_status check_files(const struct run *run, struct lorac_input_s
         LORAC_TRY(lorac_output_check_model("--log", settings->log, net->model, error));
     LORAC_TRY(lorac_select_output(net, settings->output_name, error));
     LORAC_TRY(lorac_model_save_check(net->model, settings->output, lorac_write_place(&settings->write), error));
+    LORAC_TRY(check_room(run, error));
     return lorac_run_input_shape(&settings->run, &net->input, shape, error);
 }
 
@@ -468,8 +485,9 @@ const struct lorac_command lorac_command_train = {
     .summary = "fine-tune an injected model on labelled images",
     .synopsis = "MODEL.onnx -o OUT.onnx --data FILE --labels FILE [options]",
     .description = "Trains the adapters of an injected model (and what else inject made trainable). The output is the\n"
-                   "same graph: only trained tensors differ, and BatchNorm statistics where the model was injected\n"
-                   "with --bn train. Ctrl-C ends the current step and writes what there is (exit code 130).\n",
+                   "same graph: only trained tensors differ, BatchNorm statistics where the model was injected with\n"
+                   "--bn train, and, where the model has none, the names of the classes (lorac.classes) that the\n"
+                   "images have. Ctrl-C ends the current step and writes what there is (exit code 130).\n",
     .examples = "  lorac-onnx train injected.onnx -o trained.onnx --data train_x.npy --labels train_y.npy\n"
                 "  lorac-onnx train injected.onnx -o trained.onnx --data t10k-images-idx3-ubyte.gz \\\n"
                 "      --labels t10k-labels-idx1-ubyte.gz --range 0:5000 --corrupt fog:3 --augment crop-flip\n",

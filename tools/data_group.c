@@ -164,6 +164,25 @@ static enum lorac_status corrupt_set(const struct lorac_data_settings *data, str
     return LORAC_OK;
 }
 
+// "0 airplane, 1 automobile, 2 bird, ... 9 truck"
+static void note_classes(const struct lorac_call *call, const struct lorac_dataset *dataset)
+{
+    enum { FIRST = 3 };
+    char text[512] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < dataset->class_count && length < sizeof text; i++) {
+        if (i >= FIRST && i + 1 < dataset->class_count && dataset->class_count > FIRST + 2)
+            continue;
+        const bool gap = dataset->class_count > FIRST + 2 && i + 1 == dataset->class_count;
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s%zu %s", i > 0 ? ", " : "",
+                                   gap ? "... " : "", i, dataset->class_names[i]);
+    }
+    lorac_report_note(call,
+                      "note: the model has no names for its classes, so that they are taken in the order of the names "
+                      "here: %s",
+                      text);
+}
+
 static void note_left_out(const struct lorac_call *call, const struct lorac_dataset *dataset)
 {
     if (dataset->missing_file)
@@ -197,6 +216,11 @@ enum lorac_status lorac_data_open(const struct lorac_data_request *request, stru
     if (dataset.loader)
         lorac_loader_set_broken(dataset.loader, name_broken, (void *)request->call);
     note_left_out(request->call, &dataset);
+    if (dataset.loader && dataset.class_count > 0)
+        note_classes(request->call, &dataset);
+    if (!dataset.loader && request->data->resize > 0)
+        lorac_report_note(request->call, "note: --resize is for image files: the images of '%s' are taken as they are",
+                          request->data->data);
     *out = dataset;
     return LORAC_OK;
 }

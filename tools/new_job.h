@@ -10,6 +10,7 @@
 struct lorac_new_job_settings {
     int64_t classes; // 0: not given
     const char *class_names;
+    const char *label_names; // of the classes that there are
     bool small_image_stem;
     struct lorac_size size;
     const char *output_name;
@@ -21,7 +22,8 @@ struct lorac_new_job {
     bool runs;         // something is asked for, and the model can be run as it was
     size_t call_count; // local functions that were written out
     int64_t classes;   // of the fresh last layer; 0: the old one
-    char **class_names;
+    char **class_names; // [name_count]
+    int64_t name_count;
     bool stem, pool_removed;
     bool size;
 };
@@ -30,8 +32,8 @@ struct lorac_new_job {
 enum lorac_status lorac_new_job_check(const struct lorac_call *call, const struct lorac_new_job_settings *settings,
                                       struct lorac_error *error);
 
-// Changes the plain [model] and sets in [options] what must be trained. *job must be zeroed and
-// is to be cleared, also after a failure. Errors: IO and FORMAT (--class-names), those of the passes.
+// Changes the plain [model] or its record, and sets in [options] what must be trained. *job must be zeroed and
+// is to be cleared, also after a failure. Errors: IO and FORMAT (files of names), MISMATCH (not a name for each class), those of the passes.
 enum lorac_status lorac_new_job_apply(const struct lorac_new_job_settings *settings, struct lorac_model *model,
                                       struct lorac_inject_options *options, struct lorac_new_job *job,
                                       struct lorac_error *error);

@@ -94,6 +94,7 @@ const struct lorac_recipe_key lorac_recipe_keys[] = {
 
     {.section = "head", .key = "classes", .commands = INJECT, .option = "classes"},
     {.section = "head", .key = "class_names", .commands = INJECT, .option = "class-names"},
+    {.section = "head", .key = "label_names", .commands = INJECT, .option = "label-names"},
 
     {.section = "stem", .key = "small_images", .commands = INJECT, .option = "small-image-stem"},
     {.section = "stem", .key = "input_size", .commands = INJECT, .option = "input-size"},

@@ -1,7 +1,6 @@
 #include "train_checkpoint.h"
 
 #include "groups.h"
-#include "outputs.h"
 #include "report.h"
 #include "signals.h"
 #include "train_log.h"
@@ -34,8 +33,7 @@ const struct lorac_option lorac_checkpoint_options[] = {
 // clang-format on
 #undef FIELD
 
-enum lorac_status lorac_train_checkpoint_check(const struct lorac_call *call,
-                                               const struct lorac_checkpoint_settings *settings,
+enum lorac_status lorac_train_checkpoint_check(const struct lorac_checkpoint_settings *settings,
                                                struct lorac_error *error)
 {
     const char *option = settings->resume        ? "--resume"
@@ -44,7 +42,7 @@ enum lorac_status lorac_train_checkpoint_check(const struct lorac_call *call,
                                                  : NULL;
     if (option && !settings->folder)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s needs the folder: give --checkpoint FOLDER", option);
-    return settings->folder ? lorac_outputs_check_checkpoint(call, settings->folder, error) : LORAC_OK;
+    return LORAC_OK;
 }
 
 // ---- open
@@ -281,5 +279,23 @@ const char *lorac_train_checkpoint_text(const struct lorac_train_checkpoint *che
     text[0] = '\0';
     if (checkpoint->folder)
         snprintf(text, LORAC_RESUME_TEXT, "; --resume goes on after step %" PRIu64, checkpoint->written);
+    return text;
+}
+
+const char *lorac_train_checkpoint_after_loss(const struct lorac_train_checkpoint *checkpoint, uint64_t step,
+                                              char text[LORAC_RESUME_TEXT])
+{
+    if (!checkpoint->folder)
+        snprintf(text, LORAC_RESUME_TEXT,
+                 "; the values after step %" PRIu64 " are lost: mend that and train again, with --checkpoint FOLDER on a "
+                 "disk that has room", step);
+    else if (checkpoint->written == step)
+        snprintf(text, LORAC_RESUME_TEXT,
+                 "; nothing of the training is lost: mend that, or give another -o, and run the command again with "
+                 "--resume");
+    else
+        snprintf(text, LORAC_RESUME_TEXT,
+                 "; the last checkpoint is of step %" PRIu64 " of %" PRIu64 ": mend that, or give another -o, and run the "
+                 "command again with --resume: it goes on from there", checkpoint->written, step);
     return text;
 }

@@ -40,9 +40,8 @@ struct lorac_train_checkpoint { // zero-initialise it
     bool time_is_up;   // --max-minutes
 };
 
-// Refuses options that need --checkpoint where there is none, and outputs in its folder. Errors: ARGUMENT.
-enum lorac_status lorac_train_checkpoint_check(const struct lorac_call *call,
-                                               const struct lorac_checkpoint_settings *settings,
+// Refuses options that need --checkpoint where there is none. Errors: ARGUMENT.
+enum lorac_status lorac_train_checkpoint_check(const struct lorac_checkpoint_settings *settings,
                                                struct lorac_error *error);
 
 // Opens the folder and takes its lock; with --resume reads the newest checkpoint, and says where there is none. Without,
@@ -79,5 +78,10 @@ void lorac_train_checkpoint_end(struct lorac_train_checkpoint *checkpoint, enum 
 // What to say where training stopped before its end: ", 'lorac-onnx train ... --resume' goes on"; in [text].
 enum { LORAC_RESUME_TEXT = 512 };
 const char *lorac_train_checkpoint_text(const struct lorac_train_checkpoint *checkpoint, char text[LORAC_RESUME_TEXT]);
+
+// What to say where the output of training that ended after [step] could not be written: what is lost, and what to do; in
+// [text].
+const char *lorac_train_checkpoint_after_loss(const struct lorac_train_checkpoint *checkpoint, uint64_t step,
+                                              char text[LORAC_RESUME_TEXT]);
 
 #endif

@@ -11,6 +11,7 @@ struct lorac_trial {
     struct lorac_size size; // to lower with: what was given or chosen; 0 where the model declares it
     bool chosen;            // not given, and free in the model
     size_t height, width;   // where chosen: of the images, with what the model declares
+    size_t classes;         // columns of the output; 0 where it cannot be run
 };
 
 // Lowers the model with [given] (0, 0: none), or with the sizes above where the model and [given] leave one free; *out

@@ -259,7 +259,11 @@ static enum lorac_status number_labels(struct lorac_image_list_build *build, con
     if (!numbers)
         return lorac_image_list_no_memory(error);
     enum lorac_status status = LORAC_OK;
-    if (build->known) {
+    const size_t negative = find_negative(set);
+    if (negative != LORAC_NO_NAME) {
+        status = lorac_error_set(error, LORAC_ERROR_FORMAT, "line %zu: label %s is below 0; classes are counted from 0",
+                                 set->lines[negative], set->names.names[negative]);
+    } else if (build->known) {
         status = number_known(build, set, numbers, error);
     } else if (all_numbers(set)) {
         for (size_t i = 0; i < set->names.count; i++) {

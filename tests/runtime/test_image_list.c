@@ -227,6 +227,8 @@ static const struct csv_row {
      "line 2: no class of the model is called 'dgo'; the nearest is 'dog'"},
     {"a.jpg,6\n", &model, NULL, LORAC_ERROR_MISMATCH, "line 1: label 6 is outside 0 .. 5, the classes of the model"},
     {"a.jpg,crane\n", &model, NULL, LORAC_ERROR_MISMATCH, "2 classes of the model are called 'crane'"},
+    {"a.jpg,0\nb.jpg,-1\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 2: label -1 is below 0; classes are counted from 0"},
+    {"a.jpg,a\nb.jpg,-1\n", NULL, "a.jpg:1 b.jpg:0 | -1 a", 0, NULL}, // a name, then
     {"a.jpg,1\nb.jpg\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 2: has 1 field, and the lines before have 2"},
     {"a.jpg,1\nb,c.jpg,1\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 2: has 3 fields; path and label are expected"},
     {"a.jpg,1\n\nb.jpg,\n", NULL, NULL, LORAC_ERROR_FORMAT, "line 3: the label is empty"},

@@ -489,3 +489,101 @@ def test_an_output_is_no_checkpoint(files, tmp_path):
     assert "'" in message
     assert checkpoint.read_bytes() == before
     good("train", files / "named.onnx", "-o", tmp_path / "ckx.onnx", *options, "--resume")
+
+
+# ---- which class is which
+
+def test_names_of_the_classes_that_there_are(files, tmp_path):
+    """--label-names keeps the last layer, so that a part of the classes can be scored and trained on."""
+    part, names = tmp_path / "part", tmp_path / "names.txt"
+    for name in ["cat", "dog"]:
+        shutil.copytree(files / "png" / name, part / name)
+    message = refused("eval", files / "injected.onnx", "--data", part, code=1)
+    assert "inject --label-names FILE" in message and "of all 5" in message and "new last layer" in message
+    named = tmp_path / "labels.onnx"
+    report = good("inject", files / "plain.onnx", "-o", named, "--label-names", files / "names.txt", "--mean", "0.5",
+                  "--std", "0.25").stdout
+    assert "recorded the names of 5 classes" in report and "new last layer" not in report
+    assert classes_of(named) == NAMES
+    weights = [{t.name: t.raw_data for t in onnx.load(path).graph.initializer}
+               for path in (files / "injected.onnx", named)]
+    assert weights[0] == weights[1]
+    compared = good("compare", files / "plain.onnx", named, "--tolerance", 0).stdout
+    assert "100.00 %" in compared
+    rows = json.loads(good("eval", named, "--data", part, "--per-class", "--json").stdout)["per_class"]
+    whole = json.loads(good("eval", named, "--data", files / "png", "--per-class", "--json").stdout)["per_class"]
+    assert rows[2:4] == whole[2:4] and sum(row["images"] for row in rows) == rows[2]["images"] + rows[3]["images"]
+    for text, code, fragment in [("a\nb\nc\n", 1, "names 3 classes, and the model has 5"),
+                                 ("a\nb\nc\na\ne\n", 1, "the lines 1 and 4 both say 'a'")]:
+        names.write_text(text)
+        message = refused("inject", files / "plain.onnx", "-o", tmp_path / "out.onnx", "--label-names", names, code=code)
+        assert fragment in message
+    assert "the lines 1 and 4 both say 'a'" in refused("inject", files / "plain.onnx", "-o", tmp_path / "out.onnx",
+                                                       "--class-names", names, code=1)
+    for option in [["--classes", 5], ["--class-names", files / "names.txt"]]:
+        assert "--label-names contradicts" in refused("inject", files / "plain.onnx", "-o", tmp_path / "out.onnx",
+                                                      "--label-names", files / "names.txt", *option)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_the_order_of_the_classes_is_said(files, tmp_path):
+    note = "in the order of the names here: 0 bird, 1 car, 2 cat, 3 dog, 4 ship\n"
+    for command in [["eval"], ["train", "-o", tmp_path / "out.onnx", "--steps", 2, "--batch", BATCH, "--val", "0.3"]]:
+        stderr = good(command[0], files / "injected.onnx", "--data", files / "png", *command[1:]).stderr
+        assert stderr.count("order of the names") == 1 and note in stderr
+        assert "order of the names" not in good(command[0], files / "named.onnx", "--data", files / "png",
+                                                *command[1:]).stderr
+    many = tmp_path / "many"
+    for i in range(12):
+        shutil.copytree(files / "png" / "cat", many / f"c{i:02}")
+    onnx.save(make_resnet(depth=8, width=0.25, input_size=(SIDE, SIDE), classes=12), tmp_path / "plain.onnx")
+    stderr = good("eval", tmp_path / "plain.onnx", "--data", many, "--mean", 0.5).stderr
+    assert "here: 0 c00, 1 c01, 2 c02, ... 11 c11\n" in stderr
+
+
+# ---- notes and refusals
+
+def test_resize_of_arrays_is_noted(files):
+    for option, noted in [([], False), (["--resize", 20], True)]:
+        result = good("eval", files / "named.onnx", "--data", files / "x.npy", *option)
+        assert ("note: --resize is for image files" in result.stderr) == noted
+
+
+def test_pipes(files, tmp_path):
+    pipe = tmp_path / "pipe.npy"
+    os.mkfifo(pipe)
+    for arguments in [["--data", pipe], ["--data", files / "x.npy", "--labels", pipe]]:
+        result = run("eval", files / "named.onnx", *arguments, timeout=60)
+        assert result.returncode == 1 and "is not an ordinary file" in result.stderr and "pipe.npy" in result.stderr
+    with subprocess.Popen(["cat", files / "x.npy"], stdout=subprocess.PIPE) as cat:
+        result = subprocess.run([PROGRAM, "eval", files / "named.onnx", "--data", "/dev/stdin", "--json"],
+                                stdin=cat.stdout, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and json.loads(result.stdout)["images"] == COUNT, result.stderr
+
+
+def test_an_output_that_cannot_be_written(files, tmp_path):
+    """The folder goes while training runs; a checkpoint has all, and without one what is lost is said."""
+    for checkpoint in [[], ["--checkpoint", tmp_path / "ck"]]:
+        folder = tmp_path / "out"
+        folder.mkdir()
+        command = [PROGRAM, "train", files / "named.onnx", "-o", folder / "out.onnx", "--data", files / "png", "--batch",
+                   BATCH, "--max-minutes", "0.05", "--steps", "100000000", "--log", tmp_path / "log", *checkpoint]
+        process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        while '"step"' not in ((tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""):
+            assert process.poll() is None, process.stderr.read()
+        folder.rmdir()
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 1
+        line = stderr.splitlines()[-1]
+        assert "out.onnx" in line
+        if not checkpoint:
+            assert re.search(r"the values after step \d+ are lost: .*--checkpoint", line), line
+            (tmp_path / "log").unlink()
+        else:
+            assert "nothing of the training is lost" in line and "another -o" in line, line
+            step = int(re.search(r"step-0*(\d+)", str(max((tmp_path / "ck").glob("step-*")))).group(1))
+            command[command.index(folder / "out.onnx")] = tmp_path / "other.onnx"
+            command[command.index("0.05")] = "0.001"
+            again = subprocess.run([*map(str, command), "--resume"], capture_output=True, text=True)
+            assert again.returncode == 4 and f"going on after step {step} of" in again.stderr
+            assert (tmp_path / "other.onnx").exists()

@@ -72,7 +72,7 @@ static const struct {
     {"zzzzzz:\n  alpha: 8\n", ":1:1: unknown section 'zzzzzz': there are preset, model, adapter"},
     {"alpha: 8\n", ":1:1: 'alpha' stands below its section, 'adapter:'"},
     {"train:\n  alpha: 8\n", ":2:3: unknown key 'alpha' in 'train': it belongs to 'adapter'"},
-    {"head:\n  zzzzzz: 8\n", ":2:3: unknown key 'zzzzzz' in 'head': it has classes, class_names"},
+    {"head:\n  zzzzzz: 8\n", ":2:3: unknown key 'zzzzzz' in 'head': it has classes, class_names, label_names"},
     {"train: {\"lr[0]\": 5}\n", ":1:9: a key with a bracket, 'lr[0]'"},
     {"train: {\"lr.a[0]\": 5}\n", ":1:9: a key with a bracket, 'lr.a[0]'"},
     {"\"train.lr[0]\": 5\n", ":1:1: a key with a bracket, 'train.lr[0]'"},
