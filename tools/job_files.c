@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -153,6 +154,25 @@ static enum lorac_status check_folders(const struct files *files, const struct f
     return LORAC_OK;
 }
 
+// The files of a set that is named by its folder or by a table.
+static enum lorac_status check_images(const struct files *files, const struct file *output, struct lorac_error *error)
+{
+    static const char *const endings[] = {".jpg", ".jpeg", ".png"};
+    const char *dot = strrchr(base_name(output->path), '.');
+    char folder[PATH_TEXT];
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "'%s', %s, has the name of a picture: give another name",
+                                   output->path, output->label);
+    for (size_t i = 0; i < files->input_count; i++) {
+        const struct file *input = &files->inputs[i];
+        if (folder_of(output->path, folder) && is_same(folder, input->path) && lorac_cifar_is(input->path))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "'%s', %s, lies among the images of %s: give another name",
+                                   output->path, output->label, input->label);
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status check_names(const struct files *files, struct lorac_error *error)
 {
     for (size_t i = 0; i < files->output_count; i++) {
@@ -162,6 +182,7 @@ static enum lorac_status check_names(const struct files *files, struct lorac_err
         for (size_t k = 0; k < i; k++)
             LORAC_TRY(check_pair(output, &files->outputs[k], error));
         LORAC_TRY(check_folders(files, output, error));
+        LORAC_TRY(check_images(files, output, error));
     }
     return LORAC_OK;
 }

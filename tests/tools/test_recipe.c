@@ -235,6 +235,26 @@ static void test_layers(void)
     check_lr("train: {lr: 3}\npreset: paper\n", "device", "train.lr=4", "4");
 }
 
+// What --set leaves out of the file below it is not used, and what it says again is.
+static void test_used(void)
+{
+    static const char text[] = "data:\n  images: a.npy\n  labels: b.npy\n  range: 0:5\neval:\n  labels: c.npy\n";
+    struct lorac_recipe *recipe;
+    struct lorac_error error = {0};
+    REQUIRE(open_text(text, NULL, "data.images=z.npy", &recipe, &error) == LORAC_OK);
+    CHECK(strcmp(lorac_recipe_get(recipe, "data.labels"), "b.npy") == 0);
+    CHECK(lorac_recipe_get_used(recipe, "data.labels") == NULL);
+    CHECK(lorac_recipe_get_used(recipe, "data.range") == NULL);
+    CHECK(lorac_recipe_get_used(recipe, "data.val") == NULL);
+    CHECK(strcmp(lorac_recipe_get_used(recipe, "data.images"), "z.npy") == 0);
+    CHECK(strcmp(lorac_recipe_get_used(recipe, "eval.labels"), "c.npy") == 0);
+    lorac_recipe_close(recipe);
+    REQUIRE(open_text(text, NULL, "data.labels=z.npy", &recipe, &error) == LORAC_OK);
+    CHECK(strcmp(lorac_recipe_get_used(recipe, "data.labels"), "z.npy") == 0);
+    CHECK(strcmp(lorac_recipe_get_used(recipe, "data.range"), "0:5") == 0);
+    lorac_recipe_close(recipe);
+}
+
 static void test_settings(void)
 {
     static const struct {
@@ -408,6 +428,7 @@ int main(void)
     test_empty_and_huge();
     test_values();
     test_layers();
+    test_used();
     test_settings();
     test_every_option_is_known();
     test_keys();

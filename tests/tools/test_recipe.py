@@ -323,6 +323,16 @@ def test_outputs_beside_checkpoints(job):
         or "'keep/m.injected.onnx'" in message
 
 
+def test_pictures_are_kept(job):
+    (job / "photos" / "cat").mkdir(parents=True)
+    write_png(job / "photos" / "cat" / "1.PNG", np.load(job / "x.npy")[0])
+    (job / "cifar").mkdir()
+    (job / "cifar" / "data_batch_1.bin").write_bytes(bytes(3073 * 16))
+    assert "has the name of a picture" in refused(job, "-s", "data.images=photos", "-s", "output.log=photos/cat/1.PNG")
+    assert "lies among the images of data.images of --set" in \
+        refused(job, "-s", "data.images=cifar", "-s", "output.log=cifar/data_batch_1.bin")
+
+
 def test_the_models_own_data_is_kept(job):
     model = onnx.load(job / "plain.onnx")
     onnx.save(model, job / "large.onnx", save_as_external_data=True, location="weights.bin", size_threshold=16)
