@@ -287,11 +287,14 @@ static enum lorac_status check_scores(const struct lorac_recipe *recipe, struct 
 static enum lorac_status count_images(const char *path, struct images *out, struct lorac_error *error)
 {
     struct lorac_array array;
+    struct stat info;
     *out = (struct images){0};
     if (lorac_cifar_is(path))
         return LORAC_OK;
     if (lorac_image_list_is(path))
         return look_at_list(path, out, error);
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) // /dev/stdin can be read only once
+        return LORAC_OK;
     LORAC_TRY(lorac_array_read(path, &array, error));
     out->count = array.rank > 0 && array.dims[0] > 0 ? (size_t)array.dims[0] : 0;
     lorac_array_clear(&array);

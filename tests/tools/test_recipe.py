@@ -323,6 +323,12 @@ def test_outputs_beside_checkpoints(job):
         or "'keep/m.injected.onnx'" in message
 
 
+def test_images_of_a_pipe_are_left_to_train(job):
+    result = subprocess.run([PROGRAM, "run", "job.yaml", "-s", "data.images=/dev/stdin", "-s", "data.labels=y.npy"],
+                            input=(job / "x.npy").read_bytes(), capture_output=True, cwd=job, timeout=300)
+    assert result.returncode == 0 and b"trained 12 steps" in result.stdout, result.stderr
+
+
 def test_pictures_are_kept(job):
     (job / "photos" / "cat").mkdir(parents=True)
     write_png(job / "photos" / "cat" / "1.PNG", np.load(job / "x.npy")[0])
@@ -341,7 +347,8 @@ def test_the_models_own_data_is_kept(job):
 
 
 @pytest.mark.parametrize("setting", ["model.file=nosuch", "data.images=nosuch", "data.labels=nosuch", "data.val=nosuch",
-                                     "eval.images=nosuch", "eval.labels=nosuch", "head.class_names=nosuch"])
+                                     "eval.images=nosuch", "eval.labels=nosuch", "head.class_names=nosuch",
+                                     "head.label_names=nosuch"])
 def test_inputs_must_be_there(job, setting):
     assert f"cannot open 'nosuch', {setting.split('=')[0]} of --set: No such file" in \
         refused(job, "--set", setting, code=1)
