@@ -1,5 +1,6 @@
 #include "checkpoint_folder.h"
 
+#include "proto/file_writer.h"
 #include "proto/model.h"
 
 #include <assert.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 // A step's name has 12 digits, and more where it needs more.
-enum { NAME_BYTES = 64, STEP_DIGITS = 20 };
+enum { NAME_BYTES = 64 };
 static const char PREFIX[] = "step-", SUFFIX[] = ".safetensors", LOCK[] = "lock";
 // As the library's writer of files names what is not ready yet.
 static const char TEMPORARY_PREFIX[] = ".lorac-", TEMPORARY_SUFFIX[] = ".tmp";
@@ -48,21 +49,20 @@ static bool begins_and_ends(const char *name, const char *prefix, const char *su
            strcmp(name + length - after, suffix) == 0;
 }
 
+static void name_of(uint64_t step, char name[NAME_BYTES])
+{
+    snprintf(name, NAME_BYTES, "%s%012" PRIu64 "%s", PREFIX, step, SUFFIX);
+}
+
+// Only of names that name_of gives.
 static bool step_of(const char *name, uint64_t *step)
 {
-    char digits[STEP_DIGITS + 1];
+    char again[NAME_BYTES];
     if (!begins_and_ends(name, PREFIX, SUFFIX))
         return false;
-    const size_t length = strlen(name) - strlen(PREFIX) - strlen(SUFFIX);
-    if (length > STEP_DIGITS)
-        return false;
-    memcpy(digits, name + strlen(PREFIX), length);
-    digits[length] = '\0';
-    if (digits[strspn(digits, "0123456789")])
-        return false;
-    errno = 0;
-    *step = strtoull(digits, NULL, 10);
-    return errno == 0;
+    *step = strtoull(name + strlen(PREFIX), NULL, 10);
+    name_of(*step, again);
+    return strcmp(name, again) == 0;
 }
 
 // ---- what is there
@@ -122,7 +122,7 @@ static enum lorac_status list_steps(const struct lorac_checkpoint_folder *folder
 static char *checkpoint_path(const struct lorac_checkpoint_folder *folder, uint64_t step)
 {
     char name[NAME_BYTES];
-    snprintf(name, sizeof name, "%s%012" PRIu64 "%s", PREFIX, step, SUFFIX);
+    name_of(step, name);
     return path_of(folder, name);
 }
 
@@ -150,6 +150,19 @@ static enum lorac_status take_lock(struct lorac_checkpoint_folder *folder, struc
     return LORAC_OK;
 }
 
+// A new folder is on the disk only when its parent is.
+static enum lorac_status sync_parent(const struct lorac_checkpoint_folder *folder, struct lorac_error *error)
+{
+    char *path = strdup(folder->path);
+    if (!path)
+        return out_of_memory(error);
+    for (size_t length = strlen(path); length > 1 && path[length - 1] == '/'; length--)
+        path[length - 1] = '\0'; // "run/" is in the folder of "run"
+    const int failure = lorac_folder_sync(path);
+    free(path);
+    return failure ? cannot(folder, "synced", failure, error) : LORAC_OK;
+}
+
 static enum lorac_status open_folder(struct lorac_checkpoint_folder *folder, const char *path,
                                      struct lorac_error *error)
 {
@@ -160,7 +173,9 @@ static enum lorac_status open_folder(struct lorac_checkpoint_folder *folder, con
     folder->path = strdup(path);
     if (!folder->path)
         return out_of_memory(error);
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+    if (mkdir(path, 0777) == 0)
+        LORAC_TRY(sync_parent(folder, error));
+    else if (errno != EEXIST)
         return cannot(folder, "made", errno, error);
     if (stat(path, &info) != 0)
         return cannot(folder, "used", errno, error);
@@ -255,8 +270,8 @@ enum lorac_status lorac_checkpoint_folder_read(struct lorac_checkpoint_folder *f
 
 // ---- writing
 
-// Best effort: one too many does no harm.
-void lorac_checkpoint_folder_tidy(const struct lorac_checkpoint_folder *folder, uint64_t step)
+// Best effort: one too many does no harm. What is no regular file is somebody else's: a folder stays, by unlink.
+static void tidy(const struct lorac_checkpoint_folder *folder, uint64_t step, bool newer)
 {
     uint64_t *steps = NULL;
     size_t count, older = 0;
@@ -264,7 +279,7 @@ void lorac_checkpoint_folder_tidy(const struct lorac_checkpoint_folder *folder, 
         return;
     for (size_t i = 0; i < count; i++) {
         older += steps[i] < step;
-        if (steps[i] == step || (steps[i] < step && older < folder->keep))
+        if (steps[i] == step || (steps[i] < step ? older < folder->keep : !newer))
             continue;
         char *path = checkpoint_path(folder, steps[i]);
         if (path)
@@ -272,6 +287,11 @@ void lorac_checkpoint_folder_tidy(const struct lorac_checkpoint_folder *folder, 
         free(path);
     }
     free(steps);
+}
+
+void lorac_checkpoint_folder_tidy(const struct lorac_checkpoint_folder *folder, uint64_t step)
+{
+    tidy(folder, step, false);
 }
 
 enum lorac_status lorac_checkpoint_folder_write(struct lorac_checkpoint_folder *folder, uint64_t step,
@@ -283,6 +303,6 @@ enum lorac_status lorac_checkpoint_folder_write(struct lorac_checkpoint_folder *
     enum lorac_status status = lorac_file_write(path, bytes, byte_count, error);
     free(path);
     if (status == LORAC_OK)
-        lorac_checkpoint_folder_tidy(folder, step);
+        tidy(folder, step, true);
     return status;
 }

@@ -32,11 +32,12 @@ enum lorac_status lorac_checkpoint_folder_read(struct lorac_checkpoint_folder *f
                                                struct lorac_checkpoint_file **file, struct lorac_error *damaged,
                                                struct lorac_error *error);
 
-// Removes what is older than the last [keep] up to that of [step], and what is newer: it was damaged, or this run would
-// not have come from before it. For a run that goes on; lorac_checkpoint_folder_write does it too.
+// Removes what is older than the last [keep] up to that of [step]: a run that goes on makes up for a kill that came before.
 void lorac_checkpoint_folder_tidy(const struct lorac_checkpoint_folder *folder, uint64_t step);
 
-// Writes the checkpoint after [step] steps, and tidies. Where it fails, what was there stays. Errors: IO, MEMORY.
+// Writes the checkpoint after [step] steps, and tidies. What is newer goes as well: it could not be read, or this run would
+// not have come from before it; until now it might have been read another time, where it was the disk that failed. Where
+// writing fails, what was there stays. Errors: IO, MEMORY.
 enum lorac_status lorac_checkpoint_folder_write(struct lorac_checkpoint_folder *folder, uint64_t step,
                                                 const uint8_t *bytes, size_t byte_count, struct lorac_error *error);
 

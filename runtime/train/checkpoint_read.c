@@ -57,13 +57,16 @@ static int read_all(struct lorac_checkpoint_file *file, int fd, size_t byte_coun
 static enum lorac_status read_bytes(struct lorac_checkpoint_file *file, const char *path, struct lorac_error *error)
 {
     struct stat info;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe would wait for a writer
+    if (fd < 0 || fstat(fd, &info) != 0) {
         const int failure = errno;
-        if (fd < 0)
-            return lorac_error_set(error, LORAC_ERROR_IO, "cannot read it: %s", strerror(failure));
+        if (fd >= 0)
+            close(fd);
+        return lorac_error_set(error, LORAC_ERROR_IO, "cannot read it: %s", strerror(failure));
+    }
+    if (!S_ISREG(info.st_mode)) {
         close(fd);
-        return lorac_error_set(error, LORAC_ERROR_IO, "it is not a regular file");
+        return lorac_error_set(error, LORAC_ERROR_FORMAT, "it is not a regular file");
     }
     const int failure = read_all(file, fd, (size_t)info.st_size);
     close(fd);

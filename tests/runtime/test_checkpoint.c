@@ -465,13 +465,42 @@ static void test_folder(void)
     write_file(in_folder("ck/step-000000000001.safetensors"), (const uint8_t *)"older", 5);
     lorac_checkpoint_folder_tidy(opened, 3);
     CHECK(access(in_folder("ck/step-000000000001.safetensors"), F_OK) != 0);
-    CHECK(newest(opened, &damaged) == 3 && damaged.status == LORAC_OK);
+    CHECK(newest(opened, &damaged) == 3 && damaged.status == LORAC_ERROR_FORMAT); // the newer one may be good next time
     write_step(opened, &run, 3);
     CHECK(access(in_folder("ck/step-000000000004.safetensors"), F_OK) != 0);
     CHECK(access(in_folder("ck/step-0x4.safetensors"), F_OK) == 0);
     write_file(in_folder("ck/step-000000000003.safetensors"), (const uint8_t *)"half", 4);
     struct lorac_checkpoint_file *file = NULL;
     CHECK(lorac_checkpoint_folder_read(opened, &file, &damaged, &error) == LORAC_ERROR_FORMAT && !file);
+    lorac_checkpoint_folder_close(opened);
+    run_close(&run);
+}
+
+// What bears a checkpoint's name, or nearly, and is none: a pipe without a writer, a folder, another number of digits.
+static void test_strange_files(void)
+{
+    struct lorac_error error = {0}, damaged = {0};
+    struct run run;
+    bool found = true;
+    uint64_t step = 0;
+    run_open(&run, 1);
+    struct lorac_checkpoint_folder *opened = open_good(in_folder("strange/"));
+    static const char *const others[] = {"99", "+00000000099", "0000000000099", "00000000009 ", "99999999999999999999", "0"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "strange/step-%s.safetensors", others[i]);
+        write_file(in_folder(name), (const uint8_t *)"ours", 4);
+    }
+    CHECK_OK(lorac_checkpoint_folder_look(opened, &found, &step, &error), error);
+    CHECK(!found && newest(opened, &damaged) == -1);
+    write_step(opened, &run, 3);
+    CHECK(mkfifo(in_folder("strange/step-000000000007.safetensors"), 0666) == 0);
+    CHECK(newest(opened, &damaged) == 3 && strstr(damaged.message, "not a regular file") != NULL);
+    CHECK(mkdir(in_folder("strange/step-000000000008.safetensors"), 0777) == 0);
+    CHECK(newest(opened, &damaged) == 3 && strstr(damaged.message, "not a regular file") != NULL);
+    write_step(opened, &run, 4);
+    CHECK(newest(opened, &damaged) == 4);
+    CHECK(count_files(in_folder("strange")) == sizeof others / sizeof *others + 4); // two, the folder, the lock
     lorac_checkpoint_folder_close(opened);
     run_close(&run);
 }
@@ -531,6 +560,7 @@ int main(void)
     test_choices();
     test_states();
     test_folder();
+    test_strange_files();
     test_full_disk();
     test_bad_folders();
     char command[300];
