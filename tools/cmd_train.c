@@ -7,6 +7,7 @@
 #include "train_log.h"
 #include "train_validation.h"
 #include "proto/external.h"
+#include "runtime/memory_budget.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/data/loader.h"
 #include "runtime/train/loop.h"
@@ -423,6 +424,33 @@ static enum lorac_status check_files(const struct run *run, struct lorac_input_s
     return lorac_run_input_shape(&settings->run, &net->input, shape, error);
 }
 
+// What is held beside the prepared net.
+static size_t other_bytes(const struct run *run, size_t threads, size_t loader_threads)
+{
+    return lorac_train_data_bytes(&run->data, threads, loader_threads) +
+           lorac_train_validation_bytes(&run->validation, run->net, loader_threads);
+}
+
+// From now on what is held beside the net, [planned] so far, is that of the threads that there are: more than a budget
+// was divided for may be too much.
+static enum lorac_status count_threads(struct run *run, size_t planned, struct lorac_error *error)
+{
+    struct lorac_net *net = run->net;
+    struct lorac_memory_prediction memory;
+    char budget[LORAC_BYTES_TEXT], needed[LORAC_BYTES_TEXT];
+    net->options.memory_other += other_bytes(run, net->options.threads, 0) - planned;
+    if (net->options.memory_budget == 0)
+        return LORAC_OK;
+    LORAC_TRY(lorac_net_predict_memory(net, &memory, error));
+    if (memory.peak_bytes <= net->options.memory_budget)
+        return LORAC_OK;
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                           "--memory-budget: %s is too small for the images with so many threads, which need %s: use fewer "
+                           "--threads or --loader-threads, or a larger budget",
+                           lorac_bytes_text(net->options.memory_budget, budget),
+                           lorac_bytes_text(memory.peak_bytes, needed));
+}
+
 static enum lorac_status prepare(struct run *run, struct lorac_error *error)
 {
     const struct lorac_call *call = run->call;
@@ -451,10 +479,11 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
         return lorac_error_prefix(error, "'%s': ", call->operands[0]);
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
         LORAC_TRY(open_images(run, &request, &shape, error));
-    options.memory_other = lorac_train_data_bytes(&run->data, options.threads) +
-                           lorac_train_validation_bytes(&run->validation, net);
+    // As the choice by a budget is: for fixed numbers of threads, on which the bits must not depend.
+    options.memory_other = other_bytes(run, LORAC_BUDGET_THREADS, LORAC_BUDGET_THREADS);
     LORAC_TRY(lorac_train_checkpoint_prepare(&run->checkpoint, &settings->tune, net, call->operands[0], &options, error));
     LORAC_TRY(open_images(run, &request, &shape, error));
+    LORAC_TRY(count_threads(run, options.memory_other, error));
     LORAC_TRY(lorac_train_data_check(&request, net, &run->data, error));
     lorac_run_note_threads(call, &settings->run);
     print_start(call, net, &info, &run->data.dataset);

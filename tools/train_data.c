@@ -2,7 +2,6 @@
 
 #include "report.h"
 #include "runtime/data/loader.h"
-#include "runtime/kernels/parallel.h"
 #include "runtime/train/fill.h"
 
 #include <inttypes.h>
@@ -64,10 +63,10 @@ enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *r
     return check_counts(request, &data->dataset, error);
 }
 
-size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads)
+size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads, size_t loader_threads)
 {
-    const size_t slots = threads ? threads : lorac_parallel_processors();
-    return slots * lorac_augment_scratch_bytes(&data->augment, &data->dataset) + lorac_dataset_bytes(&data->dataset);
+    return threads * lorac_augment_scratch_bytes(&data->augment, &data->dataset) +
+           lorac_dataset_bytes(&data->dataset, loader_threads);
 }
 
 // The model is to say which class is which, from now on.

@@ -30,9 +30,9 @@ enum lorac_status lorac_train_data_open(const struct lorac_train_data_request *r
                                         const struct lorac_input_shape *shape, struct lorac_train_data *data,
                                         struct lorac_error *error);
 
-// What it holds, and what augmenting in [threads] threads (0: one for each processor) takes: struct
-// lorac_prepare_options' memory_other.
-size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads);
+// What it holds, and what augmenting in [threads] threads and decoding in [loader_threads] (0: those that there are) takes:
+// struct lorac_prepare_options' memory_other.
+size_t lorac_train_data_bytes(const struct lorac_train_data *data, size_t threads, size_t loader_threads);
 
 // That the prepared net takes the images; the message names the file. Keeps image files decoded in what a memory budget
 // leaves, and gives the model their names of the classes where it has none.

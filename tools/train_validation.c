@@ -151,10 +151,11 @@ enum lorac_status lorac_train_validation_open(struct lorac_train_validation *val
     return LORAC_OK;
 }
 
-size_t lorac_train_validation_bytes(const struct lorac_train_validation *validation, const struct lorac_net *net)
+size_t lorac_train_validation_bytes(const struct lorac_train_validation *validation, const struct lorac_net *net,
+                                    size_t loader_threads)
 {
     const struct lorac_dataset *dataset = &validation->dataset;
-    size_t bytes = dataset->count > 0 ? lorac_dataset_bytes(dataset) : 0;
+    size_t bytes = dataset->count > 0 ? lorac_dataset_bytes(dataset, loader_threads) : 0;
     bytes += (validation->split.kept_count + validation->split.held_count) * sizeof *validation->split.images;
     return keeps_best(validation->settings) ? bytes + lorac_best_bytes(net) : bytes;
 }

@@ -43,7 +43,8 @@ enum lorac_status lorac_train_validation_open(struct lorac_train_validation *val
                                               const struct lorac_train_data *data, struct lorac_error *error);
 
 // What it holds and will hold: struct lorac_prepare_options' memory_other.
-size_t lorac_train_validation_bytes(const struct lorac_train_validation *validation, const struct lorac_net *net);
+size_t lorac_train_validation_bytes(const struct lorac_train_validation *validation, const struct lorac_net *net,
+                                    size_t loader_threads);
 
 // With the prepared net: checks that it takes the images, makes room for the best values, and says on stderr what is
 // validated. Errors: as lorac_validation_create; the message names the file.

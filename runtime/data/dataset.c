@@ -371,12 +371,12 @@ const char *lorac_dataset_file(const struct lorac_dataset *dataset, size_t i)
     return i < dataset->source_count ? dataset->source_files[i] : NULL;
 }
 
-size_t lorac_dataset_bytes(const struct lorac_dataset *dataset)
+size_t lorac_dataset_bytes(const struct lorac_dataset *dataset, size_t loader_threads)
 {
     const size_t bytes = dataset->image_array.byte_count + dataset->count * sizeof *dataset->labels;
     if (!dataset->loader)
         return bytes;
-    size_t list = 0, loader = lorac_loader_bytes(dataset->loader);
+    size_t list = 0, loader = lorac_loader_bytes(dataset->loader, loader_threads);
     for (size_t i = 0; i < dataset->files->list.count; i++)
         list += strlen(dataset->files->list.paths[i]) + 1 + sizeof(char *);
     return loader < SIZE_MAX - bytes - list ? bytes + list + loader : SIZE_MAX;

@@ -104,8 +104,9 @@ const char *lorac_dataset_path(const struct lorac_dataset *dataset, size_t i);
 // their names' file. NULL past the last, and at once for other sets in memory, whose files are those of the options.
 const char *lorac_dataset_file(const struct lorac_dataset *dataset, size_t i);
 
-// What it holds in memory, or may hold at most: pixels, labels, lists, what is decoded ahead and kept.
-size_t lorac_dataset_bytes(const struct lorac_dataset *dataset);
+// What it holds in memory, or may hold at most: pixels, labels, lists, what is decoded ahead and kept, with so many threads
+// of a loader (0: those that it has).
+size_t lorac_dataset_bytes(const struct lorac_dataset *dataset, size_t loader_threads);
 
 // That a set which has its own names of classes has as many as the model, [classes] (0: not known yet): which is which
 // follows from their order alone. Errors: MISMATCH.

@@ -376,13 +376,15 @@ size_t lorac_loader_thread_count(const struct lorac_loader *loader)
     return loader->options.threads;
 }
 
-size_t lorac_loader_bytes(const struct lorac_loader *loader)
+size_t lorac_loader_bytes(const struct lorac_loader *loader, size_t threads)
 {
     const struct lorac_loader_options *options = &loader->options;
+    if (threads == 0)
+        threads = options->threads;
     // Of pictures three by four, the most frequent shape.
     const size_t image = loader->source.image_bytes + loader->source.image_bytes / 3;
-    const size_t images = multiplied(options->batch + options->threads, image);
-    const size_t decoding = multiplied(options->threads, loader->source.decode_bytes);
+    const size_t images = multiplied(options->batch + threads, image);
+    const size_t decoding = multiplied(threads, loader->source.decode_bytes);
     const size_t lists = loader->source.count * (sizeof *loader->broken + sizeof *loader->order) +
                          loader->slot_count * sizeof *loader->slots +
                          (options->cache_bytes > 0 ? loader->source.count * sizeof *loader->cache : 0);

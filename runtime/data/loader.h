@@ -54,8 +54,8 @@ size_t lorac_loader_cache_bytes(const struct lorac_loader *loader);
 
 size_t lorac_loader_thread_count(const struct lorac_loader *loader);
 
-// What it may hold at most, about, in its cache and beside it.
-size_t lorac_loader_bytes(const struct lorac_loader *loader);
+// What it may hold at most, about, in its cache and beside it, with so many threads (0: those that it has).
+size_t lorac_loader_bytes(const struct lorac_loader *loader, size_t threads);
 
 // Called by lorac_loader_take for each broken image that it comes across for the first time; [message] names it.
 typedef void (*lorac_loader_broken)(void *context, size_t index, const char *message);

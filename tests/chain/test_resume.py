@@ -331,6 +331,34 @@ def test_broken_pictures(files, tmp_path):
             assert len(named) == len(set(named)) == 8, named
 
 
+def test_threads_and_a_budget(wide, tmp_path):
+    """Whatever the budget, any number of threads gives the same bits or is refused: of training, and of decoding."""
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(6).integers(0, 256, (20, 600, 800, 3), dtype=np.uint8)
+    for i in range(20):
+        path = tmp_path / "pictures" / f"class{i % CLASSES}" / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixels[i]).save(path, progressive=True)
+    command = ["train", wide / "injected.onnx", "--data", tmp_path / "pictures", "--batch", "16", "--micro-batch", "16",
+               "--form-policy", "definition", "--steps", "2", "--quiet", "--random-resized-crop", "0.35:1"]
+    small = run(*command, "-o", tmp_path / "out.onnx", "--memory-budget", "1M")
+    least = float(re.search(r"the smallest that would do is ([0-9.]+) MB", small.stderr)[1])
+    differing, refused = set(), 0
+    for budget in np.arange(least, least + 18, 1.5):
+        outputs = []
+        for threads, loader_threads in ((1, 1), (2, 4), (1, 8)):
+            options = ["--threads", threads, "--loader-threads", loader_threads, "--memory-budget", f"{budget:.1f}M"]
+            result = run(*command, "-o", tmp_path / "out.onnx", *options)
+            if result.returncode == 0:
+                outputs.append((tmp_path / "out.onnx").read_bytes())
+            else:
+                assert loader_threads == 8 and "use fewer --threads or --loader-threads" in result.stderr, result.stderr
+                refused += 1
+        assert len(outputs) >= 2 and len(set(outputs)) == 1, budget
+        differing.add(outputs[0])
+    assert len(differing) > 1 and refused > 0
+
+
 def test_tuned_algorithms_are_kept(files, tmp_path):
     options = ["--epochs", "2", "--quiet"]
     cache = ["--tune", "--tune-cache", tmp_path / "tune.json"]
