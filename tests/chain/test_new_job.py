@@ -133,6 +133,12 @@ def test_is_the_base_from_then_on(tmp_path):
     assert first.keys() == other.keys()
     changed = {name for name in first if first[name] != other[name] and not name.endswith("lora_A")}
     assert len(changed) == 3, changed  # the head's weight and bias and the stem's weight
+    # What was extracted fits the model that inject wrote, and the plain one is told from it.
+    good("extract", tmp_path / "a.onnx", "-o", tmp_path / "adapter.safetensors")
+    good("apply", tmp_path / "a.onnx", tmp_path / "adapter.safetensors", "-o", tmp_path / "e.onnx")
+    result = run("apply", plain, tmp_path / "adapter.safetensors", "-o", tmp_path / "f.onnx")
+    assert result.returncode == 1 and "where inject changed the base (--classes" in result.stderr
+    assert "give the model that inject wrote" in result.stderr
 
 
 def test_the_paper_starts_it_so(tmp_path):
