@@ -126,6 +126,7 @@ static enum lorac_status list_facts(struct lorac_train_checkpoint *checkpoint, c
     LORAC_TRY(lorac_facts_add_images(facts, "images", &loop->source, error));
     LORAC_TRY(lorac_facts_add_validation(facts, loop, error));
     LORAC_TRY(lorac_facts_add_options(facts, checkpoint->call, error));
+    LORAC_TRY(lorac_facts_add_resolved(facts, net, loop, error));
     snprintf(text, sizeof text, "%.9g", net->options.optimizer.lr);
     LORAC_TRY(lorac_facts_add(facts, "--lr", text, error));
     snprintf(text, sizeof text, "%" PRIu64, checkpoint->record.total_steps);

@@ -45,13 +45,16 @@ enum lorac_status lorac_facts_add(struct lorac_facts *facts, const char *name, c
 
 // ---- options
 
-// Options that change no bit of the result, or whose effect is a fact of its own: the steps in all, the learning rate, the
-// images that are run at once and the algorithms. Options that are paths are left out as well.
+// Options that change no bit of the result, or whose effect is a fact of its own, however it was asked for: the steps in
+// all, the learning rate, the images that are run at once and the algorithms, the sets of images and how pixels become
+// numbers, and what lorac_facts_add_resolved has. Options that are paths are left out as well.
 static const char *const left_out[] = {
     "threads",          "tune",              "memory-budget",   "micro-batch", "recompute",   "epochs",
     "steps",            "lr",                "external-data",   "quiet",       "help",        "resume",
     "checkpoint-steps", "checkpoint-minutes", "checkpoint-keep", "max-minutes", "preset",      "cache-memory",
-    "loader-threads",   "broken-share",      NULL,
+    "loader-threads",   "broken-share",      "range",           "val-range",   "mean",        "std",
+    "scale",            "channel-order",     "normalize",       "keep",        "output-name", "augment",
+    "crop-pad",         "flip",              "random-resized-crop", NULL,
 };
 
 static bool is_left_out(const struct lorac_option *option)
@@ -79,6 +82,23 @@ enum lorac_status lorac_facts_add_options(struct lorac_facts *facts, const struc
             LORAC_TRY(lorac_facts_add(facts, name, by_default ? "not given" : *text ? text : "not given", error));
         }
     return LORAC_OK;
+}
+
+enum lorac_status lorac_facts_add_resolved(struct lorac_facts *facts, const struct lorac_net *net,
+                                           const struct lorac_loop_options *loop, struct lorac_error *error)
+{
+    const struct lorac_augment *augment = &loop->source.augment;
+    const bool keeps_best = loop->validation && loop->validation->options.keep_values;
+    const char *output;
+    char text[96];
+    snprintf(text, sizeof text, "%zu", augment->crop_pad);
+    LORAC_TRY(lorac_facts_add(facts, "--crop-pad", text, error));
+    LORAC_TRY(lorac_facts_add(facts, "--flip", augment->flip ? "on" : "off", error));
+    snprintf(text, sizeof text, "%.9g:%.9g", augment->area.low, augment->area.high);
+    LORAC_TRY(lorac_facts_add(facts, "--random-resized-crop", augment->area.high > 0 ? text : "not given", error));
+    LORAC_TRY(lorac_facts_add(facts, "--keep", keeps_best ? "best" : "last", error));
+    LORAC_TRY(lorac_meta_output(net->model, &net->meta, NULL, &output, error));
+    return lorac_facts_add(facts, "--output-name", output, error);
 }
 
 // ---- model

@@ -20,9 +20,13 @@ void lorac_facts_clear(struct lorac_facts *facts);
 enum lorac_status lorac_facts_add(struct lorac_facts *facts, const char *name, const char *value,
                                   struct lorac_error *error);
 
-// The options of the command line. Errors: MEMORY.
+// The options of the command line, but for those of which it counts what they come to. Errors: MEMORY.
 enum lorac_status lorac_facts_add_options(struct lorac_facts *facts, const struct lorac_call *call,
                                           struct lorac_error *error);
+
+// What others came to, whether they were given or not: augmentation, which values are kept, the output. Errors: MEMORY.
+enum lorac_status lorac_facts_add_resolved(struct lorac_facts *facts, const struct lorac_net *net,
+                                           const struct lorac_loop_options *loop, struct lorac_error *error);
 
 // The model, opened from [path], with the values that it begins with: those in [snapshot] now. Errors: MEMORY, IO.
 enum lorac_status lorac_facts_add_model(struct lorac_facts *facts, const char *path,

@@ -192,7 +192,8 @@ OTHERS = [
     (["--seed", "9"], {}, "--seed is 9, and was 0"),
     (["--epochs", "3"], {}, "the number of steps in all is 15, and was 10"),
     (["--optimizer", "adamw"], {}, "--optimizer is adamw, and was sgd"),
-    (["--augment", "crop-flip"], {}, "--augment is crop-flip, and was none"),
+    (["--augment", "crop-flip"], {}, "--crop-pad is 4, and was 0; --flip is on, and was off"),
+    (["--random-resized-crop", "0.3:0.9"], {}, "--random-resized-crop is 0.3:0.9, and was not given"),
     (["--no-shuffle"], {}, "--no-shuffle is on, and was off"),
     (["--mean", "0.1"], {}, "the set of images is"),
     (["--range", "0:32"], {}, "the set of images is 32 of"),
@@ -213,6 +214,30 @@ def test_another_run_is_refused(files, interrupted, tmp_path, options, more, mes
     assert result.returncode == 1 and message in result.stderr, result.stderr
     assert "step-000000000001.safetensors'" in result.stderr
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_the_same_run_in_other_words(files, tmp_path):
+    """Each pair of command lines is one run, which goes on either way."""
+    base = ["--epochs", "2", "--quiet"]
+    output = onnx.load(files / "frozen.onnx").graph.output[0].name
+    pairs = [
+        (["--val", "0.2"], ["--val", "0.2", "--keep", "best"]),
+        ([], ["--keep", "last"]),
+        (["--augment", "crop-flip"], ["--flip", "--crop-pad", "4"]),
+        ([], ["--crop-pad", "0", "--range", f"0:{COUNT}", "--channel-order", "rgb"]),
+        (["--random-resized-crop", "0.5:1"], ["--random-resized-crop", "0.50:1.0"]),
+        ([], ["--mean", "0.5", "--std", "0.25"]),
+        ([], ["--output-name", output]),
+        (["--lr", "0.005"], ["--optimizer", "sgd"]),
+    ]
+    for i, (one, other) in enumerate(pairs):
+        good(*train(files, tmp_path / "whole.onnx", *base, *one))
+        for then, now in ((one, other), (other, one)):
+            options = ["--checkpoint", tmp_path / f"{i}{now is one}", "--resume"]
+            first = run(*train(files, tmp_path / "out.onnx", *base, *then, *options, "--max-minutes", "0.00001"))
+            assert first.returncode == 4, first.stderr
+            good(*train(files, tmp_path / "out.onnx", *base, *now, *options))
+            assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes(), (then, now)
 
 
 @pytest.fixture(scope="module")
