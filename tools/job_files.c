@@ -4,9 +4,11 @@
 #include "recipe_value.h"
 #include "runtime/data/cifar_binary.h"
 #include "runtime/data/image_list.h"
+#include "runtime/train/checkpoint_folder.h"
 #include "train_validation.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,6 +209,26 @@ static enum lorac_status check_access(const struct files *files, struct lorac_er
     return LORAC_OK;
 }
 
+// Without 'resume' train refuses a folder that holds a run; the steps before it need not be done for that.
+static enum lorac_status check_checkpoints(const struct lorac_recipe *recipe, struct lorac_error *error)
+{
+    const char *path = lorac_recipe_get(recipe, "output.checkpoint"), *resume = lorac_recipe_get(recipe, "train.resume");
+    struct lorac_checkpoint_folder *folder = NULL;
+    bool found = false;
+    uint64_t step = 0;
+    if (!path || access(path, F_OK) != 0 || (resume && strcmp(resume, "true") == 0))
+        return LORAC_OK;
+    LORAC_TRY(lorac_checkpoint_folder_open(path, 1, &folder, error));
+    enum lorac_status status = lorac_checkpoint_folder_look(folder, &found, &step, error);
+    lorac_checkpoint_folder_close(folder);
+    if (status != LORAC_OK || !found)
+        return status;
+    return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                           "output.checkpoint '%s' holds a run, after step %" PRIu64
+                           ": set train.resume to true to go on, or name another folder, or remove its files",
+                           path, step);
+}
+
 // The files of weights beside the model, which only the model itself names.
 static enum lorac_status check_model(const struct lorac_recipe *recipe, const struct files *files,
                                      struct lorac_error *error)
@@ -329,6 +351,7 @@ enum lorac_status lorac_job_files_check(const struct lorac_recipe *recipe, const
     collect(recipe, path, &files);
     LORAC_TRY(check_names(&files, error));
     LORAC_TRY(check_access(&files, error));
+    LORAC_TRY(check_checkpoints(recipe, error));
     LORAC_TRY(check_model(recipe, &files, error));
     LORAC_TRY(check_labels(recipe, "data.images", "data.labels", error));
     LORAC_TRY(check_labels(recipe, "data.val", "data.val_labels", error));

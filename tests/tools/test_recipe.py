@@ -329,6 +329,15 @@ def test_images_of_a_pipe_are_left_to_train(job):
     assert result.returncode == 0 and b"trained 12 steps" in result.stdout, result.stderr
 
 
+def test_a_run_that_is_kept(job):
+    settings = ["-s", "output.checkpoint=keep"]
+    good("run", "job.yaml", *settings, "-n", cwd=job)
+    assert not (job / "keep").exists()
+    good("run", "job.yaml", *settings, cwd=job)
+    assert "output.checkpoint 'keep' holds a run, after step 10: set train.resume" in refused(job, *settings)
+    assert "nothing is left to train" in good("run", "job.yaml", *settings, "-s", "train.resume=true", cwd=job).stderr
+
+
 def test_pictures_are_kept(job):
     (job / "photos" / "cat").mkdir(parents=True)
     write_png(job / "photos" / "cat" / "1.PNG", np.load(job / "x.npy")[0])
