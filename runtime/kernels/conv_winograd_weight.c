@@ -9,7 +9,7 @@
 // are cut by the shape alone, and a part is one thread's: the same bits for any number of threads.
 //
 // Largest error, of the largest number, beside the plain one; random x and dy: 0.9e-6 to 3.3e-6 with 16 to 256 channels
-// (tests/runtime/test_conv_algorithms.c holds its rows to a named bound against double). NaN and infinity in x or dy
+// (tests/runtime/test_conv_weight.c holds its rows to a named bound against double). NaN and infinity in x or dy
 // are hidden by none: each sum has all tiles.
 #include "conv_algorithm.h"
 #include "conv_winograd_plan.h"
