@@ -1,9 +1,8 @@
 // Augmentations against plain loops, and what is drawn against what it should be spread like. (test_batch.c has the
 // crop after padding and the mirroring; test_augment.py compares with Pillow.)
-#include "check.h"
+#include "pixel_set.h"
 
 #include "proto/rng.h"
-#include "runtime/data/dataset.h"
 #include "runtime/data/resample.h"
 #include "runtime/kernels/parallel.h"
 #include "runtime/train/fill.h"
@@ -29,12 +28,7 @@ static void make_pixels(void)
 
 static struct lorac_dataset make_set(enum lorac_element element, size_t channels)
 {
-    return (struct lorac_dataset){.element = element,
-                                  .count = N,
-                                  .channels = channels,
-                                  .height = H,
-                                  .width = W,
-                                  .pixels = element == LORAC_ELEMENT_U8 ? (const void *)pixels : (const void *)planes};
+    return dataset_of(&(struct pixel_set){N, H, W, pixels, planes}, element, channels);
 }
 
 static const struct lorac_input_meta as_they_are = {.given = true, .scale = 1.0, .mean_count = 1, .mean = {-1.0}};
@@ -48,12 +42,6 @@ static struct lorac_batch_source make_source(const struct lorac_dataset *set, co
     CHECK_OK(lorac_augment_check(augment, set, &error), error);
     CHECK_OK(lorac_augment_scratch_create(augment, set, 1, &source.scratch, &error), error);
     return source;
-}
-
-static void write_image(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out)
-{
-    const struct lorac_image image = lorac_dataset_image(source->dataset, index);
-    lorac_batch_image(source, &image, index, epoch, out);
 }
 
 // ---- the middle

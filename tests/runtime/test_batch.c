@@ -1,8 +1,7 @@
 // Pixels to numbers: exact against the formula in double, crops and flips against plain loops over a padded copy.
-#include "check.h"
+#include "pixel_set.h"
 
 #include "proto/rng.h"
-#include "runtime/data/dataset.h"
 
 enum { N = 9, H = 6, W = 5, PAD = 2 };
 
@@ -15,18 +14,7 @@ static struct lorac_dataset make_set(enum lorac_element element, size_t channels
         pixels[i] = (uint8_t)(i * 89 + i / 7);
     for (size_t i = 0; i < sizeof planes / sizeof planes[0]; i++)
         planes[i] = (float)i + 0.25f;
-    return (struct lorac_dataset){.element = element,
-                                  .count = N,
-                                  .channels = channels,
-                                  .height = H,
-                                  .width = W,
-                                  .pixels = element == LORAC_ELEMENT_U8 ? (const void *)pixels : (const void *)planes};
-}
-
-static void write_image(const struct lorac_batch_source *source, size_t index, uint64_t epoch, float *out)
-{
-    const struct lorac_image image = lorac_dataset_image(source->dataset, index);
-    lorac_batch_image(source, &image, index, epoch, out);
+    return dataset_of(&(struct pixel_set){N, H, W, pixels, planes}, element, channels);
 }
 
 static const struct lorac_input_meta imagenet = {.given = true,

@@ -51,9 +51,10 @@ static enum lorac_status decode(void *context, size_t index, struct lorac_stored
     return LORAC_OK;
 }
 
-static void set_init(struct set *set)
+static void set_init(struct set *set, bool slow)
 {
     memset(set, 0, sizeof *set);
+    set->slow = slow;
     set->fatal_at = SIZE_MAX;
 }
 
@@ -117,8 +118,7 @@ static void test_order(const struct way *way, size_t first, size_t end)
     struct set set;
     struct lorac_error error = {0};
     uint32_t order[COUNT];
-    set_init(&set);
-    set.slow = way->slow;
+    set_init(&set, way->slow);
     const struct lorac_loader_options options = options_of(way);
     struct lorac_loader *loader = make_loader(&set, &options);
     for (uint64_t epoch = 0; epoch < 3; epoch++) {
@@ -172,8 +172,7 @@ static void test_replaced(const struct way *way)
     struct lorac_error error = {0};
     uint32_t order[COUNT];
     struct named named = {0};
-    set_init(&set);
-    set.slow = way->slow;
+    set_init(&set, way->slow);
     make_order(order, 0);
     for (size_t i = 0; i < BROKEN; i++)
         set.broken[order[broken_positions[i]]] = true;
@@ -216,7 +215,7 @@ static void test_counted_before(void)
     struct lorac_error error = {0};
     struct named named = {0};
     uint32_t listed[3] = {0};
-    set_init(&set);
+    set_init(&set, false);
     for (size_t i = 0; i < 3; i++)
         set.broken[broken[i]] = true;
     struct lorac_loader_options options = options_of(&ways[0]);
@@ -254,8 +253,7 @@ static void test_empty(const struct way *way)
     struct set set;
     struct lorac_error error = {0};
     struct named named = {0};
-    set_init(&set);
-    set.slow = way->slow;
+    set_init(&set, way->slow);
     set.broken[3] = set.broken[4] = set.broken[COUNT - 1] = true;
     const struct lorac_loader_options options = options_of(way);
     struct lorac_loader *loader = make_loader(&set, &options);
@@ -307,8 +305,7 @@ static void test_share(const struct share_row *row, const struct way *way)
 {
     struct set set;
     struct lorac_error error = {0};
-    set_init(&set);
-    set.slow = way->slow;
+    set_init(&set, way->slow);
     for (size_t i = 0; i < row->broken; i++)
         set.broken[i] = true;
     struct lorac_loader_options options = options_of(way);
@@ -334,8 +331,7 @@ static void test_fatal(const struct way *way)
 {
     struct set set;
     struct lorac_error error = {0};
-    set_init(&set);
-    set.slow = way->slow;
+    set_init(&set, way->slow);
     set.fatal_at = 2 * BATCH + 1;
     const struct lorac_loader_options options = options_of(way);
     struct lorac_loader *loader = make_loader(&set, &options);
@@ -361,8 +357,7 @@ static void test_ended(const struct way *way)
     struct set set;
     struct lorac_error error = {0};
     uint32_t order[COUNT];
-    set_init(&set);
-    set.slow = way->slow;
+    set_init(&set, way->slow);
     const struct lorac_loader_options options = options_of(way);
     struct lorac_loader *loader = make_loader(&set, &options);
     for (size_t batches = 0; batches < 12; batches++) {
@@ -390,7 +385,7 @@ static void test_bounded(void)
     enum { QUEUE_IMAGES = 6 };
     struct set set;
     struct lorac_error error = {0};
-    set_init(&set);
+    set_init(&set, false);
     const struct lorac_loader_options options = {
         .threads = 2, .batch = BATCH, .queue_bytes = QUEUE_IMAGES * 2 * 3 * CHANNELS};
     struct lorac_loader *loader = make_loader(&set, &options);
