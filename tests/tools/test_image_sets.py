@@ -445,7 +445,7 @@ def test_an_output_is_no_picture_of_the_set(files, tmp_path):
             ("-o", picture, ["merge", model, "-o", picture, "--data", pictures])]:
         before = path.read_bytes()
         message = refused(*arguments)
-        assert f"{option} '{path}' is '" in message and "one of the files of" in message
+        assert f"{option} '{path}' is '{path.resolve()}', one of the files of" in message
         assert path.read_bytes() == before and not out.exists()
     new = pictures / "cat" / "new.JPG"
     assert "would be a picture of the set" in refused("train", model, "-o", new, "--data", pictures)
