@@ -1,15 +1,10 @@
 // The loop of product.h, compiled once for each instruction set as simd_loops.c is.
 #include "product.h"
+#include "simd_vector.h"
 
 #include <math.h>
 #include <string.h>
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define LANES LORAC_SIMD_LANES
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef int vector_mask __attribute__((vector_size(LANES * sizeof(int)), aligned(sizeof(int)), may_alias));
 
 enum {
@@ -17,23 +12,6 @@ enum {
     WIDEST = LANES >= 16 ? 12 : 6, // rows that registers hold at most
 };
 _Static_assert((int)CHUNK % (2 * LANES) == 0, "a chunk is made of pairs of vectors");
-
-INLINE vector load(const float *from, size_t part)
-{
-    if (!part)
-        return *(const vector *)from;
-    vector v = {0};
-    memcpy(&v, from, part * sizeof(float));
-    return v;
-}
-
-INLINE void store(float *to, vector v, size_t part)
-{
-    if (!part)
-        *(vector *)to = v;
-    else
-        memcpy(to, &v, part * sizeof(float));
-}
 
 INLINE vector choose(vector_mask mask, vector yes, vector no)
 {
