@@ -130,7 +130,7 @@ enum lorac_status lorac_net_evaluate(struct lorac_net *net, const struct lorac_e
     evaluation.fill.pool = lorac_session_pool(net->session);
     LORAC_TRY(run_all(&evaluation, error));
     const size_t count = request->images ? request->count : dataset->count, images = count - evaluation.broken;
-    if (images == 0)
+    if (images == 0 && count > 0)
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "none of the %zu images can be read", count);
     if (result)
         *result = (struct lorac_evaluation){
