@@ -134,6 +134,6 @@ enum lorac_status lorac_net_evaluate(struct lorac_net *net, const struct lorac_e
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "none of the %zu images can be read", count);
     if (result)
         *result = (struct lorac_evaluation){
-            .images = images, .correct = evaluation.correct, .loss = evaluation.loss_sum / (double)images};
+            .images = images, .correct = evaluation.correct, .loss = evaluation.loss_sum / (double)(images > 0 ? images : 1)};
     return LORAC_OK;
 }
