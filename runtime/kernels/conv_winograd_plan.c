@@ -26,7 +26,8 @@ static void cut(struct lorac_winograd_plan *p)
     p->tiles = p->N * p->tiles_h * p->tiles_w;
     p->chunks = divide_up(p->M, CHUNK);
     p->row_stride = (divide_up(p->C, LINE) | 1) * LINE;
-    size_t fits = BLOCK_FLOATS / (p->points * p->row_stride);
+    // With few channels the products of a chunk, which share the cache, are as large as the inputs.
+    size_t fits = BLOCK_FLOATS / (p->points * (p->row_stride + (p->C <= CHUNK ? CHUNK : 0)));
     size_t most = fits > MIN_BLOCK ? fits / GROUP * GROUP : MIN_BLOCK;
     size_t least_blocks = divide_up(p->tiles, most);
     p->block = divide_up(divide_up(p->tiles, least_blocks), GROUP) * GROUP; // blocks of nearly the same size
