@@ -527,7 +527,7 @@ enum lorac_status lorac_checkpoint_file_restore(const struct lorac_checkpoint_fi
     if (!error)
         error = &own_error;
     const struct lorac_safetensor **found = calloc(2 * snapshot->part_count + 1, sizeof *found);
-    struct restoring restoring = {.values = found, .best = found + snapshot->part_count};
+    struct restoring restoring = {.values = found, .best = found ? found + snapshot->part_count : NULL};
     enum lorac_status status =
         found ? check_all(file, snapshot, validation, &restoring, error) : out_of_memory(error);
     if (status == LORAC_OK)
