@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,13 +158,10 @@ static enum lorac_status check_folders(const struct files *files, const struct f
 // The files of a set that is named by its folder or by a table.
 static enum lorac_status check_images(const struct files *files, const struct file *output, struct lorac_error *error)
 {
-    static const char *const endings[] = {".jpg", ".jpeg", ".png"};
-    const char *dot = strrchr(base_name(output->path), '.');
     char folder[PATH_TEXT];
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot, endings[i]) == 0)
-            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "'%s', %s, has the name of a picture: give another name",
-                                   output->path, output->label);
+    if (lorac_image_list_is_picture(output->path))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "'%s', %s, has the name of a picture: give another name",
+                               output->path, output->label);
     for (size_t i = 0; i < files->input_count; i++) {
         const struct file *input = &files->inputs[i];
         if (folder_of(output->path, folder) && is_same(folder, input->path) && lorac_cifar_is(input->path))
@@ -317,7 +313,8 @@ static enum lorac_status count_images(const char *path, struct images *out, stru
         return look_at_list(path, out, error);
     if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) // /dev/stdin can be read only once
         return LORAC_OK;
-    LORAC_TRY(lorac_array_read(path, &array, error));
+    const struct lorac_rows none = {0, 0}; // the header says how many there are
+    LORAC_TRY(lorac_array_read_rows(path, &none, &array, error));
     out->count = array.rank > 0 && array.dims[0] > 0 ? (size_t)array.dims[0] : 0;
     lorac_array_clear(&array);
     return LORAC_OK;
