@@ -71,7 +71,7 @@ def follow(command, log, marks, batch):
     rows, left = [], list(marks)
     while process.poll() is None and left:
         time.sleep(0.02)
-        steps = pathlib.Path(log).read_bytes().count(b"\n") if pathlib.Path(log).exists() else 0
+        steps = pathlib.Path(log).read_bytes().count(b'"event":"step"') if pathlib.Path(log).exists() else 0
         if steps * batch >= left[0]:
             try:
                 rows.append((steps * batch, *resident(process.pid)))
@@ -108,7 +108,8 @@ def seconds_per_step(program, model, data, steps, batch, work):
     command = [program, "train", model, "-o", work / "out.onnx", "--steps", steps, "--batch", batch, "--threads", "2",
                "--quiet", "--log", work / "log.jsonl", *data]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    last = json.loads((work / "log.jsonl").read_text().splitlines()[-1])
+    lines = map(json.loads, (work / "log.jsonl").read_text().splitlines())
+    *_, last = (line for line in lines if line["event"] == "step")
     return batch / last["images_per_second"] # over all steps, with the wait for the first images
 
 
