@@ -23,6 +23,7 @@ struct trial {
     struct ref_run *run;       // as in training
     enum lorac_form_policy policy;
     size_t packed_limit;
+    size_t most_threads; // training runs with 1 to so many
 };
 
 static void compose(struct trial *trial, const char *text, const int64_t *dims, const char *tail)
