@@ -20,6 +20,7 @@ enum {
     MAX_CHUNKS = 8,           // of images
     SUM_FLOATS = 1024 * 1024, // of all chunks' sums together, where that leaves more than one chunk
     DY_FLOATS = 64 * 1024,    // of dy that are gone through at once
+    FETCHED_FLOATS = 64 * 1024, // at once, at most: a part of a core's second cache
     GROUP_PIXELS = 64,        // of the output, that are taken at once at least
     RANGE_FLOATS = 16 * 1024,
 };
@@ -306,6 +307,13 @@ static void give_dh(const struct job *job, size_t first, size_t pixels, const fl
         memcpy(job->call->h + (first + p) * kR, dh + p * row, kR * sizeof(float));
 }
 
+// Many lines at once: each one alone would be waited for.
+static void fetch(const float *from, size_t floats)
+{
+    for (size_t i = 0; i < smaller(floats, FETCHED_FLOATS); i += ALIGNED_FLOATS)
+        __builtin_prefetch(from + i);
+}
+
 // Both of the above, a few pixels at a time: dy comes from memory once, row by row for dh. (For dB it is read in strips
 // of two vectors, which no processor foresees.)
 static void read_dy(const struct job *job, size_t first, size_t pixels, const struct chunk *chunk)
@@ -314,6 +322,7 @@ static void read_dy(const struct job *job, size_t first, size_t pixels, const st
     tile = tile < TILE_LEAST ? TILE_LEAST : tile / TILE_LEAST * TILE_LEAST;
     for (size_t p = 0; p < pixels; p += tile) {
         size_t count = smaller(tile, pixels - p);
+        fetch(job->call->dy + (first + p) * job->branch->shape.M, count * job->branch->shape.M);
         if (job->state->up_t)
             make_dh(job, first + p, count, chunk->dh + p * row);
         if (job->branch->trains_b)
@@ -496,6 +505,8 @@ static void backward_chunk(void *context, size_t number)
     size_t end = smaller((number + 1) * job->cut.images_per_chunk, s->N);
     for (size_t first = number * job->cut.images_per_chunk; first < end; first += job->cut.images_at_once) {
         size_t images = smaller(job->cut.images_at_once, end - first);
+        if (job->branch->trains_a)
+            fetch(job->call->x + first * s->H * s->W * s->C, images * s->H * s->W * s->C);
         read_dy(job, first * s->OH * s->OW, images * s->OH * s->OW, &chunk);
         for (size_t i = 0; goes_back && i < s->stride_h; i++)
             for (size_t k = 0; k < s->stride_w; k++)

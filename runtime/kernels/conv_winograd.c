@@ -76,23 +76,28 @@ static size_t tiles_of(const struct lorac_winograd_plan *p, size_t block)
     return p->tiles - first < p->block ? p->tiles - first : p->block;
 }
 
-static void transform_tile(const struct state *state, size_t tile, float *to)
+static void find_pixels(const struct state *state, size_t tile, const float **pixel)
 {
     const struct lorac_winograd_plan *p = &state->plan;
-    const float *pixel[LORAC_WINOGRAD_MAX_POINTS];
     size_t across = tile % p->tiles_w, down = tile / p->tiles_w % p->tiles_h, n = tile / p->tiles_w / p->tiles_h;
     const struct lorac_winograd_image image = {state->in + n * p->H * p->W * p->C, p->H, p->W, p->C, state->zeros};
     lorac_winograd_pixels(&image, p->m + 2, down * p->m - p->pad_top, across * p->m - p->pad_left, pixel);
-    state->loops->input(p->m, pixel, p->C, to, p->point_stride);
 }
 
 // Tiles begin .. end-1 of a block to its memory.
 static void transform_tiles(const struct state *state, size_t block, size_t begin, size_t end, float *to)
 {
     const struct lorac_winograd_plan *p = &state->plan;
-    size_t first = block * p->block;
-    for (size_t t = begin; t < end && first + t < p->tiles; t++)
-        transform_tile(state, first + t, to + t * p->row_stride);
+    const float *pixel[2][LORAC_WINOGRAD_MAX_POINTS];
+    size_t first = block * p->block, count = p->tiles - first < end ? p->tiles - first : end;
+    if (begin < count)
+        find_pixels(state, first + begin, pixel[begin % 2]);
+    for (size_t t = begin; t < count; t++) {
+        const size_t next = t + 1 < count ? t + 1 : t;
+        if (next != t)
+            find_pixels(state, first + next, pixel[next % 2]);
+        state->loops->input(p->m, pixel[t % 2], pixel[next % 2], p->C, to + t * p->row_stride, p->point_stride);
+    }
 }
 
 // What becomes of a chunk's products.
@@ -105,25 +110,51 @@ struct target {
     float low, high;
 };
 
-static void finish_tile(const struct state *state, size_t tile, const float *products, const struct target *to)
+// Where a tile of outputs begins, and how much of it the image has.
+struct place {
+    size_t pixel, rows, columns;
+};
+
+static struct place place_of(const struct lorac_winograd_plan *p, size_t tile)
+{
+    size_t across = tile % p->tiles_w, down = tile / p->tiles_w % p->tiles_h, n = tile / p->tiles_w / p->tiles_h;
+    size_t row = down * p->m, column = across * p->m;
+    return (struct place){(n * p->OH + row) * p->OW + column, p->OH - row < p->m ? p->OH - row : p->m,
+                          p->OW - column < p->m ? p->OW - column : p->m};
+}
+
+// What the next tile is written to comes from memory, or has to be known to be ours.
+static void fetch_outputs(const struct lorac_winograd_plan *p, const struct place *place, const struct target *to)
+{
+    for (size_t i = 0; i < place->rows; i++)
+        for (size_t j = 0; j < place->columns; j++)
+            for (size_t c = 0; c < to->count; c += LINE)
+                __builtin_prefetch(to->out + (place->pixel + i * p->OW + j) * to->channels + to->first + c, 1);
+}
+
+static void finish_tile(const struct state *state, const struct place *place, const float *products,
+                        const struct target *to)
 {
     const struct lorac_winograd_plan *p = &state->plan;
-    size_t across = tile % p->tiles_w, down = tile / p->tiles_w % p->tiles_h, n = tile / p->tiles_w / p->tiles_h;
-    size_t row = down * p->m, column = across * p->m, pixel = (n * p->OH + row) * p->OW + column;
     struct lorac_winograd_up up = to->up;
     if (up.up)
-        up.h += pixel * up.h_column;
+        up.h += place->pixel * up.h_column;
     state->loops->output(p->m, products, to->bias, up.up ? &up : NULL, to->count,
-                         to->out + pixel * to->channels + to->first, p->OW * to->channels, to->channels,
-                         p->OH - row < p->m ? p->OH - row : p->m, p->OW - column < p->m ? p->OW - column : p->m,
-                         to->accumulate, to->low, to->high);
+                         to->out + place->pixel * to->channels + to->first, p->OW * to->channels, to->channels,
+                         place->rows, place->columns, to->accumulate, to->low, to->high);
 }
 
 static void finish_tiles(const struct state *state, size_t block, const float *products, const struct target *to)
 {
     const struct lorac_winograd_plan *p = &state->plan;
-    for (size_t t = 0; t < tiles_of(p, block); t++)
-        finish_tile(state, block * p->block + t, products + t * p->points * CHUNK, to);
+    const size_t first = block * p->block, count = tiles_of(p, block);
+    struct place place = place_of(p, first);
+    for (size_t t = 0; t < count; t++) {
+        const struct place next = t + 1 < count ? place_of(p, first + t + 1) : place;
+        fetch_outputs(p, &next, to);
+        finish_tile(state, &place, products + t * p->points * CHUNK, to);
+        place = next;
+    }
 }
 
 // Chunk [number] of those of all row blocks of the adapter: h.

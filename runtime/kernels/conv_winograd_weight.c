@@ -115,20 +115,37 @@ struct job {
     atomic_size_t next;
 };
 
-// Tile [tile] of x and of dy.
-static void transform_tile(const struct job *job, size_t tile, float *x, float *y)
+// The pixels of a tile of x and of dy.
+struct tile {
+    const float *x[POINTS], *dy[M_TILE * M_TILE];
+};
+
+static void find_pixels(const struct job *job, size_t tile, struct tile *to)
 {
     const struct lorac_conv_shape *s = job->s;
     const struct plan *p = &job->plan;
-    const float *pixel[POINTS];
     size_t column = tile % p->tiles_w * M_TILE, row = tile / p->tiles_w % p->tiles_h * M_TILE;
     size_t n = tile / p->tiles_w / p->tiles_h;
     const struct lorac_winograd_image in = {job->x + n * s->H * s->W * s->C, s->H, s->W, s->C, job->zeros};
     const struct lorac_winograd_image out = {job->dy + n * s->OH * s->OW * s->M, s->OH, s->OW, s->M, job->zeros};
-    lorac_winograd_pixels(&in, EDGE, row - s->pad_top, column - s->pad_left, pixel);
-    job->simd->winograd->input(M_TILE, pixel, s->C, x, p->x_point);
-    lorac_winograd_pixels(&out, M_TILE, row, column, pixel);
-    job->simd->winograd_weight->spread(pixel, s->M, y, p->y_point);
+    lorac_winograd_pixels(&in, EDGE, row - s->pad_top, column - s->pad_left, to->x);
+    lorac_winograd_pixels(&out, M_TILE, row, column, to->dy);
+}
+
+// Of a block: B' d B and A dY A'.
+static void transform_tiles(const struct job *job, size_t first, size_t count, float *x, float *y)
+{
+    const struct lorac_conv_shape *s = job->s;
+    const struct plan *p = &job->plan;
+    struct tile tiles[2];
+    find_pixels(job, first, &tiles[0]);
+    for (size_t t = 0; t < count; t++) {
+        const struct tile *tile = &tiles[t % 2], *next = t + 1 < count ? &tiles[(t + 1) % 2] : tile;
+        if (next != tile)
+            find_pixels(job, first + t + 1, &tiles[(t + 1) % 2]);
+        job->simd->winograd->input(M_TILE, tile->x, next->x, s->C, x + t * p->x_row, p->x_point);
+        job->simd->winograd_weight->spread(tile->dy, next->dy, s->M, y + t * p->y_row, p->y_point);
+    }
 }
 
 static void run_part(const struct job *job, size_t part, float *slice)
@@ -149,8 +166,7 @@ static void run_part(const struct job *job, size_t part, float *slice)
     for (size_t block = part * p->blocks / p->parts; block < (part + 1) * p->blocks / p->parts; block++) {
         size_t first = block * p->block;
         sum.tiles = p->tiles - first < p->block ? p->tiles - first : p->block;
-        for (size_t t = 0; t < sum.tiles; t++)
-            transform_tile(job, first + t, x + t * p->x_row, y + t * p->y_row);
+        transform_tiles(job, first, sum.tiles, x, y);
         job->simd->winograd_weight->add(&sum);
     }
 }

@@ -6,6 +6,9 @@
 typedef int vector_mask __attribute__((vector_size(LANES * sizeof(int)), aligned(sizeof(int)), may_alias));
 
 enum { CHUNK = LORAC_WINOGRAD_CHUNK };
+
+// Floats from what is read of a pixel to what is fetched: no processor foresees the strides of a tile's pixels.
+enum { AHEAD = 64 };
 _Static_assert((int)CHUNK % (2 * LANES) == 0, "a chunk is made of pairs of vectors");
 
 // ---- weights: G g G', in double
@@ -102,12 +105,16 @@ INLINE void input_6(vector *d, size_t step)
     d[5 * step] = (d1 + d5) - 2.5f * d3;
 }
 
-INLINE void input_vector(const size_t E, const float *const *pixel, size_t c, size_t part, float *to, size_t stride)
+// [ahead]: what is fetched meanwhile, the same pixels or the next tile's.
+INLINE void input_vector(const size_t E, const float *const *pixel, size_t c, size_t part, const float *const *ahead,
+                         size_t ahead_c, float *to, size_t stride)
 {
     vector d[LORAC_WINOGRAD_MAX_POINTS];
     for (size_t j = 0; j < E; j++) {
-        for (size_t i = 0; i < E; i++)
+        for (size_t i = 0; i < E; i++) {
             d[i * E + j] = load(pixel[i * E + j] + c, part);
+            __builtin_prefetch(ahead[i * E + j] + ahead_c);
+        }
         if (E == 6)
             input_6(d + j, 6);
         else
@@ -123,20 +130,24 @@ INLINE void input_vector(const size_t E, const float *const *pixel, size_t c, si
     }
 }
 
-static void input(size_t m, const float *const *pixel, size_t C, float *to, size_t stride)
+INLINE void input_tile(const size_t E, const float *const *pixel, const float *const *next, size_t C, float *to,
+                       size_t stride)
 {
-    size_t whole = C - C % LANES;
-    if (m == 4) {
-        for (size_t c = 0; c < whole; c += LANES)
-            input_vector(6, pixel, c, 0, to, stride);
-        if (whole < C)
-            input_vector(6, pixel, whole, C - whole, to, stride);
-    } else {
-        for (size_t c = 0; c < whole; c += LANES)
-            input_vector(4, pixel, c, 0, to, stride);
-        if (whole < C)
-            input_vector(4, pixel, whole, C - whole, to, stride);
+    const size_t whole = C - C % LANES, distance = C < AHEAD ? C : AHEAD;
+    for (size_t c = 0; c < whole; c += LANES) {
+        const bool here = c + distance < C;
+        input_vector(E, pixel, c, 0, here ? pixel : next, here ? c + distance : c + distance - C, to, stride);
     }
+    if (whole < C)
+        input_vector(E, pixel, whole, C - whole, next, 0, to, stride);
+}
+
+static void input(size_t m, const float *const *pixel, const float *const *next, size_t C, float *to, size_t stride)
+{
+    if (m == 4)
+        input_tile(6, pixel, next, C, to, stride);
+    else
+        input_tile(4, pixel, next, C, to, stride);
 }
 
 // ---- products

@@ -19,12 +19,15 @@ INLINE void spread_6(const vector *y, size_t step, vector *to, size_t to_step)
     to[5 * to_step] = y[3 * step];
 }
 
-INLINE void spread_vector(const float *const *pixel, size_t c, size_t part, float *to, size_t stride)
+INLINE void spread_vector(const float *const *pixel, const float *const *next, size_t c, size_t part, float *to,
+                          size_t stride)
 {
     vector y[TILE], half[EDGE * TILE], row[EDGE];
     for (size_t j = 0; j < TILE; j++) {
-        for (size_t i = 0; i < TILE; i++)
+        for (size_t i = 0; i < TILE; i++) {
             y[i] = load(pixel[i * TILE + j] + c, part);
+            __builtin_prefetch(next[i * TILE + j] + c);
+        }
         spread_6(y, 1, half + j, TILE);
     }
     for (size_t i = 0; i < EDGE; i++) {
@@ -34,13 +37,13 @@ INLINE void spread_vector(const float *const *pixel, size_t c, size_t part, floa
     }
 }
 
-static void spread(const float *const *pixel, size_t C, float *to, size_t stride)
+static void spread(const float *const *pixel, const float *const *next, size_t C, float *to, size_t stride)
 {
     size_t whole = C - C % LANES;
     for (size_t c = 0; c < whole; c += LANES)
-        spread_vector(pixel, c, 0, to, stride);
+        spread_vector(pixel, next, c, 0, to, stride);
     if (whole < C)
-        spread_vector(pixel, whole, C - whole, to, stride);
+        spread_vector(pixel, next, whole, C - whole, to, stride);
 }
 
 // ---- sums over tiles

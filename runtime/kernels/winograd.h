@@ -39,8 +39,10 @@ struct lorac_winograd_loops {
     void (*weight)(size_t m, const float *weight, size_t output_stride, bool flip, size_t count, size_t inputs,
                    size_t k, float *packed);
 
-    // One tile of inputs: pixel[points] each to C channels. to[p*point_stride + c].
-    void (*input)(size_t m, const float *const *pixel, size_t C, float *to, size_t point_stride);
+    // One tile of inputs: pixel[points] each to C channels. to[p*point_stride + c]. next: the pixels of the tile that
+    // will be asked for next, which are fetched meanwhile.
+    void (*input)(size_t m, const float *const *pixel, const float *const *next, size_t C, float *to,
+                  size_t point_stride);
 
     // products[(t*points + p)*CHUNK + i] = sum over c of tiles[p*point_stride + t*row_stride + c] * packed weight,
     // [count] outputs of a chunk.
@@ -84,8 +86,8 @@ struct lorac_winograd_sum {
 
 struct lorac_winograd_weight_loops {
     // One tile of dy, A dY A': pixel[16] each to C channels, row by row. to[p*point_stride + c], in whole vectors of
-    // which what is past C is 0.
-    void (*spread)(const float *const *pixel, size_t C, float *to, size_t point_stride);
+    // which what is past C is 0. next: as for `input`.
+    void (*spread)(const float *const *pixel, const float *const *next, size_t C, float *to, size_t point_stride);
     // Adds a block of tiles, one after the other, so that each sum is one chain over all blocks.
     void (*add)(const struct lorac_winograd_sum *sum);
     // out[m*out_row + tap] of one input channel: sum has M for each point, [sum_point] apart. In double, rounded once.
