@@ -7,6 +7,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 CLASSES, SIDE = 5, 16
+TABLE = {}  # of a model's name: the function that builds it and the options of its Graph
+
+
+def model(**options):
+    """Registers a model by the name of its function."""
+    def register(build):
+        TABLE["helper-" + build.__name__.replace("_", "-")] = (build, options)
+        return build
+    return register
 
 
 class Graph:
