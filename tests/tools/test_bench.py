@@ -3,19 +3,13 @@
 """The bench command: that its parts add up, that it runs what it says, and its trace. No time is judged."""
 
 import json
-import os
-import subprocess
 
 import onnx
 import pytest
 from make_resnet import make_resnet
+from program import run
 
-PROGRAM = os.environ["LORAC_ONNX"]
 SIDE, STEPS = 16, 3
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
 def bench(*arguments):

@@ -4,27 +4,20 @@
 
 import collections
 import json
-import os
 import re
-import subprocess
 
 import numpy as np
 import onnx
+import program
 import pytest
 from make_resnet import make_resnet
+from program import run
 
-PROGRAM = os.environ["LORAC_ONNX"]
 SIDE, COUNT = 8, 150
 
 
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
 def good(*arguments):
-    result = run(*arguments)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return program.good(*arguments).stdout
 
 
 @pytest.fixture(scope="module", params=[4, 30])

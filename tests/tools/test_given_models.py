@@ -13,21 +13,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from program import good, run
 
-PROGRAM = os.environ["LORAC_ONNX"]
 SOURCE = pathlib.Path(os.environ["LORAC_SOURCE_DIR"])
 SIDE, COUNT, CLASSES = 16, 8, 5
 SIZE = ["--input-size", f"{SIDE}x{SIDE}"]
-
-
-def run(*arguments, cwd=None):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300)
-
-
-def good(*arguments, **keywords):
-    result = run(*arguments, **keywords)
-    assert result.returncode == 0, result.stderr
-    return result
 
 
 def verdict(path, *options):

@@ -5,16 +5,11 @@
 import os
 import pathlib
 import re
-import subprocess
 
 import pytest
+from program import run
 
-PROGRAM = os.environ["LORAC_ONNX"]
 DOCS = pathlib.Path(os.environ.get("LORAC_SOURCE_DIR", pathlib.Path(__file__).parents[2])) / "docs" / "commands.md"
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=60)
 
 
 def commands_of_help():

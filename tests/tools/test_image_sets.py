@@ -14,23 +14,12 @@ import onnx
 import pytest
 from make_resnet import make_resnet
 from PIL import Image
+from program import PROGRAM, SANITIZED, good, run
 
 from bench import streaming
 
-PROGRAM = os.environ["LORAC_ONNX"]
-SANITIZED = b"__asan_init" in open(PROGRAM, "rb").read()
 NAMES = ["bird", "car", "cat", "dog", "ship"]
 COUNT, SIDE, BATCH = 60, 16, 8
-
-
-def run(*arguments, timeout=300):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
-
-
-def good(*arguments, **keywords):
-    result = run(*arguments, **keywords)
-    assert result.returncode == 0, result.stderr
-    return result
 
 
 def classes_of(path):

@@ -16,7 +16,8 @@ import onnx
 import pytest
 from make_resnet import make_resnet
 from PIL import Image
-from test_help import PROGRAM, rows_of_help, run
+from program import PROGRAM, run
+from test_help import rows_of_help
 from training_log import lines_of
 
 DOCS = pathlib.Path(os.environ.get("LORAC_SOURCE_DIR", pathlib.Path(__file__).parents[2])) / "docs" / "log.md"

@@ -6,8 +6,8 @@ import re
 import subprocess
 
 import pytest
-
-from test_help import COMMANDS, PROGRAM, rows_of_help, run
+from program import PROGRAM, run
+from test_help import COMMANDS, rows_of_help
 
 ROWS = {command: rows_of_help(run(command, "-h").stdout) for command in COMMANDS}
 

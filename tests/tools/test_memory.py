@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import pytest
 from make_resnet import make_resnet
+from program import PROGRAM, SANITIZED, run
 from training_log import lines_of, losses_of
 
-PROGRAM = os.environ["LORAC_ONNX"]
 FASHION_MODEL = Path(__file__).resolve().parents[2] / "models" / "resnet14-fashion.onnx"
 IMAGES = 32
 # Of the real peak. What no formula knows: how the heap cuts its memory, and how many pages of the program are touched;
@@ -25,13 +25,7 @@ TOLERANCE = 0.1
 # its libraries count depends on what the system has in its cache. It matters beside budgets below 10 MB alone.
 PROCESS_BYTES = 1e6
 
-with open(PROGRAM, "rb") as program:
-    pytestmark = pytest.mark.skipif(b"__asan_init" in program.read(), reason="the address checker's memory counts too")
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
+pytestmark = pytest.mark.skipif(SANITIZED, reason="the address checker's memory counts too")
 
 # Of each network: how it is made, the side of its images and their channels.
 NETWORKS = {

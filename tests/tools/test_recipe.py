@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import pytest
 from make_resnet import make_resnet
+from program import PROGRAM, good, run
 
-PROGRAM = os.environ["LORAC_ONNX"]
 DOCS = pathlib.Path(os.environ.get("LORAC_SOURCE_DIR", pathlib.Path(__file__).parents[2])) / "docs" / "recipe.md"
 COUNT, SIDE = 48, 16
 
@@ -52,16 +52,6 @@ output:
   adapter: out/adapter.safetensors
   log: out/log.json
 """
-
-
-def run(*arguments, cwd=None):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300)
-
-
-def good(*arguments, cwd=None):
-    result = run(*arguments, cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    return result
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 import pytest
 from make_resnet import make_resnet
+from program import PROGRAM
 from training_log import lines_of
 
-PROGRAM = os.environ["LORAC_ONNX"]
 SIDE, COUNT = 8, 8
 NOTHING = "tune: nothing had to be measured"
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """train --val: the written file is that of the best epoch, nothing of the training changes, and what is refused."""
 
-import os
 import re
 import signal
 import subprocess
@@ -11,20 +10,10 @@ import numpy as np
 import onnx
 import pytest
 from make_resnet import make_resnet
+from program import PROGRAM, good, run
 
-PROGRAM = os.environ["LORAC_ONNX"]
 SIDE, CLASSES, COUNT, HELD = 8, 10, 120, 50
 BATCH, STEPS = 16, 5  # an epoch of what --val 0.25 leaves, 90 images
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
-def good(*arguments):
-    result = run(*arguments)
-    assert result.returncode == 0, result.stderr
-    return result
 
 
 def images(random, count):
