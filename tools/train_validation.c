@@ -1,5 +1,6 @@
 #include "train_validation.h"
 
+#include "picture_check.h"
 #include "report.h"
 #include "runtime/train/fill.h"
 #include "signals.h"
@@ -136,6 +137,21 @@ static enum lorac_status open_path(struct lorac_train_validation *validation,
                                 &validation->source.normalize, error);
 }
 
+// Training goes through an epoch before the first validation: what can be told of the pictures is told now.
+static enum lorac_status check_pictures(const struct lorac_train_validation *validation,
+                                        const struct lorac_data_settings *data, struct lorac_error *error)
+{
+    const struct lorac_split *split = &validation->split;
+    const struct lorac_picture_check check = {.dataset = validation->source.dataset,
+                                              .images = split->images ? split->images + split->kept_count : NULL,
+                                              .count = split->held_count,
+                                              .resize = (size_t)data->resize,
+                                              .broken_share = data->broken_share};
+    if (lorac_picture_check(&check, error) != LORAC_OK)
+        return lorac_error_prefix(error, "--val %s: ", validation->settings->val);
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_train_validation_open(struct lorac_train_validation *validation,
                                               const struct lorac_train_data_request *request,
                                               const struct lorac_net *net, const struct lorac_input_shape *shape,
@@ -147,6 +163,7 @@ enum lorac_status lorac_train_validation_open(struct lorac_train_validation *val
         return LORAC_OK;
     LORAC_TRY(read_share(settings->val, &share) ? open_share(validation, request, share, data, error)
                                                 : open_path(validation, request, net, shape, data, error));
+    LORAC_TRY(check_pictures(validation, request->data, error));
     validation->open = true;
     return LORAC_OK;
 }

@@ -36,7 +36,8 @@ struct lorac_train_validation {
 };
 
 // Splits the training images, which are open, or opens the set of --val, as lorac_data_open the one of --data; nothing
-// where it is done, or without --val. Errors: as those; ARGUMENT (too few images are left for a batch, no labels).
+// where it is done, or without --val. Errors: as those and lorac_picture_check; ARGUMENT (too few images are left for a
+// batch, no labels).
 enum lorac_status lorac_train_validation_open(struct lorac_train_validation *validation,
                                               const struct lorac_train_data_request *request,
                                               const struct lorac_net *net, const struct lorac_input_shape *shape,

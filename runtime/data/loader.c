@@ -397,6 +397,11 @@ void lorac_loader_set_broken(struct lorac_loader *loader, lorac_loader_broken ca
     loader->callback_context = context;
 }
 
+size_t lorac_loader_broken_limit(const struct lorac_loader *loader)
+{
+    return loader->broken_limit;
+}
+
 size_t lorac_loader_broken_count(const struct lorac_loader *loader)
 {
     return loader->broken_count;

@@ -88,6 +88,8 @@ struct lorac_loaded {
 // The i-th of the images taken last.
 struct lorac_loaded lorac_loader_image(const struct lorac_loader *loader, size_t i);
 
+// How many images of the set may be broken.
+size_t lorac_loader_broken_limit(const struct lorac_loader *loader);
 // Broken images that takes came across so far, and whether image [index] of the set is one of them.
 size_t lorac_loader_broken_count(const struct lorac_loader *loader);
 bool lorac_loader_is_broken(struct lorac_loader *loader, size_t index);

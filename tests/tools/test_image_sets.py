@@ -316,7 +316,8 @@ def test_nothing_can_be_read(files, broken, tmp_path):
     result = run("train", files / "named.onnx", "-o", tmp_path / "o.onnx", "--data", files / "png", "--batch", BATCH,
                  "--val", folder, "--broken-share", "1")
     assert result.returncode == 1 and "best after epoch" not in result.stdout + result.stderr
-    assert f"validation after epoch 1: none of the {COUNT} images can be read" in result.stderr
+    assert f"--val {folder}: none of the {COUNT} images can be read" in result.stderr
+    assert "epoch 1/" not in result.stderr and not (tmp_path / "o.onnx").exists()
 
 
 def test_broken_files_in_validation(files, broken, tmp_path):
@@ -324,6 +325,70 @@ def test_broken_files_in_validation(files, broken, tmp_path):
     result = train(files, tmp_path / "o.onnx", files / "png", "--val", folder, "--broken-share", "0.1")
     assert f"{len(paths)} of the {COUNT} validation images cannot be read and were skipped" in result.stderr
     assert f"of the {COUNT} images cannot be read" not in result.stderr
+
+
+def refused_before_training(files, tmp_path, *options):
+    result = run("train", files / "named.onnx", "-o", tmp_path / "o.onnx", "--batch", BATCH, "--epochs", 1, "--log",
+                 tmp_path / "log", *options)
+    assert result.returncode == 1 and not (tmp_path / "o.onnx").exists() and not (tmp_path / "log").exists()
+    assert len(result.stderr.splitlines()) == 1 # nothing had begun
+    return result.stderr
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def replace(path):
+    path.write_bytes(b"GIF89a" + path.read_bytes())
+
+
+@pytest.mark.parametrize("spoil", [cut_off, empty, replace, os.unlink], ids=lambda spoil: spoil.__name__)
+def test_a_bad_validation_set_is_refused_before_training(files, tmp_path, spoil):
+    shutil.copytree(files / "png", tmp_path / "val")
+    paths = sorted((tmp_path / "val").glob("*/*.png"))
+    table = tmp_path / "val.csv"
+    table.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in paths))
+    options = "--data", files / "png", "--val", table
+    for path in paths[-2:]: # the first ones can be read
+        spoil(path)
+    stderr = refused_before_training(files, tmp_path, *options, "--broken-share", 1.5 / COUNT)
+    assert f"--val {table}: 2 of the {COUNT} images cannot be read, more than a share of" in stderr
+    assert all(str(path) in stderr for path in paths[-2:])
+    result = train(files, tmp_path / "o.onnx", files / "png", "--val", table, "--broken-share", 2 / COUNT)
+    assert f"2 of the {COUNT} validation images cannot be read and were skipped" in result.stderr
+    assert skipped_names(result.stderr) == list(map(str, paths[-2:]))
+
+
+def test_what_is_held_out_is_looked_at_before_training(files, tmp_path):
+    refused = 0
+    shutil.copytree(files / "png", tmp_path / "png")
+    for path in sorted((tmp_path / "png").glob("*/*.png"))[:10]:
+        whole = path.read_bytes()
+        cut_off(path)
+        result = run("train", files / "named.onnx", "-o", tmp_path / "o.onnx", "--batch", BATCH, "--data",
+                     tmp_path / "png", "--val", "0.25", "--epochs", 1)
+        assert "validation after epoch 1" not in result.stderr or result.returncode == 0
+        if result.stderr.startswith("lorac-onnx train: --val 0.25: "):
+            refused += 1
+            assert f"1 of the {COUNT} images cannot be read" in result.stderr and str(path) in result.stderr
+        path.write_bytes(whole)
+    assert 0 < refused < 10
+
+
+def test_bytes_behind_a_picture_are_no_damage(files, tmp_path):
+    """Some cameras write something there."""
+    shutil.copytree(files / "png", tmp_path / "val")
+    for path in (tmp_path / "val").glob("*/*.png"):
+        path.write_bytes(path.read_bytes() + b"more")
+    for name in "val", "png":
+        train(files, tmp_path / f"{name}.onnx", files / "png", "--val", tmp_path / "val" if name == "val" else
+              files / "png", "--broken-share", 0)
+    assert (tmp_path / "val.onnx").read_bytes() == (tmp_path / "png.onnx").read_bytes()
 
 
 # ---- memory

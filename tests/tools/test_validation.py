@@ -36,6 +36,8 @@ def files(tmp_path_factory):
         x, y = images(random, count)
         np.save(folder / f"{name}_x.npy", x)
         np.save(folder / f"{name}_y.npy", y)
+    np.save(folder / "val_high.npy", np.where(np.arange(HELD) == 7, CLASSES, y))
+    np.save(folder / "val_large.npy", np.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0))))
     return folder
 
 
@@ -179,6 +181,8 @@ def test_its_memory_is_counted(files, tmp_path):
     (("--val", "{f}/val_x.npy"), 2, "has no labels: give --val-labels FILE"),
     (("--val", "{f}/none.npy", "--val-labels", "{f}/val_y.npy"), 1, "none.npy': cannot open"),
     (("--val", "{f}/val_x.npy", "--val-labels", "{f}/train_y.npy"), 1, "there are 120 labels for 50 images"),
+    (("--val", "{f}/val_x.npy", "--val-labels", "{f}/val_high.npy"), 1, "label 10 at index 7 is outside 0 .. 9"),
+    (("--val", "{f}/val_large.npy", "--val-labels", "{f}/val_y.npy"), 1, "the images have the shape [50, 9, 8, 3]"),
     (("--patience", "2"), 2, "--patience needs --val"),
     (("--val-every", "2"), 2, "--val-every needs --val"),
     (("--keep", "best"), 2, "--keep best needs --val"),
