@@ -12,8 +12,13 @@ struct hostile_model {
     bool refused;                              // by inject, with those words; else inspect alone says them
 };
 
+// One thing in them is wrong: an edge, a tensor, a number.
 extern const struct hostile_model HOSTILE_MODELS[];
 extern const size_t HOSTILE_MODEL_COUNT;
+
+// They have a great many of something, or make the reader do; and records that no inject writes.
+extern const struct hostile_model HOSTILE_CROWDS[];
+extern const size_t HOSTILE_CROWD_COUNT;
 
 // The bytes of it; malloc'ed. Ends the test where memory runs out.
 uint8_t *hostile_bytes(const struct hostile_model *row, size_t *byte_count);

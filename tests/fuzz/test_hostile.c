@@ -255,6 +255,14 @@ static void test_depth(void)
     free(bytes);
 }
 
+// Those that have [word] in their name.
+static void test_models(const struct hostile_model *rows, size_t count, const char *word)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strstr(rows[i].name, word))
+            test_model(&rows[i]);
+}
+
 // test_fuzz_hostile [WORD]: with a word only the models that have it in their name, with their times.
 int main(int argc, char **argv)
 {
@@ -264,9 +272,8 @@ int main(int argc, char **argv)
     verbose = argc > 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
     REQUIRE(mkdtemp(folder) && chdir(folder) == 0);
-    for (size_t i = 0; i < HOSTILE_MODEL_COUNT; i++)
-        if (argc < 2 || strstr(HOSTILE_MODELS[i].name, argv[1]))
-            test_model(&HOSTILE_MODELS[i]);
+    test_models(HOSTILE_MODELS, HOSTILE_MODEL_COUNT, argc > 1 ? argv[1] : "");
+    test_models(HOSTILE_CROWDS, HOSTILE_CROWD_COUNT, argc > 1 ? argv[1] : "");
     unlink("said.txt");
     unlink("model.onnx");
     unlink("out.onnx");
