@@ -89,8 +89,10 @@ static enum lorac_status check_options(struct lorac_model *model, const struct l
         int64_t rank;
         double alpha;
         lorac_override_scale(options, &options->overrides[i], &rank, &alpha);
-        if (check_scale(rank, alpha, error) != LORAC_OK)
-            return lorac_error_prefix(error, "--override '%s': ", options->overrides[i].layers);
+        const enum lorac_status status = check_scale(rank, alpha, error);
+        if (status != LORAC_OK)
+            (void)lorac_error_prefix(error, "--override '%s': ", options->overrides[i].layers);
+        LORAC_TRY(status);
     }
     return options->input.given ? lorac_input_meta_check(&options->input, input_channels(model), error) : LORAC_OK;
 }

@@ -175,7 +175,8 @@ enum lorac_status lorac_adapter_file_open(const char *path, struct lorac_adapter
         return LORAC_OK;
     }
     lorac_adapter_file_close(file);
-    return lorac_error_prefix(error, "'%s': ", path);
+    (void)lorac_error_prefix(error, "'%s': ", path);
+    return status;
 }
 
 void lorac_adapter_file_close(struct lorac_adapter_file *file)

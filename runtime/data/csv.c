@@ -227,8 +227,11 @@ static enum lorac_status number_known(struct lorac_image_list_build *build, cons
             return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                    "line %zu: label %s is outside 0 .. %zu, the classes of the model", set->lines[i],
                                    name, known->count - 1);
-        if (!is_number && lorac_image_list_find_known(known, name, &numbers[i], error) != LORAC_OK)
-            return lorac_error_prefix(error, "line %zu: ", set->lines[i]);
+        const enum lorac_status status =
+            is_number ? LORAC_OK : lorac_image_list_find_known(known, name, &numbers[i], error);
+        if (status != LORAC_OK)
+            (void)lorac_error_prefix(error, "line %zu: ", set->lines[i]);
+        LORAC_TRY(status);
     }
     return lorac_image_list_set_classes(build, known->names, known->count, error);
 }

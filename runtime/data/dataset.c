@@ -288,8 +288,10 @@ static enum lorac_status open_files(const struct lorac_dataset_options *options,
     size_t begin = 0, end = 0;
     LORAC_TRY(lorac_image_files_open(options, &dataset->files, error));
     struct lorac_image_files *files = dataset->files;
-    if (find_range(options, files->list.count, &begin, &end, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", options->images_path);
+    const enum lorac_status status = find_range(options, files->list.count, &begin, &end, error);
+    if (status != LORAC_OK)
+        (void)lorac_error_prefix(error, "'%s': ", options->images_path);
+    LORAC_TRY(status);
     *file_count = files->list.count;
     files->first = dataset->first_index = begin;
     dataset->element = LORAC_ELEMENT_U8;

@@ -147,6 +147,7 @@ static void test_every_byte(void)
             bytes[i] ^= changes[k];
             if (lorac_adapter_file_open(path, &file, &error) != LORAC_OK) {
                 CHECK(!file && error.message[0]);
+                CHECK(lorac_adapter_file_open(path, &file, NULL) == error.status && !file);
                 refused++;
                 continue;
             }

@@ -274,7 +274,10 @@ static void test_refusals(void)
                                 huge = rank0, bn = rank0, mean2 = rank0, std0 = rank0, defaults = rank0,
                                 untrained = rank0;
     struct lorac_inject_options layers = with("(", NULL), exclude = with(NULL, "[a"), nowhere = with("nothing", NULL);
-    struct lorac_inject_options nothing = with(NULL, ".");
+    struct lorac_inject_options nothing = with(NULL, "."), override = rank0;
+    const struct lorac_inject_override large = {.layers = "conv", .rank = 65537};
+    override.overrides = &large;
+    override.override_count = 1;
     rank0.rank = 0;
     rank_large.rank = 65537;
     alpha0.alpha = 0;
@@ -291,6 +294,7 @@ static void test_refusals(void)
     } table[] = {
         {with_gemm, &rank0, "rank is 0; it must be 1 to 65536"},
         {with_gemm, &rank_large, "rank is 65537"},
+        {with_gemm, &override, "--override 'conv': rank is 65537"},
         {with_gemm, &alpha0, "alpha is 0"},
         {with_gemm, &alpha_nan, "alpha is nan"},
         {with_gemm, &huge, "alpha/rank is 2.5e+299"},
@@ -316,6 +320,7 @@ static void test_refusals(void)
         CHECKF(lorac_pass_inject.run(model, table[i].options, &report, &error) == LORAC_ERROR_ARGUMENT, "row %zu: %s",
                i, error.message);
         CHECKF(strstr(error.message, table[i].message) != NULL, "row %zu: %s", i, error.message);
+        CHECKF(lorac_pass_inject.run(model, table[i].options, &report, NULL) == LORAC_ERROR_ARGUMENT, "row %zu alone", i);
         CHECK_OK(lorac_model_pack(model, &after, &after_count, &error), error);
         CHECKF(before_count == after_count && memcmp(before, after, after_count) == 0, "row %zu changed the model", i);
         free(before);

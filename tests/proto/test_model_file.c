@@ -123,6 +123,7 @@ static void test_unreadable_files(void)
         enum lorac_status status = lorac_model_load(in_folder(rows[i].name), &model, &error);
         CHECKF(status == rows[i].status && !model && strstr(error.message, rows[i].words), "row %zu: %d %s", i, status,
                error.message);
+        CHECKF(lorac_model_load(in_folder(rows[i].name), &model, NULL) == status && !model, "row %zu without a record", i);
     }
     unlink(in_folder("empty"));
     unlink(in_folder("text"));

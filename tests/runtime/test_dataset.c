@@ -2,6 +2,7 @@
 #include "data_files.h"
 
 #include "runtime/data/dataset.h"
+#include "runtime/data/loader.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -194,6 +195,30 @@ static void test_ranges(void)
             CHECK(set.labels[i] == (int32_t)(begin + i));
         lorac_dataset_clear(&set);
     }
+}
+
+// Of files too, and where nobody wants the sentence.
+static void test_range_of_files(void)
+{
+    static const char list[] = "test_dataset_list.csv";
+    const struct lorac_loader_options loading = {.threads = 1, .batch = 1};
+    const struct lorac_dataset_options options = {.images_path = list,
+                                                  .has_range = true,
+                                                  .range_begin = 1,
+                                                  .range_end = 3,
+                                                  .channels = 3,
+                                                  .height = 2,
+                                                  .width = 2,
+                                                  .loading = &loading};
+    struct lorac_dataset set = {.count = 77};
+    struct lorac_error error = {0};
+    bytes.count = 0;
+    put(&bytes, "a.jpg\nb.jpg\n", 12);
+    write_plain(list, &bytes);
+    CHECK(lorac_dataset_open(&options, &set, &error) == LORAC_ERROR_ARGUMENT && set.count == 77);
+    CHECKF(strstr(error.message, "'test_dataset_list.csv': the range 1:3 is outside the 2 images"), "%s", error.message);
+    CHECK(lorac_dataset_open(&options, &set, NULL) == LORAC_ERROR_ARGUMENT && set.count == 77);
+    unlink(list);
 }
 
 // A gzipped set must be whole, also behind the range.
@@ -462,6 +487,7 @@ int main(void)
     test_images();
     test_channels_last();
     test_ranges();
+    test_range_of_files();
     test_range_of_damaged();
     test_range_of_huge_file();
     test_labels();

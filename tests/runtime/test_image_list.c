@@ -90,6 +90,7 @@ static void check_refused(const char *path, const struct lorac_class_names *know
            error.message);
     CHECKF(strstr(error.message, fragment), "'%s' lacks '%s'", error.message, fragment);
     CHECKF(strstr(error.message, path), "'%s' lacks the path", error.message);
+    CHECK(lorac_image_list_open(path, known, &list, NULL) == status); // nobody listens: refused all the same
     CHECK(!list.paths && !list.arena);
 }
 
