@@ -49,35 +49,31 @@ static void put_entries(void)
 // What may follow an option of [command]: the choices, files (nothing is said: the shell's own), or nothing known.
 static void put_values(const struct lorac_command *command)
 {
-    for (const struct lorac_option_group *group = command->groups; group->options; group++)
-        for (const struct lorac_option *option = group->options; option->name; option++) {
-            if (option->type == LORAC_OPTION_ENUM) {
-                printf("            %s:--%s) words=\"", command->name, option->name);
-                put_choices(option);
-                printf("\" ;;\n");
-            } else if (strcmp(option->name, "preset") == 0) {
-                printf("            %s:--preset) words=\"", command->name);
-                put_presets();
-                printf("\" ;;\n");
-            } else if (option->type == LORAC_OPTION_PATH) {
-                printf("            %s:--%s) return ;;\n", command->name, option->name);
-                if (option->letter)
-                    printf("            %s:-%c) return ;;\n", command->name, option->letter);
-            } else if (lorac_option_takes_value(option)) {
-                printf("            %s:--%s) compopt +o default; return ;;\n", command->name, option->name);
-            }
+    for (struct lorac_option_row row = {0}; lorac_options_next(command->groups, &row);) {
+        const struct lorac_option *option = row.option;
+        if (option->type == LORAC_OPTION_ENUM) {
+            printf("            %s:--%s) words=\"", command->name, option->name);
+            put_choices(option);
+            printf("\" ;;\n");
+        } else if (strcmp(option->name, "preset") == 0) {
+            printf("            %s:--preset) words=\"", command->name);
+            put_presets();
+            printf("\" ;;\n");
+        } else if (option->type == LORAC_OPTION_PATH) {
+            printf("            %s:--%s) return ;;\n", command->name, option->name);
+            if (option->letter)
+                printf("            %s:-%c) return ;;\n", command->name, option->letter);
+        } else if (lorac_option_takes_value(option)) {
+            printf("            %s:--%s) compopt +o default; return ;;\n", command->name, option->name);
         }
+    }
 }
 
 static void put_options(const struct lorac_command *command)
 {
     printf("            %s) words=\"", command->name);
-    const char *separator = "";
-    for (const struct lorac_option_group *group = command->groups; group->options; group++)
-        for (const struct lorac_option *option = group->options; option->name; option++) {
-            printf("%s--%s", separator, option->name);
-            separator = " ";
-        }
+    for (struct lorac_option_row row = {0}; lorac_options_next(command->groups, &row);)
+        printf("%s--%s", row.index ? " " : "", row.option->name);
     printf("\" ;;\n");
 }
 

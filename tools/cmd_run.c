@@ -163,21 +163,19 @@ static void print_option(const struct lorac_option *option, const char *text)
 static void print_command(const struct lorac_call *call)
 {
     const struct lorac_option_set *set = &call->options;
-    size_t row = 0;
     printf("lorac-onnx %s", call->command->name);
     for (size_t i = 0; i < call->command->operand_count; i++)
         print_word(call->operands[i]);
-    for (const struct lorac_option_group *group = set->groups; group->options; group++)
-        for (const struct lorac_option *option = group->options; option->name; option++, row++) {
-            if (!set->given[row])
-                continue;
-            const char *field = (const char *)set->settings + group->offset + option->offset;
-            const struct lorac_texts *texts = (const void *)field;
-            if (option->type != LORAC_OPTION_TEXTS)
-                print_option(option, set->text[row]);
-            for (size_t i = 0; option->type == LORAC_OPTION_TEXTS && i < texts->count; i++)
-                print_option(option, texts->values[i]);
-        }
+    for (struct lorac_option_row row = {0}; lorac_options_next(set->groups, &row);) {
+        const struct lorac_option *option = row.option;
+        if (!set->given[row.index])
+            continue;
+        const struct lorac_texts *texts = lorac_options_field(set, &row);
+        if (option->type != LORAC_OPTION_TEXTS)
+            print_option(option, set->text[row.index]);
+        for (size_t i = 0; option->type == LORAC_OPTION_TEXTS && i < texts->count; i++)
+            print_option(option, texts->values[i]);
+    }
     putchar('\n');
 }
 

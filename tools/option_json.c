@@ -36,9 +36,8 @@ static json_t *unsigned_json(uint64_t value)
     return value <= INT64_MAX ? json_integer((json_int_t)value) : json_string(text);
 }
 
-static json_t *value_json(const struct lorac_option *option, const void *group)
+static json_t *value_json(const struct lorac_option *option, const void *field)
 {
-    const void *field = (const char *)group + option->offset;
     const struct lorac_range *range = field;
     const struct lorac_size *size = field;
     switch (option->type) {
@@ -73,11 +72,8 @@ static json_t *value_json(const struct lorac_option *option, const void *group)
 json_t *lorac_options_json(const struct lorac_option_set *set)
 {
     json_t *object = json_object();
-    for (const struct lorac_option_group *group = set->groups; object && group->options; group++)
-        for (const struct lorac_option *option = group->options; object && option->name; option++) {
-            const void *settings = (const char *)set->settings + group->offset;
-            if (json_object_set_new(object, option->name, value_json(option, settings)) == 0)
-                continue;
+    for (struct lorac_option_row row = {0}; object && lorac_options_next(set->groups, &row);)
+        if (json_object_set_new(object, row.option->name, value_json(row.option, lorac_options_field(set, &row))) != 0) {
             json_decref(object);
             object = NULL;
         }
@@ -87,9 +83,8 @@ json_t *lorac_options_json(const struct lorac_option_set *set)
 json_t *lorac_options_given_json(const struct lorac_option_set *set)
 {
     json_t *list = json_array();
-    for (const struct lorac_option_group *group = set->groups; list && group->options; group++)
-        for (const struct lorac_option *option = group->options; option->name; option++)
-            if (lorac_options_given(set, option->name))
-                json_array_append_new(list, json_string(option->name));
+    for (struct lorac_option_row row = {0}; list && lorac_options_next(set->groups, &row);)
+        if (set->given[row.index])
+            json_array_append_new(list, json_string(row.option->name));
     return list;
 }

@@ -11,17 +11,31 @@
 // getopt_long gives this plus the row's number for a long option, so that it cannot be mistaken for a letter.
 enum { LONG_BASE = 256 };
 
-static const struct lorac_option *option_at(const struct lorac_option_group *groups, size_t index,
-                                            const struct lorac_option_group **group)
+bool lorac_options_next(const struct lorac_option_group *groups, struct lorac_option_row *row)
 {
-    for (; groups->options; groups++)
-        for (const struct lorac_option *option = groups->options; option->name; option++)
-            if (index-- == 0) {
-                if (group)
-                    *group = groups;
-                return option;
-            }
-    return NULL;
+    if (row->option) {
+        row->option++;
+        row->index++;
+    } else {
+        row->group = groups;
+        row->option = groups->options;
+    }
+    while (row->group->options && !row->option->name) {
+        row->group++;
+        row->option = row->group->options;
+    }
+    return row->group->options != NULL;
+}
+
+// The struct of the row's group.
+static void *settings_of(const struct lorac_option_set *set, const struct lorac_option_row *row)
+{
+    return (char *)set->settings + row->group->offset;
+}
+
+const void *lorac_options_field(const struct lorac_option_set *set, const struct lorac_option_row *row)
+{
+    return (const char *)settings_of(set, row) + row->option->offset;
 }
 
 bool lorac_option_takes_value(const struct lorac_option *option)
@@ -349,14 +363,14 @@ static void make_tables(const struct lorac_option_group *groups, struct getopt_t
     memset(tables, 0, sizeof *tables);
     size_t used = 0;
     tables->letters[used++] = ':'; // a missing value is told apart from an unknown option
-    const struct lorac_option *option;
-    for (size_t i = 0; (option = option_at(groups, i, NULL)) != NULL; i++) {
-        assert(i < LORAC_OPTIONS_MAX);
-        struct option *entry = &tables->long_options[i];
+    for (struct lorac_option_row row = {0}; lorac_options_next(groups, &row);) {
+        assert(row.index < LORAC_OPTIONS_MAX);
+        const struct lorac_option *option = row.option;
+        struct option *entry = &tables->long_options[row.index];
         entry->name = option->name;
         entry->has_arg = lorac_option_takes_value(option) ? required_argument : no_argument;
-        entry->val = LONG_BASE + (int)i;
-        tables->names[i] = option->name;
+        entry->val = LONG_BASE + (int)row.index;
+        tables->names[row.index] = option->name;
         if (option->letter) {
             tables->letters[used++] = option->letter;
             if (lorac_option_takes_value(option))
@@ -365,24 +379,22 @@ static void make_tables(const struct lorac_option_group *groups, struct getopt_t
     }
 }
 
-// The row of what getopt_long returned (or left in optopt), or -1.
-static int row_of(const struct lorac_option_group *groups, int code)
+// The row of what getopt_long returned (or left in optopt); false where there is none.
+static bool find_code(const struct lorac_option_group *groups, int code, struct lorac_option_row *row)
 {
-    if (code >= LONG_BASE)
-        return code - LONG_BASE;
-    const struct lorac_option *option;
-    for (size_t i = 0; code > 0 && (option = option_at(groups, i, NULL)) != NULL; i++)
-        if (option->letter == code)
-            return (int)i;
-    return -1;
+    *row = (struct lorac_option_row){0};
+    while (code > 0 && lorac_options_next(groups, row))
+        if (row->option->letter == code || LONG_BASE + (int)row->index == code)
+            return true;
+    return false;
 }
 
 static enum lorac_status refuse_unknown(const struct getopt_tables *tables, const struct lorac_option_group *groups,
                                         const char *word, struct lorac_error *error)
 {
-    if (optopt && row_of(groups, optopt) >= 0) // getopt knows the option, but "=value" follows
-        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s takes no value",
-                               option_at(groups, (size_t)row_of(groups, optopt), NULL)->name);
+    struct lorac_option_row row;
+    if (find_code(groups, optopt, &row)) // getopt knows the option, but "=value" follows
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s takes no value", row.option->name);
     if (optopt)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "unknown option -%c: see -h", optopt);
     char name[64];
@@ -417,25 +429,22 @@ static enum lorac_status refuse_with_help(const struct lorac_option *option, con
 
 enum lorac_status lorac_options_check_required(const struct lorac_option_set *set, struct lorac_error *error)
 {
-    const struct lorac_option *option;
-    for (size_t i = 0; (option = option_at(set->groups, i, NULL)) != NULL; i++)
-        if (option->required && !set->given[i]) {
+    for (struct lorac_option_row row = {0}; lorac_options_next(set->groups, &row);)
+        if (row.option->required && !set->given[row.index]) {
             char what[64];
-            snprintf(what, sizeof what, " %s is missing", option->value);
-            return refuse_with_help(option, what, error);
+            snprintf(what, sizeof what, " %s is missing", row.option->value);
+            return refuse_with_help(row.option, what, error);
         }
     return LORAC_OK;
 }
 
 void lorac_options_init(struct lorac_option_set *set)
 {
-    const struct lorac_option_group *group;
-    const struct lorac_option *option;
     memset(set->given, 0, sizeof set->given);
     memset(set->origin, 0, sizeof set->origin);
     memset(set->text, 0, sizeof set->text);
-    for (size_t i = 0; (option = option_at(set->groups, i, &group)) != NULL; i++)
-        set_default(option, (char *)set->settings + group->offset);
+    for (struct lorac_option_row row = {0}; lorac_options_next(set->groups, &row);)
+        set_default(row.option, settings_of(set, &row));
 }
 
 enum lorac_status lorac_options_read(struct lorac_option_set *set, int argc, char **argv, int *operands,
@@ -453,18 +462,19 @@ enum lorac_status lorac_options_read(struct lorac_option_set *set, int argc, cha
             break;
         if (code == '?')
             return refuse_unknown(&tables, set->groups, argv[optind - 1], error);
-        int row = row_of(set->groups, code == ':' ? optopt : code);
-        assert(row >= 0);
-        const struct lorac_option_group *group = NULL;
-        const struct lorac_option *option = option_at(set->groups, (size_t)row, &group);
+        struct lorac_option_row row;
+        const bool known = find_code(set->groups, code == ':' ? optopt : code, &row);
+        assert(known && "getopt has the tables");
+        (void)known;
+        const struct lorac_option *option = row.option;
         if (code == ':')
             return refuse_with_help(option, " needs a value", error);
-        LORAC_TRY(lorac_option_set_value(option, (char *)set->settings + group->offset, optarg, error));
+        LORAC_TRY(lorac_option_set_value(option, settings_of(set, &row), optarg, error));
         // Which of two values counts would be a guess; a flag says the same twice.
-        if (lorac_option_takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given[row])
+        if (lorac_option_takes_value(option) && option->type != LORAC_OPTION_TEXTS && set->given[row.index])
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--%s is given twice: give it once", option->name);
-        set->given[row] = true;
-        set->text[row] = optarg;
+        set->given[row.index] = true;
+        set->text[row.index] = optarg;
     }
     *operands = optind;
     return LORAC_OK;
@@ -477,14 +487,14 @@ enum lorac_status lorac_options_parse(struct lorac_option_set *set, int argc, ch
     return help_name && lorac_options_given(set, help_name) ? LORAC_OK : lorac_options_check_required(set, error);
 }
 
-const struct lorac_option *lorac_options_find(const struct lorac_option_group *groups, const char *name, size_t *row)
+const struct lorac_option *lorac_options_find(const struct lorac_option_group *groups, const char *name,
+                                              struct lorac_option_row *found)
 {
-    const struct lorac_option *option;
-    for (size_t i = 0; (option = option_at(groups, i, NULL)) != NULL; i++)
-        if (strcmp(option->name, name) == 0) {
-            if (row)
-                *row = i;
-            return option;
+    for (struct lorac_option_row row = {0}; lorac_options_next(groups, &row);)
+        if (strcmp(row.option->name, name) == 0) {
+            if (found)
+                *found = row;
+            return row.option;
         }
     return NULL;
 }
@@ -492,22 +502,20 @@ const struct lorac_option *lorac_options_find(const struct lorac_option_group *g
 enum lorac_status lorac_options_set(struct lorac_option_set *set, const char *name, const char *text,
                                     const char *origin, struct lorac_error *error)
 {
-    size_t row = 0;
-    const struct lorac_option_group *group = NULL;
+    struct lorac_option_row row = {0};
     const struct lorac_option *option = lorac_options_find(set->groups, name, &row);
     assert(option && "no such option in this command");
-    option_at(set->groups, row, &group);
-    LORAC_TRY(lorac_option_take(option, (char *)set->settings + group->offset, text, error));
-    set->given[row] = true;
-    set->text[row] = text;
-    set->origin[row] = origin;
+    LORAC_TRY(lorac_option_take(option, settings_of(set, &row), text, error));
+    set->given[row.index] = true;
+    set->text[row.index] = text;
+    set->origin[row.index] = origin;
     return LORAC_OK;
 }
 
 bool lorac_options_given(const struct lorac_option_set *set, const char *name)
 {
-    size_t row = 0;
+    struct lorac_option_row row = {0};
     bool found = lorac_options_find(set->groups, name, &row) != NULL;
     assert(found && "no such option in this command");
-    return found && set->given[row];
+    return found && set->given[row.index];
 }

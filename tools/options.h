@@ -94,6 +94,20 @@ struct lorac_option_set {
     const char *origin[LORAC_OPTIONS_MAX];   // [i]: where it is from, for messages; NULL: the command line. Borrowed
 };
 
+// A row of all tables together, and where it is. The walk over them, in order:
+//     for (struct lorac_option_row row = {0}; lorac_options_next(groups, &row);)
+struct lorac_option_row {
+    const struct lorac_option *option; // NULL: before the first
+    const struct lorac_option_group *group;
+    size_t index; // in a set's given, text and origin
+};
+
+// On to the next row; false behind the last.
+bool lorac_options_next(const struct lorac_option_group *groups, struct lorac_option_row *row);
+
+// The row's value in the settings, of the type that the option's says.
+const void *lorac_options_field(const struct lorac_option_set *set, const struct lorac_option_row *row);
+
 // Fills the settings from defaults and from argv[1 .. argc-1]. argv is reordered: *operands is the index of the first
 // operand, the rest are operands too. Required options are checked unless the flag [help_name] was given; an option
 // with a value, but TEXTS, may be given only once.
@@ -108,8 +122,9 @@ enum lorac_status lorac_options_read(struct lorac_option_set *set, int argc, cha
                                      struct lorac_error *error);
 enum lorac_status lorac_options_check_required(const struct lorac_option_set *set, struct lorac_error *error);
 
-// The option of that name and its row, counted over all tables (NULL: not wanted); NULL where there is none.
-const struct lorac_option *lorac_options_find(const struct lorac_option_group *groups, const char *name, size_t *row);
+// The option of that name and, in [found] (NULL: not wanted), its row; NULL where there is none.
+const struct lorac_option *lorac_options_find(const struct lorac_option_group *groups, const char *name,
+                                              struct lorac_option_row *found);
 
 // Gives the option [name], which must be in the set, a value as the command line does (flags take any text). Text and
 // [origin] (for messages) are borrowed. Errors: as lorac_option_take.

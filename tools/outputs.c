@@ -27,15 +27,13 @@ struct outputs {
 static void list_outputs(const struct lorac_call *call, struct outputs *outputs)
 {
     outputs->count = 0;
-    for (const struct lorac_option_group *group = call->options.groups; group->options; group++)
-        for (const struct lorac_option *option = group->options; option->name; option++) {
-            if (!option->writes)
-                continue;
-            const char *const *path =
-                (const void *)((const char *)call->options.settings + group->offset + option->offset);
-            if (*path && outputs->count < MOST_OUTPUTS)
-                outputs->rows[outputs->count++] = (struct output){option, *path};
-        }
+    for (struct lorac_option_row row = {0}; lorac_options_next(call->options.groups, &row);) {
+        if (!row.option->writes)
+            continue;
+        const char *const *path = lorac_options_field(&call->options, &row);
+        if (*path && outputs->count < MOST_OUTPUTS)
+            outputs->rows[outputs->count++] = (struct output){row.option, *path};
+    }
 }
 
 // "-o" or "--log".

@@ -38,10 +38,10 @@ static bool takes(const struct application *application, const struct lorac_reci
 static const char *given_text(const struct application *application, const char *name)
 {
     const struct lorac_option_set *set = &application->call->options;
-    size_t row;
-    if (!name || !lorac_options_find(set->groups, name, &row) || !set->given[row] || set->origin[row])
+    struct lorac_option_row row;
+    if (!name || !lorac_options_find(set->groups, name, &row) || !set->given[row.index] || set->origin[row.index])
         return NULL;
-    return set->text[row] ? set->text[row] : "true";
+    return set->text[row.index] ? set->text[row.index] : "true";
 }
 
 // What the recipe says of an option, in a layer above or up to [layer]; NULL: nothing.

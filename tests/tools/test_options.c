@@ -246,8 +246,32 @@ static void test_nearest_name(void)
     }
 }
 
+// Every row once and in order, with its group, and past groups that are empty.
+static void test_walk(void)
+{
+    static const struct lorac_option none[] = {{0}};
+    static const struct lorac_option_group gaps[] = {
+        {"None", none, 0}, {"Second", second_options, 8}, {"Nor here", none, 0}, {"First", first_options, 16}, {0}};
+    static const struct lorac_option_group only_none[] = {{"None", none, 0}, {0}};
+    struct settings settings;
+    const struct lorac_option_set set = {.groups = groups, .settings = &settings};
+    size_t count = 0;
+    for (struct lorac_option_row row = {0}; lorac_options_next(gaps, &row); count++) {
+        const bool second = count < 9;
+        CHECKF(row.index == count && row.group == &gaps[second ? 1 : 3], "row %zu", count);
+        CHECKF(row.option == (second ? &second_options[count] : &first_options[count - 9]), "row %zu", count);
+    }
+    CHECKF(count == 16, "%zu rows", count);
+    struct lorac_option_row row = {0};
+    CHECK(!lorac_options_next(only_none, &row));
+    CHECK(lorac_options_find(groups, "size", &row) == row.option && row.index == 13 && row.group == &groups[1]);
+    CHECK(lorac_options_field(&set, &row) == &settings.size);
+    CHECK(!lorac_options_find(groups, "siz", &row));
+}
+
 int main(void)
 {
+    test_walk();
     test_refusals();
     test_defaults();
     test_values();
