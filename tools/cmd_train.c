@@ -1,5 +1,6 @@
 // train: fine-tunes an injected model's adapters on labelled images.
 #include "outputs.h"
+#include "paths.h"
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
@@ -198,7 +199,7 @@ static enum lorac_status check_names(const struct lorac_call *call, const struct
     LORAC_TRY(lorac_tune_check(&settings->tune, others, error));
     if (!settings->log)
         return LORAC_OK;
-    if (strcmp(settings->log, settings->output) == 0 || lorac_file_same(settings->log, settings->output))
+    if (lorac_path_same(settings->log, settings->output))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--log '%s' is the output (-o): give another name",
                                settings->log);
     size_t length = strlen(settings->output);

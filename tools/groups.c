@@ -1,5 +1,6 @@
 #include "groups.h"
 
+#include "paths.h"
 #include "proto/external.h"
 #include "report.h"
 #include "runtime/kernels/parallel.h"
@@ -344,23 +345,10 @@ enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const stru
 
 // ---- files
 
-// The folder of [path] in a malloc'ed text: up to the last slash, "." where there is none.
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) + (slash == path) : 1;
-    char *folder = malloc(length + 1);
-    if (folder) {
-        memcpy(folder, slash ? path : ".", length);
-        folder[length] = '\0';
-    }
-    return folder;
-}
-
 static enum lorac_status check_folder(const char *option, const char *path, struct lorac_error *error)
 {
     struct stat info;
-    char *folder = folder_of(path);
+    char *folder = lorac_path_folder(path);
     if (!folder)
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory");
     enum lorac_status status = LORAC_OK;
@@ -384,7 +372,7 @@ enum lorac_status lorac_output_check(const char *option, const char *path, const
         return lorac_error_set(error, LORAC_ERROR_IO, "%s '%s' is %s: give the name of a file", option, path,
                                S_ISDIR(info.st_mode) ? "a folder" : "not an ordinary file");
     for (; *inputs; inputs++)
-        if (**inputs && (strcmp(*inputs, path) == 0 || lorac_file_same(*inputs, path)))
+        if (**inputs && lorac_path_same(*inputs, path))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is also an input: give another name", option,
                                    path);
     return check_folder(option, path, error);

@@ -1,14 +1,14 @@
 #include "job_files.h"
 
 #include "groups.h"
+#include "paths.h"
 #include "recipe_value.h"
 #include "runtime/data/cifar_binary.h"
 #include "runtime/data/image_list.h"
-#include "runtime/train/checkpoint_folder.h"
+#include "train_checkpoint.h"
 #include "train_validation.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,43 +31,16 @@ struct files {
 
 // ---- names
 
-// Up to the last slash, "." where there is none; in [text], false where it is too long.
-enum { PATH_TEXT = 4096 };
-static bool folder_of(const char *path, char text[PATH_TEXT])
-{
-    const char *slash = strrchr(path, '/');
-    const int length = slash ? (int)(slash - path) + (slash == path) : 1;
-    return length < PATH_TEXT && snprintf(text, PATH_TEXT, "%.*s", length, slash ? path : ".") >= 0;
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-static bool same_folder(const char *a, const char *b)
-{
-    char first[PATH_TEXT], second[PATH_TEXT];
-    return folder_of(a, first) && folder_of(b, second) && (strcmp(first, second) == 0 || lorac_file_same(first, second));
-}
-
-// One file, or one name for what is not there yet.
-static bool is_same(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0 || lorac_file_same(a, b) || (strcmp(base_name(a), base_name(b)) == 0 && same_folder(a, b));
-}
-
 // Is [path] a name that the data file of the model [output] may get: OUT.onnx.data, OUT.onnx.data.2?
 static bool is_data_name(const char *path, const char *output)
 {
     static const char suffix[] = ".data";
-    const char *name = base_name(path), *model = base_name(output);
+    const char *name = lorac_path_name(path), *model = lorac_path_name(output);
     const size_t length = strlen(model);
     if (strncmp(name, model, length) != 0 || strncmp(name + length, suffix, sizeof suffix - 1) != 0)
         return false;
     const char end = name[length + sizeof suffix - 1];
-    return (end == '\0' || end == '.') && same_folder(path, output);
+    return (end == '\0' || end == '.') && lorac_path_same_folder(path, output);
 }
 
 // ---- what a recipe names
@@ -136,7 +109,7 @@ static enum lorac_status check_data_name(const struct file *model, const struct 
 
 static enum lorac_status check_pair(const struct file *output, const struct file *other, struct lorac_error *error)
 {
-    if (is_same(output->path, other->path))
+    if (lorac_path_same_name(output->path, other->path))
         return refuse_both(output, other, error);
     LORAC_TRY(check_data_name(output, other, error));
     return check_data_name(other, output, error);
@@ -145,10 +118,9 @@ static enum lorac_status check_pair(const struct file *output, const struct file
 // Old checkpoints are removed there.
 static enum lorac_status check_folders(const struct files *files, const struct file *output, struct lorac_error *error)
 {
-    char folder[PATH_TEXT];
     for (size_t i = 0; i < files->output_count; i++) {
         const struct file *other = &files->outputs[i];
-        if (other->folder && other != output && folder_of(output->path, folder) && is_same(folder, other->path))
+        if (other->folder && other != output && lorac_path_is_in(output->path, other->path))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "'%s', %s, lies in the folder of %s: give another name",
                                    output->path, output->label, other->label);
     }
@@ -158,13 +130,12 @@ static enum lorac_status check_folders(const struct files *files, const struct f
 // The files of a set that is named by its folder or by a table.
 static enum lorac_status check_images(const struct files *files, const struct file *output, struct lorac_error *error)
 {
-    char folder[PATH_TEXT];
     if (lorac_image_list_is_picture(output->path))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "'%s', %s, has the name of a picture: give another name",
                                output->path, output->label);
     for (size_t i = 0; i < files->input_count; i++) {
         const struct file *input = &files->inputs[i];
-        if (folder_of(output->path, folder) && is_same(folder, input->path) && lorac_cifar_is(input->path))
+        if (lorac_path_is_in(output->path, input->path) && lorac_cifar_is(input->path))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "'%s', %s, lies among the images of %s: give another name",
                                    output->path, output->label, input->label);
     }
@@ -210,19 +181,14 @@ static enum lorac_status check_checkpoints(const struct lorac_recipe *recipe, st
 {
     const char *path = lorac_recipe_get(recipe, "output.checkpoint"), *resume = lorac_recipe_get(recipe, "train.resume");
     struct lorac_checkpoint_folder *folder = NULL;
-    bool found = false;
-    uint64_t step = 0;
     if (!path || access(path, F_OK) != 0 || (resume && strcmp(resume, "true") == 0))
         return LORAC_OK;
     LORAC_TRY(lorac_checkpoint_folder_open(path, 1, &folder, error));
-    enum lorac_status status = lorac_checkpoint_folder_look(folder, &found, &step, error);
+    const enum lorac_status status =
+        lorac_train_checkpoint_refuse_run(folder, "output.checkpoint", path,
+                                          "set train.resume to true to go on, or name another folder", error);
     lorac_checkpoint_folder_close(folder);
-    if (status != LORAC_OK || !found)
-        return status;
-    return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                           "output.checkpoint '%s' holds a run, after step %" PRIu64
-                           ": set train.resume to true to go on, or name another folder, or remove its files",
-                           path, step);
+    return status;
 }
 
 // The files of weights beside the model, which only the model itself names.

@@ -1,12 +1,10 @@
-#define _DEFAULT_SOURCE // realpath
 #include "outputs.h"
 
-#include "groups.h"
+#include "paths.h"
 #include "report.h"
 #include "runtime/data/image_list.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -47,38 +45,6 @@ static const char *option_text(const struct lorac_option *option, char text[OPTI
     return text;
 }
 
-// Where a file called [path] is, or would be, without links: its folder, malloc'ed. NULL: nowhere, or no memory.
-static char *true_folder(const char *path)
-{
-    char *file = realpath(path, NULL), *slash;
-    if (file) {
-        slash = strrchr(file, '/');
-        slash[slash == file] = '\0';
-        return file;
-    }
-    char *copy = strdup(path);
-    if (!copy)
-        return NULL;
-    slash = strrchr(copy, '/');
-    if (slash)
-        slash[slash == copy] = '\0';
-    char *folder = realpath(slash ? copy : ".", NULL);
-    free(copy);
-    return folder;
-}
-
-// Does the file [path], there or not, lie in [folder] or in a folder below it?
-static bool lies_below(const char *path, const char *folder)
-{
-    char *inner = true_folder(path), *outer = realpath(folder, NULL);
-    const size_t length = outer ? strlen(outer) : 0;
-    const bool is = inner && outer && strncmp(inner, outer, length) == 0 &&
-                    (inner[length] == '\0' || inner[length] == '/' || length == 1);
-    free(inner);
-    free(outer);
-    return is;
-}
-
 // ---- a set of images
 
 // Those that exist, to know them by.
@@ -116,7 +82,7 @@ enum lorac_status lorac_outputs_check_set(const struct lorac_call *call, const c
         const struct output *output = &outputs.rows[i];
         if (stat(output->path, &about) == 0)
             existing[count++] = (struct existing){output, about.st_dev, about.st_ino};
-        else if (dataset->files && lorac_image_list_is_picture(output->path) && lies_below(output->path, data))
+        else if (dataset->files && lorac_image_list_is_picture(output->path) && lorac_path_is_below(output->path, data))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                    "%s '%s' would be a picture of the set '%s' from now on: give another name",
                                    option_text(output->option, option), output->path, data);
@@ -135,7 +101,7 @@ enum lorac_status lorac_outputs_check_checkpoint(const struct lorac_call *call, 
     char option[OPTION_TEXT];
     list_outputs(call, &outputs);
     for (size_t i = 0; i < outputs.count; i++)
-        if (lies_below(outputs.rows[i].path, folder))
+        if (lorac_path_is_below(outputs.rows[i].path, folder))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                    "%s '%s' is in the folder of the checkpoints, '%s', which is for them alone: give "
                                    "another name",
@@ -150,7 +116,7 @@ enum lorac_status lorac_output_check_room(const char *option, const char *path, 
 {
     struct statvfs about;
     char there[LORAC_BYTES_TEXT], needed[LORAC_BYTES_TEXT];
-    char *folder = true_folder(path);
+    char *folder = lorac_path_true_folder(path);
     const bool known = folder && statvfs(folder, &about) == 0 && about.f_blocks > 0;
     free(folder);
     if (!known)

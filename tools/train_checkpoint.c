@@ -58,15 +58,15 @@ static enum lorac_status read_newest(struct lorac_train_checkpoint *checkpoint, 
     return LORAC_OK;
 }
 
-static enum lorac_status refuse_old(struct lorac_train_checkpoint *checkpoint, struct lorac_error *error)
+enum lorac_status lorac_train_checkpoint_refuse_run(struct lorac_checkpoint_folder *folder, const char *option,
+                                                    const char *path, const char *advice, struct lorac_error *error)
 {
     bool found;
     uint64_t step = 0;
-    LORAC_TRY(lorac_checkpoint_folder_look(checkpoint->folder, &found, &step, error));
+    LORAC_TRY(lorac_checkpoint_folder_look(folder, &found, &step, error));
     return found ? lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                                   "--checkpoint '%s' holds a run, after step %" PRIu64
-                                   ": give --resume to go on, or another folder, or remove its files",
-                                   checkpoint->settings->folder, step)
+                                   "%s '%s' holds a run, after step %" PRIu64 ": %s, or remove its files", option, path,
+                                   step, advice)
                  : LORAC_OK;
 }
 
@@ -78,7 +78,10 @@ enum lorac_status lorac_train_checkpoint_open(struct lorac_train_checkpoint *che
     if (!settings->folder)
         return LORAC_OK;
     LORAC_TRY(lorac_checkpoint_folder_open(settings->folder, (size_t)settings->keep, &checkpoint->folder, error));
-    return settings->resume ? read_newest(checkpoint, error) : refuse_old(checkpoint, error);
+    if (settings->resume)
+        return read_newest(checkpoint, error);
+    return lorac_train_checkpoint_refuse_run(checkpoint->folder, "--checkpoint", settings->folder,
+                                             "give --resume to go on, or another folder", error);
 }
 
 void lorac_train_checkpoint_close(struct lorac_train_checkpoint *checkpoint)

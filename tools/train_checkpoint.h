@@ -44,6 +44,11 @@ struct lorac_train_checkpoint { // zero-initialise it
 enum lorac_status lorac_train_checkpoint_check(const struct lorac_checkpoint_settings *settings,
                                                struct lorac_error *error);
 
+// Without --resume a folder that holds a run is refused. [option] and [path] name it, [advice] says how to go on or not
+// to. Errors: ARGUMENT, IO, MEMORY.
+enum lorac_status lorac_train_checkpoint_refuse_run(struct lorac_checkpoint_folder *folder, const char *option,
+                                                    const char *path, const char *advice, struct lorac_error *error);
+
 // Opens the folder and takes its lock; with --resume reads the newest checkpoint, and says where there is none. Without,
 // a folder that holds checkpoints is refused. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY.
 enum lorac_status lorac_train_checkpoint_open(struct lorac_train_checkpoint *checkpoint, const struct lorac_call *call,

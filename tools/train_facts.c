@@ -1,5 +1,6 @@
 #include "train_facts.h"
 
+#include "paths.h"
 #include "proto/adapter_meta.h"
 #include "proto/arena.h"
 #include "proto/digest.h"
@@ -139,9 +140,9 @@ enum lorac_status lorac_facts_add_model(struct lorac_facts *facts, const char *p
 static void add_files(struct lorac_digest *digest, const struct lorac_dataset *dataset)
 {
     for (size_t i = 0; i < dataset->count; i++) {
-        const char *path = lorac_dataset_path(dataset, i), *slash = strrchr(path, '/');
+        const char *path = lorac_dataset_path(dataset, i);
         struct stat about;
-        lorac_digest_add_text(digest, slash ? slash + 1 : path);
+        lorac_digest_add_text(digest, lorac_path_name(path));
         lorac_digest_add_number(digest, stat(path, &about) == 0 ? (uint64_t)about.st_size : UINT64_MAX);
     }
 }

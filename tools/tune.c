@@ -1,6 +1,7 @@
 #include "tune.h"
 
 #include "groups.h"
+#include "paths.h"
 #include "report.h"
 #include "tune_cache.h"
 
@@ -37,7 +38,7 @@ enum lorac_status lorac_tune_check(const struct lorac_tune_settings *tune, const
     LORAC_TRY(lorac_tune_check_flags(tune, error));
     static const char *const no_inputs[] = {NULL}; // they are among the others
     for (; *others; others++)
-        if (**others && (strcmp(*others, tune->cache) == 0 || lorac_file_same(*others, tune->cache)))
+        if (**others && lorac_path_same(*others, tune->cache))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                    "--tune-cache '%s' is another file of this run: give another name", tune->cache);
     LORAC_TRY(lorac_output_check("--tune-cache", tune->cache, no_inputs, error));
