@@ -30,6 +30,11 @@ struct slot {
     size_t skipped; // broken images from the position on
 };
 
+struct order {
+    uint32_t *images;
+    size_t capacity;
+};
+
 struct lorac_loader {
     struct lorac_loader_source source;
     struct lorac_loader_options options;
@@ -51,9 +56,12 @@ struct lorac_loader {
     pthread_cond_t work;  // for threads: there may be something to do
     pthread_cond_t ready; // for the caller: the position that it waits for is there, or no thread is busy
     bool stop, cancel;
-    struct lorac_loader_pass pass; // its order is the loader's own
-    uint32_t *order;
-    size_t order_capacity;
+    struct lorac_loader_pass pass, following; // count 0: none; their orders are the loader's own
+    struct order orders[2];
+    size_t present; // which of them is the pass's
+    // Positions are counted on from one pass to the one that follows it.
+    size_t begin, end;          // of the pass
+    size_t last;                // the end of what follows it, or of itself
     size_t base;                // the first position that has a slot
     size_t taken_end;           // positions before it are taken, or being waited for
     size_t next;                // the position that is begun next
@@ -92,16 +100,19 @@ static struct slot *slot_of(struct lorac_loader *loader, size_t position)
     return &loader->slots[position % loader->slot_count];
 }
 
-static size_t index_at(const struct lorac_loader *loader, size_t position)
+// The image [ahead] places behind [at] in the order of a pass; after the last comes the first.
+static size_t index_at(const struct lorac_loader_pass *pass, size_t at, size_t ahead)
 {
-    return loader->pass.order ? loader->pass.order[position] : position;
+    const size_t place = (at + ahead) % pass->count;
+    return pass->order ? pass->order[place] : place;
 }
 
 // ---- threads
 
 // A position in the hands of a thread.
 struct job {
-    size_t position;
+    size_t position, at;           // at: in the order of its pass
+    struct lorac_loader_pass pass; // the loader may go on to it meanwhile
     struct slot result;
     enum lorac_status status;
     struct lorac_error error;
@@ -115,7 +126,7 @@ static bool is_broken(enum lorac_status status)
 // Under the lock.
 static bool may_begin(const struct lorac_loader *loader)
 {
-    if (loader->cancel || loader->failed != SIZE_MAX || loader->next >= loader->pass.end ||
+    if (loader->cancel || loader->failed != SIZE_MAX || loader->next >= loader->last ||
         loader->next - loader->base >= loader->slot_count)
         return false;
     return loader->next < loader->taken_end ||
@@ -163,13 +174,13 @@ static enum lorac_status note_broken(struct lorac_loader *loader, size_t index, 
 // The first image from the job's position on that can be read: all that a thread does without the lock.
 static enum lorac_status load(struct lorac_loader *loader, struct job *job)
 {
-    const struct lorac_loader_pass *pass = &loader->pass;
+    const struct lorac_loader_pass *pass = &job->pass;
     struct slot *result = &job->result;
     size_t tries = 1;
     if (pass->replace) // one more than may be broken is enough to end the pass
         tries = pass->count <= loader->broken_limit ? pass->count : loader->broken_limit + 1;
     for (; result->skipped < tries; result->skipped++) {
-        result->index = index_at(loader, (job->position + result->skipped) % pass->count);
+        result->index = index_at(pass, job->at, result->skipped);
         enum known known = look_up(loader, result->index, &result->image);
         if (known == KNOWN_BROKEN)
             continue;
@@ -223,6 +234,16 @@ static void finish(struct lorac_loader *loader, struct job *job)
         pthread_cond_signal(&loader->ready);
 }
 
+// Under the lock.
+static void begin(struct lorac_loader *loader, struct job *job)
+{
+    const size_t position = loader->next++;
+    const bool follows = position >= loader->end;
+    *job = (struct job){.position = position, .pass = follows ? loader->following : loader->pass};
+    job->at = job->pass.first + position - (follows ? loader->end : loader->begin);
+    loader->busy++;
+}
+
 static void *run_thread(void *context)
 {
     struct lorac_loader *loader = context;
@@ -233,8 +254,7 @@ static void *run_thread(void *context)
             pthread_cond_wait(&loader->work, &loader->lock);
         if (loader->stop)
             break;
-        job = (struct job){.position = loader->next++};
-        loader->busy++;
+        begin(loader, &job);
         pthread_mutex_unlock(&loader->lock);
         job.status = load(loader, &job);
         pthread_mutex_lock(&loader->lock);
@@ -350,7 +370,8 @@ void lorac_loader_free(struct lorac_loader *loader)
     pthread_cond_destroy(&loader->ready);
     free(loader->threads);
     free(loader->taken);
-    free(loader->order);
+    free(loader->orders[0].images);
+    free(loader->orders[1].images);
     free(loader->slots);
     free(loader->cache);
     free(loader->broken);
@@ -385,7 +406,7 @@ size_t lorac_loader_bytes(const struct lorac_loader *loader, size_t threads)
     const size_t image = loader->source.image_bytes + loader->source.image_bytes / 3;
     const size_t images = multiplied(options->batch + threads, image);
     const size_t decoding = multiplied(threads, loader->source.decode_bytes);
-    const size_t lists = loader->source.count * (sizeof *loader->broken + sizeof *loader->order) +
+    const size_t lists = loader->source.count * (sizeof *loader->broken + 2 * sizeof *loader->pass.order) +
                          loader->slot_count * sizeof *loader->slots +
                          (options->cache_bytes > 0 ? loader->source.count * sizeof *loader->cache : 0);
     return added(added(images, decoding), added(added(lists, options->queue_bytes), options->cache_bytes));
@@ -446,28 +467,57 @@ enum lorac_status lorac_loader_count_broken(struct lorac_loader *loader, size_t 
 
 // ---- a pass
 
-static enum lorac_status copy_order(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
-                                    struct lorac_error *error)
+// The pass with its order in a block of the loader's.
+static enum lorac_status copy_pass(struct lorac_loader *loader, const struct lorac_loader_pass *pass, size_t block,
+                                   struct lorac_loader_pass *copy, struct lorac_error *error)
 {
+    struct order *order = &loader->orders[block];
+    assert(pass->first <= pass->end && pass->end <= pass->count && pass->count <= loader->source.count);
+    *copy = *pass;
     if (!pass->order)
         return LORAC_OK;
-    if (pass->count > loader->order_capacity) {
-        uint32_t *larger = realloc(loader->order, pass->count * sizeof *larger); // count is the set's at most
+    if (pass->count > order->capacity) {
+        uint32_t *larger = realloc(order->images, pass->count * sizeof *larger); // count is the set's at most
         if (!larger)
             return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the order of %zu images", pass->count);
-        loader->order = larger;
-        loader->order_capacity = pass->count;
+        order->images = larger;
+        order->capacity = pass->count;
     }
-    memcpy(loader->order, pass->order, pass->count * sizeof *loader->order);
+    copy->order = memcpy(order->images, pass->order, pass->count * sizeof *pass->order);
     return LORAC_OK;
+}
+
+static bool is_same(const struct lorac_loader_pass *a, const struct lorac_loader_pass *b)
+{
+    return a->count == b->count && a->first == b->first && a->end == b->end && a->replace == b->replace &&
+           (a->order && b->order ? memcmp(a->order, b->order, a->count * sizeof *a->order) == 0 : a->order == b->order);
+}
+
+// Whether [pass] is what follows, and all before it is taken; then it is the present one.
+static bool go_on(struct lorac_loader *loader, const struct lorac_loader_pass *pass)
+{
+    pthread_mutex_lock(&loader->lock);
+    const bool follows = loader->following.count > 0 && loader->taken_count > 0 && loader->taken_end == loader->end &&
+                         loader->failed == SIZE_MAX && loader->last < SIZE_MAX / 2 && is_same(&loader->following, pass);
+    if (follows) {
+        loader->pass = loader->following;
+        loader->following.count = 0;
+        loader->present = !loader->present;
+        loader->begin = loader->end;
+        loader->end = loader->last;
+        loader->taken_count = 0;
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return follows;
 }
 
 enum lorac_status lorac_loader_start(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
                                      struct lorac_error *error)
 {
-    assert(pass->first <= pass->end && pass->end <= pass->count && pass->count <= loader->source.count);
+    if (go_on(loader, pass))
+        return LORAC_OK;
     end_pass(loader);
-    LORAC_TRY(copy_order(loader, pass, error));
+    LORAC_TRY(copy_pass(loader, pass, loader->present, &loader->pass, error));
     if (loader->options.cache_bytes > 0 && !loader->cache) {
         loader->cache = calloc(loader->source.count, sizeof *loader->cache);
         if (!loader->cache)
@@ -475,9 +525,9 @@ enum lorac_status lorac_loader_start(struct lorac_loader *loader, const struct l
                                    loader->source.count);
     }
     pthread_mutex_lock(&loader->lock);
-    loader->pass = *pass;
-    loader->pass.order = pass->order ? loader->order : NULL;
-    loader->base = loader->taken_end = loader->next = pass->first;
+    loader->following.count = 0;
+    loader->begin = loader->base = loader->taken_end = loader->next = 0;
+    loader->end = loader->last = pass->end - pass->first;
     loader->waiting = 0;
     loader->failed = SIZE_MAX;
     loader->cancel = false;
@@ -486,11 +536,25 @@ enum lorac_status lorac_loader_start(struct lorac_loader *loader, const struct l
     return loader->thread_count > 0 ? LORAC_OK : start_threads(loader, error);
 }
 
+enum lorac_status lorac_loader_follow(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
+                                      struct lorac_error *error)
+{
+    struct lorac_loader_pass following;
+    assert(loader->pass.count > 0 && loader->following.count == 0);
+    LORAC_TRY(copy_pass(loader, pass, !loader->present, &following, error));
+    pthread_mutex_lock(&loader->lock);
+    loader->following = following;
+    loader->last = loader->end + (pass->end - pass->first);
+    pthread_cond_broadcast(&loader->work);
+    pthread_mutex_unlock(&loader->lock);
+    return LORAC_OK;
+}
+
 // Counts the broken images from [position] on that were not met before, and names them.
 static void count_broken(struct lorac_loader *loader, size_t position, size_t skipped)
 {
     for (size_t i = 0; i < skipped; i++) {
-        const size_t index = index_at(loader, (position + i) % loader->pass.count);
+        const size_t index = index_at(&loader->pass, loader->pass.first + position - loader->begin, i);
         pthread_mutex_lock(&loader->lock);
         struct broken *broken = loader->broken[index];
         pthread_mutex_unlock(&loader->lock);
@@ -546,7 +610,7 @@ static enum lorac_status take_one(struct lorac_loader *loader, size_t position, 
 
 enum lorac_status lorac_loader_take(struct lorac_loader *loader, size_t count, struct lorac_error *error)
 {
-    assert(count <= loader->options.batch && count <= loader->pass.end - loader->taken_end);
+    assert(count <= loader->options.batch && count <= loader->end - loader->taken_end);
     loader->taken_count = 0;
     pthread_mutex_lock(&loader->lock);
     const size_t first = loader->taken_end;

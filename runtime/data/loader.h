@@ -74,6 +74,12 @@ struct lorac_loader_pass {
 enum lorac_status lorac_loader_start(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
                                      struct lorac_error *error);
 
+// Says which pass will be started next: threads go on with its images where all of the present pass are decoded, within
+// the same queue. A start of exactly this pass, once all of the present one is taken, goes on with them; any other
+// start forgets it. Once for each pass, after its start. Errors: MEMORY.
+enum lorac_status lorac_loader_follow(struct lorac_loader *loader, const struct lorac_loader_pass *pass,
+                                      struct lorac_error *error);
+
 // Takes the next [count] positions of the pass (of which there must be as many), and waits until they are decoded. What
 // was taken before is gone. Errors: FORMAT (more than the share is broken, with the names of the first; nothing can be
 // read at all), those of decode that end the pass.

@@ -1,6 +1,7 @@
 #include "loop.h"
 
 #include "fill.h"
+#include "runtime/data/loader.h"
 #include "runtime/kernels/parallel.h"
 
 #include <inttypes.h>
@@ -31,7 +32,7 @@ struct run {
     struct lorac_schedule schedule;
     uint64_t steps_per_epoch;
     size_t batch, image_count;
-    uint32_t *order; // [image_count], of the present epoch
+    uint32_t *order; // [image_count], of the present epoch; of a loader's, which has its own: of any
     int32_t *labels; // [batch]
     double loss_sum;
     uint64_t correct_sum;
@@ -98,30 +99,55 @@ static enum lorac_status plan_steps(struct run *run, struct lorac_error *error)
     return LORAC_OK;
 }
 
-static void begin_epoch(struct run *run, uint64_t epoch)
+static void make_order(struct run *run, uint64_t epoch)
 {
     const struct lorac_batch_source *source = &run->source;
     lorac_batch_order(source->seed, epoch, run->options->shuffle, run->image_count, run->order);
     for (size_t i = 0; run->options->images && i < run->image_count; i++)
         run->order[i] = run->options->images[run->order[i]];
+}
+
+static void begin_epoch(struct run *run, uint64_t epoch)
+{
+    make_order(run, epoch);
     run->loss_sum = 0;
     run->correct_sum = 0;
     run->timed_from = seconds_now();
     run->timed_steps = 0;
 }
 
-// From [step] on, to the end of its epoch, which has begun.
-static enum lorac_status start_pass(const struct run *run, uint64_t step, struct lorac_error *error)
+// From [step] on, to the end of its epoch, whose order there is.
+static struct lorac_loader_pass describe_pass(const struct run *run, uint64_t step)
 {
     const uint64_t in_epoch = step % run->steps_per_epoch, left = run->schedule.total_steps - (step - in_epoch);
-    const struct lorac_loader_pass pass = {
+    return (struct lorac_loader_pass){
         .order = run->order,
         .count = run->image_count,
         .first = (size_t)in_epoch * run->batch,
         .end = (size_t)(left < run->steps_per_epoch ? left : run->steps_per_epoch) * run->batch,
         .replace = true,
     };
-    return lorac_fill_start(run->options->source.dataset, &pass, error);
+}
+
+// Images of the next epoch are decoded while this one ends; not where the same loader has to validate before it.
+static enum lorac_status read_ahead(struct run *run, uint64_t epoch, struct lorac_error *error)
+{
+    const struct lorac_dataset *dataset = run->source.dataset;
+    const struct lorac_validation *validation = run->options->validation;
+    if (!dataset->loader || run->schedule.total_steps - epoch * run->steps_per_epoch <= run->steps_per_epoch ||
+        (validation && validation->options.source->dataset == dataset &&
+         lorac_validation_is_due(validation, epoch + 1, false)))
+        return LORAC_OK;
+    make_order(run, epoch + 1);
+    const struct lorac_loader_pass next = describe_pass(run, (epoch + 1) * run->steps_per_epoch);
+    return lorac_loader_follow(dataset->loader, &next, error);
+}
+
+static enum lorac_status start_pass(struct run *run, uint64_t step, struct lorac_error *error)
+{
+    const struct lorac_loader_pass pass = describe_pass(run, step);
+    LORAC_TRY(lorac_fill_start(run->source.dataset, &pass, error));
+    return read_ahead(run, step / run->steps_per_epoch, error);
 }
 
 // The images of a step, and their labels.

@@ -112,20 +112,25 @@ static struct lorac_loader_options options_of(const struct way *way)
                                          .broken_share = 0.25};
 }
 
-// Positions [first, end) of three epochs, in batches whose last one may be smaller.
-static void test_order(const struct way *way, size_t first, size_t end)
+// Positions [first, end) of three epochs, in batches whose last one may be smaller; with [told] each says which is next.
+static void test_order(const struct way *way, size_t first, size_t end, bool told)
 {
     struct set set;
     struct lorac_error error = {0};
-    uint32_t order[COUNT];
+    uint32_t order[COUNT], next_order[COUNT];
     set_init(&set, way->slow);
     const struct lorac_loader_options options = options_of(way);
     struct lorac_loader *loader = make_loader(&set, &options);
     for (uint64_t epoch = 0; epoch < 3; epoch++) {
         make_order(order, epoch);
+        make_order(next_order, epoch + 1);
         const struct lorac_loader_pass pass = {
             .order = epoch == 2 ? NULL : order, .count = COUNT, .first = first, .end = end, .replace = epoch == 0};
+        const struct lorac_loader_pass next = {
+            .order = epoch == 1 ? NULL : next_order, .count = COUNT, .first = first, .end = end};
         CHECK_OK(lorac_loader_start(loader, &pass, &error), error);
+        if (told && epoch < 2)
+            CHECK_OK(lorac_loader_follow(loader, &next, &error), error);
         for (size_t p = first; p < end; p += BATCH) {
             const size_t count = end - p < BATCH ? end - p : BATCH;
             CHECK_OK(lorac_loader_take(loader, count, &error), error);
@@ -138,7 +143,9 @@ static void test_order(const struct way *way, size_t first, size_t end)
     }
     CHECK(lorac_loader_broken_count(loader) == 0);
     const int decoded = atomic_load(&set.decoded), images = (int)(end - first);
-    if (way->cache_bytes > 10000 && end - first == COUNT)
+    // Of the next pass an image may be begun that another thread is still decoding for this one.
+    const bool twice = told && way->threads > 1;
+    if (way->cache_bytes > 10000 && end - first == COUNT && !twice)
         CHECKF(decoded == images, "%s: %d images decoded", way->name, decoded);
     else if (way->cache_bytes < COUNT * 2 * 3 * CHANNELS)
         CHECKF(decoded == 3 * images, "%s: %d images decoded", way->name, decoded);
@@ -164,7 +171,7 @@ static void note(void *context, size_t index, const char *message)
 }
 
 // In training the next of the order that can be read is taken; after the last comes the first.
-static void test_replaced(const struct way *way)
+static void test_replaced(const struct way *way, bool told)
 {
     static const size_t broken_positions[] = {0, 7, 8, 9, 20, COUNT - 1};
     enum { BROKEN = sizeof broken_positions / sizeof broken_positions[0] };
@@ -182,6 +189,8 @@ static void test_replaced(const struct way *way)
     for (uint64_t epoch = 0; epoch < 2; epoch++) {
         const struct lorac_loader_pass pass = {.order = order, .count = COUNT, .end = COUNT, .replace = true};
         CHECK_OK(lorac_loader_start(loader, &pass, &error), error);
+        if (told)
+            CHECK_OK(lorac_loader_follow(loader, &pass, &error), error);
         for (size_t p = 0; p < COUNT; p += BATCH) {
             CHECK_OK(lorac_loader_take(loader, BATCH, &error), error);
             for (size_t i = 0; i < BATCH; i++) {
@@ -365,6 +374,10 @@ static void test_ended(const struct way *way)
         const size_t first = batches % 7;
         const struct lorac_loader_pass pass = {.order = order, .count = COUNT, .first = first, .end = COUNT};
         CHECK_OK(lorac_loader_start(loader, &pass, &error), error);
+        if (batches % 2 == 0) { // another one comes
+            const struct lorac_loader_pass other = {.count = COUNT, .first = 1, .end = COUNT};
+            CHECK_OK(lorac_loader_follow(loader, &other, &error), error);
+        }
         memset(order, 0, sizeof order); // it was copied
         make_order(order, batches);
         for (size_t b = 0; b < batches % 6; b++) {
@@ -408,13 +421,61 @@ static void test_bounded(void)
     lorac_loader_free(loader);
 }
 
+static bool take_all(struct lorac_loader *loader, size_t first)
+{
+    struct lorac_error error = {0};
+    bool right = true;
+    for (size_t p = 0; p < COUNT; p += BATCH) {
+        CHECK_OK(lorac_loader_take(loader, BATCH, &error), error);
+        for (size_t i = 0; i < BATCH; i++) {
+            const struct lorac_loaded loaded = lorac_loader_image(loader, i);
+            right = image_is(&loaded, (first + p + i) % COUNT) && right;
+        }
+    }
+    return right;
+}
+
+// Threads go on with the pass that follows, as far as the queue goes; another pass in its place is not mixed with it.
+static void test_follows(bool comes)
+{
+    enum { QUEUE_IMAGES = 4 };
+    struct set set;
+    struct lorac_error error = {0};
+    uint32_t turned[COUNT];
+    set_init(&set, false);
+    for (size_t i = 0; i < COUNT; i++)
+        turned[i] = (uint32_t)((i + 10) % COUNT);
+    const struct lorac_loader_options options = {
+        .threads = 2, .batch = BATCH, .queue_bytes = QUEUE_IMAGES * 2 * 3 * CHANNELS};
+    struct lorac_loader *loader = make_loader(&set, &options);
+    const struct lorac_loader_pass pass = {.count = COUNT, .end = COUNT};
+    const struct lorac_loader_pass next = {.order = turned, .count = COUNT, .end = COUNT};
+    CHECK_OK(lorac_loader_start(loader, &pass, &error), error);
+    CHECK_OK(lorac_loader_follow(loader, &next, &error), error);
+    CHECK(take_all(loader, 0));
+    const struct timespec time = {.tv_nsec = 1000000};
+    for (int i = 0; i < 5000 && atomic_load(&set.decoded) == COUNT; i++)
+        nanosleep(&time, NULL);
+    for (int i = 0; i < 10; i++)
+        nanosleep(&time, NULL);
+    const size_t ahead = (size_t)atomic_load(&set.decoded) - COUNT;
+    CHECKF(ahead > 0 && ahead <= QUEUE_IMAGES, "%zu images of the next pass", ahead);
+    turned[COUNT - 1] = comes ? turned[COUNT - 1] : turned[COUNT - 2];
+    CHECK_OK(lorac_loader_start(loader, &next, &error), error);
+    CHECK(take_all(loader, 10) == comes);
+    CHECK((size_t)atomic_load(&set.decoded) == 2 * COUNT + (comes ? 0 : ahead));
+    lorac_loader_free(loader);
+}
+
 int main(void)
 {
     for (size_t i = 0; i < WAY_COUNT; i++) {
-        test_order(&ways[i], 0, COUNT);
-        test_order(&ways[i], 3, COUNT - 1);
-        test_order(&ways[i], COUNT - 2, COUNT - 1);
-        test_replaced(&ways[i]);
+        for (int told = 0; told < 2; told++) {
+            test_order(&ways[i], 0, COUNT, told);
+            test_order(&ways[i], 3, COUNT - 1, told);
+            test_order(&ways[i], COUNT - 2, COUNT - 1, told);
+            test_replaced(&ways[i], told);
+        }
         test_empty(&ways[i]);
         for (size_t row = 0; row < sizeof share_rows / sizeof share_rows[0]; row++)
             test_share(&share_rows[row], &ways[i]);
@@ -423,5 +484,7 @@ int main(void)
     }
     test_counted_before();
     test_bounded();
+    test_follows(true);
+    test_follows(false);
     return check_report();
 }

@@ -5,11 +5,16 @@
 
 #include "runtime/data/loader.h"
 
+#include <stdatomic.h>
+#include <time.h>
+
 static bool broken[IMAGES];
+static atomic_size_t decoded; // images
 
 static enum lorac_status decode(void *context, size_t index, struct lorac_stored_image *out, struct lorac_error *error)
 {
     (void)context;
+    atomic_fetch_add(&decoded, 1);
     if (broken[index])
         return lorac_error_set(error, LORAC_ERROR_FORMAT, "'image%zu': is broken", index);
     *out = (struct lorac_stored_image){malloc(TINY_PIXELS), TINY_SIDE, TINY_SIDE};
@@ -69,6 +74,68 @@ static void test_training(const struct way *way, uint64_t start)
     CHECK(same_bytes(expected, got));
     lorac_close(expected);
     lorac_close(got);
+    lorac_loader_free(streamed.loader);
+}
+
+// ---- the next epoch
+
+enum { EPOCH_IMAGES = IMAGES / BATCH * BATCH };
+
+static bool wait_for_more(size_t count)
+{
+    const struct timespec time = {.tv_nsec = 1000000};
+    for (int i = 0; i < 5000 && atomic_load(&decoded) <= count; i++)
+        nanosleep(&time, NULL);
+    return atomic_load(&decoded) > count;
+}
+
+struct look {
+    bool ahead;          // wanted
+    uint64_t validated;  // epochs
+};
+
+// At the end of each epoch but the last.
+static bool look_ahead(void *context, const struct lorac_loop_progress *progress)
+{
+    const struct look *look = context;
+    if (progress->step % progress->steps_per_epoch != 0 || progress->step == progress->total_steps)
+        return false;
+    const size_t so_far = (size_t)(progress->epoch + 1) * EPOCH_IMAGES + (size_t)progress->epoch * look->validated;
+    if (look->ahead)
+        CHECKF(wait_for_more(so_far), "epoch %d: only %zu images", (int)progress->epoch, atomic_load(&decoded));
+    else
+        CHECKF(atomic_load(&decoded) == so_far, "epoch %d: %zu images", (int)progress->epoch, atomic_load(&decoded));
+    return false;
+}
+
+// While the last steps of an epoch run the next one's images are decoded, none of them twice; where the same loader
+// validates in between nothing is decoded in vain.
+static void test_next_epoch(bool validates, bool same_loader)
+{
+    struct lorac_error error = {0};
+    const struct way way = {1, 1000000, 0};
+    struct lorac_net *net = open_prepared(&(struct tiny_options){.pixels = true}, true);
+    struct lorac_dataset streamed = streamed_dataset(&way, 0);
+    const struct lorac_dataset in_memory = tiny_dataset();
+    struct look look = {.ahead = !same_loader, .validated = same_loader ? IMAGES : 0};
+    struct lorac_loop_options options = lorac_loop_options_default();
+    options.source.dataset = &streamed;
+    options.source.normalize = net->normalize;
+    options.epochs = 3;
+    options.callback = look_ahead;
+    options.context = &look;
+    const struct lorac_batch_source source = {.dataset = same_loader ? &streamed : &in_memory,
+                                              .normalize = net->normalize};
+    const struct lorac_validation_options validating = {.source = &source, .every = 1};
+    struct lorac_validation validation = {0};
+    if (validates)
+        CHECK_OK(lorac_validation_create(&validation, net, &validating, &error), error);
+    options.validation = validates ? &validation : NULL;
+    atomic_store(&decoded, 0);
+    CHECK_OK(lorac_loop_run(net, &options, &error), error);
+    CHECK(atomic_load(&decoded) == 3 * EPOCH_IMAGES + (same_loader ? 3 * IMAGES : 0));
+    lorac_validation_clear(&validation);
+    lorac_close(net);
     lorac_loader_free(streamed.loader);
 }
 
@@ -167,5 +234,8 @@ int main(void)
         test_evaluation(&ways[i], false);
         test_evaluation(&ways[i], true);
     }
+    test_next_epoch(false, false);
+    test_next_epoch(true, false);
+    test_next_epoch(true, true);
     return check_report();
 }
