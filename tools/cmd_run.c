@@ -1,6 +1,7 @@
 // run: does a recipe's whole job, in steps that are the other commands, each shown as the command line that does it.
 #include "groups.h"
 #include "job_files.h"
+#include "job_steps.h"
 #include "recipe.h"
 #include "report.h"
 #include "signals.h"
@@ -116,7 +117,8 @@ static enum lorac_exit prepare(struct job *job)
         if (code != LORAC_EXIT_DONE)
             return code;
     }
-    if (lorac_job_files_check(job->recipe, job->call->operands[0], &error) != LORAC_OK)
+    if (lorac_job_steps_check(job->recipe, &error) != LORAC_OK ||
+        lorac_job_files_check(job->recipe, job->call->operands[0], &error) != LORAC_OK)
         return lorac_report_failure(job->call, &error);
     if (lorac_recipe_get(job->recipe, "eval.images") &&
         !lorac_job_is_labelled(job->recipe, "eval.images", "eval.labels"))

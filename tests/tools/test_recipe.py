@@ -376,6 +376,16 @@ def test_values_are_checked_before_the_first_step(job, setting, message):
     assert message in refused(job, "--set", setting)
 
 
+def test_the_format_of_adapters_is_checked_before_the_first_step(job):
+    (job / "job.yaml").write_text(RECIPE + "  adapter_format: onnx_adapter\n")
+    message = refused(job)
+    assert "output.adapter_format in job.yaml:33:3 is onnx_adapter" in message
+    assert "set adapter.as_inputs to true" in message
+    good("run", "job.yaml", "--set", "adapter.as_inputs=true", "--set", "train.steps=1", cwd=job)
+    (job / "job.yaml").write_text(RECIPE)
+    good("run", "job.yaml", "-n", "--set", "output.adapter_format=safetensors", cwd=job)
+
+
 def test_what_is_left_out_is_not_checked(job):
     """Other images of --set leave out the range and the labels of the recipe's."""
     for name in ("x.npy", "y.npy"):
