@@ -1,6 +1,7 @@
 // lorac-onnx: finds the command, parses its options, runs it.
 #include "command.h"
 #include "groups.h"
+#include "outputs.h"
 #include "recipe.h"
 #include "report.h"
 #include "topics.h"
@@ -114,6 +115,8 @@ static enum lorac_status complete(struct lorac_call *call, struct lorac_recipe *
         const struct lorac_recipe_request request = {.path = general->recipe, .presets = general->presets};
         LORAC_TRY(lorac_recipe_open(&request, recipe, error));
         LORAC_TRY(lorac_recipe_apply(*recipe, false, call, error));
+        if (general->recipe)
+            LORAC_TRY(lorac_outputs_check_recipe(call, general->recipe, error));
     }
     return lorac_recipe_check_required(call, *recipe, error);
 }

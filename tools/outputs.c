@@ -109,6 +109,20 @@ enum lorac_status lorac_outputs_check_checkpoint(const struct lorac_call *call, 
     return LORAC_OK;
 }
 
+// ---- the recipe
+
+enum lorac_status lorac_outputs_check_recipe(const struct lorac_call *call, const char *path, struct lorac_error *error)
+{
+    struct outputs outputs;
+    char option[OPTION_TEXT];
+    list_outputs(call, &outputs);
+    for (size_t i = 0; i < outputs.count; i++)
+        if (lorac_path_same(outputs.rows[i].path, path))
+            return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is also an input, the recipe: give another name",
+                                   option_text(outputs.rows[i].option, option), outputs.rows[i].path);
+    return LORAC_OK;
+}
+
 // ---- room
 
 enum lorac_status lorac_output_check_room(const char *option, const char *path, uint64_t bytes,

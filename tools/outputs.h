@@ -16,6 +16,9 @@ enum lorac_status lorac_outputs_check_set(const struct lorac_call *call, const c
 enum lorac_status lorac_outputs_check_checkpoint(const struct lorac_call *call, const char *folder,
                                                  struct lorac_error *error);
 
+// That no output is the recipe [path] that the command takes its values from. Errors: ARGUMENT.
+enum lorac_status lorac_outputs_check_recipe(const struct lorac_call *call, const char *path, struct lorac_error *error);
+
 // That the folder of [path] has room for [bytes]; [option] names it ("-o"). OK where the file system does not say. Errors:
 // IO.
 enum lorac_status lorac_output_check_room(const char *option, const char *path, uint64_t bytes,

@@ -306,6 +306,31 @@ def test_all_inputs_are_kept(job):
         assert f"and also {key} in job.yaml:" in refused(job, "--set", f"output.log={name}")
 
 
+@pytest.mark.parametrize("line, option", [
+    ("inject plain.onnx -o {}", "-o"),
+    ("train injected.onnx -o {}", "-o"),
+    ("train injected.onnx -o out/z.onnx --log {}", "--log"),
+    ("train injected.onnx -o out/z.onnx --tune --tune-cache {}", "--tune-cache"),
+    ("merge injected.onnx -o {}", "-o"),
+    ("extract injected.onnx -o {}", "-o"),
+    ("apply plain.onnx injected.onnx -o {}", "-o"),
+    ("eval plain.onnx --outputs {}", "--outputs"),
+    ("bench plain.onnx --trace {}", "--trace"),
+])
+def test_the_recipe_itself_is_kept(job, line, option):
+    good("inject", "plain.onnx", "-o", "injected.onnx", cwd=job)
+    os.link(job / "job.yaml", job / "link.yaml")
+    for name in ("job.yaml", "../job/job.yaml", "link.yaml"):
+        result = run(*line.format(name).split(), "--recipe", "job.yaml", cwd=job)
+        assert result.returncode == 2, result.stderr
+        assert f"{option} '{name}' is also an input, the recipe: give another name" in result.stderr
+        assert (job / "job.yaml").read_text() == RECIPE
+    # The recipe's own words are no better.
+    (job / "own.yaml").write_text(RECIPE.replace("out/log.json", "own.yaml"))
+    result = run("train", "injected.onnx", "--recipe", "own.yaml", cwd=job)
+    assert result.returncode == 2 and "--log 'own.yaml' is also an input, the recipe" in result.stderr
+
+
 def test_outputs_beside_checkpoints(job):
     (job / "keep").mkdir()
     message = refused(job, "--set", "output.checkpoint=keep", "--set", "output.merged=keep/m.onnx")
