@@ -7,21 +7,11 @@
 
 #include <stdlib.h>
 
-// Appends, and drops the whole array where that failed.
-static json_t *append(json_t *array, json_t *item)
-{
-    if (!array || json_array_append_new(array, item) != 0) {
-        json_decref(array);
-        return NULL;
-    }
-    return array;
-}
-
 static json_t *steps_json(const struct lorac_bench *bench, const struct lorac_bench_summary *summary)
 {
     json_t *all = json_array();
     for (size_t i = 0; i < bench->step_count; i++)
-        all = append(all, json_real(bench->step_seconds[i]));
+        all = lorac_json_with_item(all, json_real(bench->step_seconds[i]));
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "median", lorac_json_number(summary->median), "mean",
                      lorac_json_number(summary->mean), "min", lorac_json_number(summary->low), "max",
                      lorac_json_number(summary->high), "spread", lorac_json_number(summary->spread), "all", all);
@@ -56,16 +46,9 @@ static json_t *parts_json(const struct lorac_bench *bench)
 {
     json_t *parts = json_object();
     for (int kind = LORAC_SPAN_INPUT; parts && kind < LORAC_SPAN_KINDS; kind++)
-        if (json_object_set_new(parts, lorac_span_name((enum lorac_span_kind)kind),
-                                lorac_json_number(bench->seconds[kind] / (double)bench->step_count)) != 0) {
-            json_decref(parts);
-            return NULL;
-        }
-    if (parts && json_object_set_new(parts, "rest", lorac_json_number(lorac_bench_rest(bench))) != 0) {
-        json_decref(parts);
-        return NULL;
-    }
-    return parts;
+        parts = lorac_json_with_member(parts, lorac_span_name((enum lorac_span_kind)kind),
+                                       lorac_json_number(bench->seconds[kind] / (double)bench->step_count));
+    return lorac_json_with_member(parts, "rest", lorac_json_number(lorac_bench_rest(bench)));
 }
 
 static json_t *times_json(const struct lorac_bench_layer *seconds, double divisor)
@@ -93,10 +76,10 @@ static enum lorac_status kinds_json(const struct lorac_bench *bench, json_t **ou
     }
     for (size_t i = 0; i < count; i++) {
         const struct lorac_bench_kind *kind = &kinds[i];
-        rows =
-            append(rows, json_pack("{s:s, s:I, s:o, s:o}", "operator", kind->op_type, "layers",
-                                   (json_int_t)kind->layers, "seconds", times_json(&kind->seconds, 1), "multiply_adds",
-                                   counts_json(kind->forward_multiply_adds, kind->backward_multiply_adds)));
+        json_t *row = json_pack("{s:s, s:I, s:o, s:o}", "operator", kind->op_type, "layers", (json_int_t)kind->layers,
+                                "seconds", times_json(&kind->seconds, 1), "multiply_adds",
+                                counts_json(kind->forward_multiply_adds, kind->backward_multiply_adds));
+        rows = lorac_json_with_item(rows, row);
     }
     free(kinds);
     *out = rows;
@@ -113,14 +96,14 @@ static json_t *layers_json(const struct lorac_bench *bench)
         const struct lorac_value *output = lorac_step_output(program, step);
         const char *forward, *backward;
         lorac_bench_algorithms(step, &forward, &backward);
-        rows =
-            append(rows, json_pack("{s:o, s:s, s:[I, I, I], s:o, s:o, s:o, s:o}", "name", lorac_json_text(step->name),
-                                   "operator", step->kernel->op_type, "output", (json_int_t)output->c,
-                                   (json_int_t)output->h, (json_int_t)output->w, "algorithm", lorac_json_text(forward),
-                                   "gradient_algorithm", lorac_json_text(backward), "seconds",
-                                   times_json(&bench->layers[i], (double)bench->step_count), "multiply_adds",
-                                   counts_json(runs * (double)lorac_step_multiply_adds(program, step),
-                                               runs * (double)lorac_step_backward_multiply_adds(program, step))));
+        json_t *row = json_pack("{s:o, s:s, s:[I, I, I], s:o, s:o, s:o, s:o}", "name", lorac_json_text(step->name),
+                                "operator", step->kernel->op_type, "output", (json_int_t)output->c,
+                                (json_int_t)output->h, (json_int_t)output->w, "algorithm", lorac_json_text(forward),
+                                "gradient_algorithm", lorac_json_text(backward), "seconds",
+                                times_json(&bench->layers[i], (double)bench->step_count), "multiply_adds",
+                                counts_json(runs * (double)lorac_step_multiply_adds(program, step),
+                                            runs * (double)lorac_step_backward_multiply_adds(program, step)));
+        rows = lorac_json_with_item(rows, row);
     }
     return rows;
 }

@@ -86,9 +86,7 @@ static enum lorac_status print_totals(const struct lorac_bench *bench, const str
     add_speed(&table, bench, summary);
     add_start(&table, bench);
     add_memory(&table, &bench->memory);
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 // ---- operators and layers
@@ -159,9 +157,7 @@ static enum lorac_status print_kinds(const struct lorac_bench *bench, double ste
     add_other_kinds(&table, bench, step);
     free(kinds);
     printf("\nmilliseconds of a step, means of %zu\n", bench->step_count);
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 static void add_layer(struct lorac_table *table, const struct lorac_bench *bench, size_t i, double step)
@@ -201,9 +197,7 @@ static enum lorac_status print_layers(const struct lorac_bench *bench, double st
     for (size_t i = 0; i < bench->layer_count; i++)
         add_layer(&table, bench, i, step);
     putchar('\n');
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 enum lorac_status lorac_bench_print(const struct lorac_bench *bench, struct lorac_error *error)

@@ -10,16 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Appends, and drops the whole array where that failed.
-static json_t *append(json_t *array, json_t *item)
-{
-    if (!array || json_array_append_new(array, item) != 0) {
-        json_decref(array);
-        return NULL;
-    }
-    return array;
-}
-
 static json_t *name_event(const char *what, const char *name)
 {
     return json_pack("{s:s, s:s, s:i, s:i, s:{s:s}}", "name", what, "ph", "M", "pid", 1, "tid", 1, "args", "name",
@@ -48,17 +38,19 @@ static json_t *events_json(const struct lorac_bench *bench)
 {
     int64_t zero = bench->mark_count > 0 ? bench->marks[0].begin_ns : 0;
     json_t *events = json_array();
-    events = append(events, name_event("process_name", "lorac-onnx bench"));
-    events = append(events, name_event("thread_name", "main"));
+    events = lorac_json_with_item(events, name_event("process_name", "lorac-onnx bench"));
+    events = lorac_json_with_item(events, name_event("thread_name", "main"));
     for (size_t i = 0; i < bench->mark_count; i++) {
         const struct lorac_bench_mark *mark = &bench->marks[i];
-        events = append(events, complete_event(mark->name, "run", mark->begin_ns, mark->end_ns, zero, json_object()));
+        events = lorac_json_with_item(
+            events, complete_event(mark->name, "run", mark->begin_ns, mark->end_ns, zero, json_object()));
     }
     for (size_t i = 0; i < bench->event_count; i++) {
         const struct lorac_bench_event *event = &bench->events[i];
         const char *kind = lorac_span_name(event->kind);
-        events = append(events, complete_event(event->step ? event->step->name : kind, kind, event->begin_ns,
-                                               event->end_ns, zero, span_args(event->step)));
+        events = lorac_json_with_item(events, complete_event(event->step ? event->step->name : kind, kind,
+                                                             event->begin_ns, event->end_ns, zero,
+                                                             span_args(event->step)));
     }
     return events;
 }

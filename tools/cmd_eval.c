@@ -219,9 +219,7 @@ static enum lorac_status print_classes(const struct evaluation *evaluation, stru
             lorac_table_cell(&table, "-");
     }
     putchar('\n');
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 static json_t *classes_json(const struct evaluation *evaluation)
@@ -234,21 +232,9 @@ static json_t *classes_json(const struct evaluation *evaluation)
             json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)i, "name",
                       lorac_json_text(lorac_eval_class_name(&details, i)), "images", (json_int_t)images, "correct",
                       (json_int_t)correct, "accuracy", lorac_json_number(accuracy(correct, images)));
-        if (json_array_append_new(rows, row) != 0) {
-            json_decref(rows);
-            return NULL;
-        }
+        rows = lorac_json_with_item(rows, row);
     }
     return rows;
-}
-
-// Adds [value] to [root]; without it, which stands for memory that ran out, or with no root, there is no root any more.
-static json_t *with(json_t *root, const char *key, json_t *value)
-{
-    if (root && json_object_set_new(root, key, value) == 0)
-        return root;
-    json_decref(root);
-    return NULL;
 }
 
 static enum lorac_status print_json(const struct evaluation *evaluation, const struct eval_settings *settings,
@@ -261,13 +247,14 @@ static enum lorac_status print_json(const struct evaluation *evaluation, const s
                              lorac_json_number(labelled ? result->loss : NAN), "images_per_second",
                              lorac_json_number(images_per_second(evaluation)));
     if (root && evaluation->dataset.loader)
-        root = with(root, "skipped", json_integer((json_int_t)(evaluation->dataset.count - result->images)));
+        root = lorac_json_with_member(root, "skipped",
+                                      json_integer((json_int_t)(evaluation->dataset.count - result->images)));
     if (root && evaluation->class_images)
-        root = with(root, "per_class", classes_json(evaluation));
+        root = lorac_json_with_member(root, "per_class", classes_json(evaluation));
     if (root && settings->confusion)
-        root = with(root, "confusion", lorac_confusion_json(&details));
+        root = lorac_json_with_member(root, "confusion", lorac_confusion_json(&details));
     if (root && settings->wrong)
-        root = with(root, "wrong", lorac_wrong_json(&details, (size_t)settings->wrong));
+        root = lorac_json_with_member(root, "wrong", lorac_wrong_json(&details, (size_t)settings->wrong));
     return lorac_json_write(root, error);
 }
 

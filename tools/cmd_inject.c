@@ -71,9 +71,7 @@ static enum lorac_status print_skipped(const struct lorac_inject_plan *plan, str
             lorac_table_cell(&table, "  %s", plan->rows[i].name);
             lorac_table_cell(&table, "%s", plan->rows[i].reason);
         }
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 static enum lorac_status print_report(const struct lorac_pass_report *report, const struct lorac_inject_plan *plan,

@@ -90,8 +90,7 @@ static enum lorac_exit print_values(const struct lorac_call *call, const struct 
             lorac_table_cell(&table, "%s", place ? place + 1 : value->origin);
         }
     }
-    enum lorac_status status = lorac_table_print(&table, stdout, &error);
-    lorac_table_clear(&table);
+    const enum lorac_status status = lorac_table_finish(&table, stdout, &error);
     return status == LORAC_OK ? LORAC_EXIT_DONE : lorac_report_failure(call, &error);
 }
 

@@ -210,8 +210,7 @@ static enum lorac_status report(const struct lorac_comparison *comparison, const
         add_row(&table, comparison->data->data, &difference);
         worst = fmax(worst, difference.relative);
     }
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
+    enum lorac_status status = lorac_table_finish(&table, stdout, error);
     // The runtime adds an adapter in float32; the file holds the sum rounded to the weight's type.
     bool given = lorac_options_given(&comparison->call->options, "tolerance");
     double tolerance = given || !comparison->has_half ? comparison->settings->tolerance : 1e-2;

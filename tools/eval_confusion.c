@@ -112,9 +112,7 @@ static enum lorac_status print_matrix(const struct lorac_eval_details *details, 
     lorac_table_init(&table, 2 + details->net->classes, align, NULL);
     fill_matrix(details, cells, &table);
     printf("\nconfusion: images of each class (rows) by the class that the model gave (columns)\n");
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 enum { MOST_CONFUSIONS = 20 };
@@ -145,9 +143,7 @@ static enum lorac_status print_largest(const struct lorac_eval_details *details,
         lorac_table_cell(&table, "%.2f %%", 100 * (double)cell->images / (double)cell->class_images);
     }
     printf("\nconfusion: the %zu most frequent of %zu pairs of classes (--json has all)\n", shown, wrong);
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 enum lorac_status lorac_confusion_print(const struct lorac_eval_details *details, struct lorac_error *error)
@@ -169,12 +165,12 @@ static json_t *class_json(const struct lorac_eval_details *details, const struct
 {
     json_t *predicted = json_array();
     const size_t label = cells->rows[first].label;
-    for (size_t i = first; predicted && i < end; i++)
-        if (json_array_append_new(predicted, json_pack("{s:I, s:I}", "class", (json_int_t)cells->rows[i].predicted,
-                                                       "images", (json_int_t)cells->rows[i].images)) != 0) {
-            json_decref(predicted);
-            return NULL;
-        }
+    for (size_t i = first; predicted && i < end; i++) {
+        const struct cell *cell = &cells->rows[i];
+        json_t *row =
+            json_pack("{s:I, s:I}", "class", (json_int_t)cell->predicted, "images", (json_int_t)cell->images);
+        predicted = lorac_json_with_item(predicted, row);
+    }
     return json_pack("{s:I, s:o, s:I, s:o}", "class", (json_int_t)label, "name",
                      lorac_json_text(lorac_eval_class_name(details, label)), "images",
                      (json_int_t)cells->rows[first].class_images, "predicted", predicted);
@@ -189,10 +185,7 @@ json_t *lorac_confusion_json(const struct lorac_eval_details *details)
     for (size_t first = 0, end; rows && first < cells.count; first = end) {
         for (end = first; end < cells.count && cells.rows[end].label == cells.rows[first].label;)
             end++;
-        if (json_array_append_new(rows, class_json(details, &cells, first, end)) != 0) {
-            json_decref(rows);
-            rows = NULL;
-        }
+        rows = lorac_json_with_item(rows, class_json(details, &cells, first, end));
     }
     free(cells.rows);
     return rows;

@@ -76,7 +76,7 @@ enum lorac_status lorac_wrong_print(const struct lorac_eval_details *details, si
     for (size_t i = 0; i < shown; i++)
         add_row(&table, details, wrongs.rows[i].image);
     printf("\nwrong: the %zu with the largest loss of %zu images\n", shown, wrongs.count);
-    enum lorac_status status = shown > 0 ? lorac_table_print(&table, stdout, error) : LORAC_OK;
+    enum lorac_status status = shown > 0 ? lorac_table_finish(&table, stdout, error) : LORAC_OK;
     lorac_table_clear(&table);
     free(wrongs.rows);
     return status;
@@ -102,10 +102,7 @@ json_t *lorac_wrong_json(const struct lorac_eval_details *details, size_t most)
         return NULL;
     json_t *rows = json_array();
     for (size_t i = 0; rows && i < wrongs.count && i < most; i++)
-        if (json_array_append_new(rows, row_json(details, wrongs.rows[i].image)) != 0) {
-            json_decref(rows);
-            rows = NULL;
-        }
+        rows = lorac_json_with_item(rows, row_json(details, wrongs.rows[i].image));
     free(wrongs.rows);
     return rows;
 }

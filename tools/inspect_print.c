@@ -57,9 +57,7 @@ static enum lorac_status print_convolutions(const struct lorac_inspection *inspe
     lorac_table_init(&table, 8, "lrrrrrrl", headers);
     for (size_t i = 0; i < inspection->plan.row_count; i++)
         add_row(&table, &inspection->plan.rows[i], &inspection->costs[i]);
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 static enum lorac_status print_refusals(const struct lorac_inspection *inspection, struct lorac_error *error)
@@ -75,9 +73,7 @@ static enum lorac_status print_refusals(const struct lorac_inspection *inspectio
         lorac_table_cell(&table, "%s", bare_reason(&inspection->refusals[i]));
     }
     putchar('\n');
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    return status;
+    return lorac_table_finish(&table, stdout, error);
 }
 
 static void add_total(struct lorac_table *table, const char *what, const char *text)
@@ -190,9 +186,7 @@ enum lorac_status lorac_inspection_print(const struct lorac_inspection *inspecti
     add_total(&table, "state", inspection->meta.injected ? "injected" : "plain");
     add_parameters(&table, inspection);
     add_costs(&table, inspection);
-    enum lorac_status status = lorac_table_print(&table, stdout, error);
-    lorac_table_clear(&table);
-    LORAC_TRY(status);
+    LORAC_TRY(lorac_table_finish(&table, stdout, error));
     return print_refusals(inspection, error);
 }
 
@@ -222,16 +216,6 @@ static json_t *refusal_json(const struct lorac_refusal *refusal)
 {
     return json_pack("{s:o, s:o, s:o}", "node", lorac_json_text(refusal->node), "op_type",
                      lorac_json_text(refusal->op_type), "reason", lorac_json_text(bare_reason(refusal)));
-}
-
-// Appends, and drops the whole array where that failed.
-static json_t *append(json_t *array, json_t *item)
-{
-    if (!array || json_array_append_new(array, item) != 0) {
-        json_decref(array);
-        return NULL;
-    }
-    return array;
 }
 
 static json_t *trainable_json(const struct lorac_inspection *inspection)
@@ -273,9 +257,9 @@ enum lorac_status lorac_inspection_print_json(const struct lorac_inspection *ins
     json_t *rows = json_array(), *refusals = json_array();
     char note[LORAC_ERROR_MESSAGE_BYTES];
     for (size_t i = 0; i < inspection->plan.row_count; i++)
-        rows = append(rows, convolution_json(&inspection->plan.rows[i], &inspection->costs[i]));
+        rows = lorac_json_with_item(rows, convolution_json(&inspection->plan.rows[i], &inspection->costs[i]));
     for (size_t i = 0; i < inspection->refusal_count; i++)
-        refusals = append(refusals, refusal_json(&inspection->refusals[i]));
+        refusals = lorac_json_with_item(refusals, refusal_json(&inspection->refusals[i]));
     const struct lorac_input_shape *input = &inspection->input;
     const Onnx__ModelProto *proto = inspection->model->proto;
     json_t *root = json_pack(

@@ -73,10 +73,8 @@ json_t *lorac_options_json(const struct lorac_option_set *set)
 {
     json_t *object = json_object();
     for (struct lorac_option_row row = {0}; object && lorac_options_next(set->groups, &row);)
-        if (json_object_set_new(object, row.option->name, value_json(row.option, lorac_options_field(set, &row))) != 0) {
-            json_decref(object);
-            object = NULL;
-        }
+        object = lorac_json_with_member(object, row.option->name,
+                                        value_json(row.option, lorac_options_field(set, &row)));
     return object;
 }
 

@@ -124,10 +124,7 @@ static json_t *epoch_json(const struct lorac_loop_epoch *epoch)
         json_pack("{s:I, s:I, s:o, s:o, s:o}", "images", (json_int_t)mark.images, "correct", (json_int_t)mark.correct,
                   "accuracy", lorac_json_number(lorac_best_accuracy(&mark)), "loss", lorac_json_number(mark.loss),
                   "seconds", lorac_json_number(epoch->validation_seconds));
-    if (json_object_set_new(line, "validation", validation) == 0)
-        return line;
-    json_decref(line);
-    return NULL;
+    return lorac_json_with_member(line, "validation", validation);
 }
 
 static json_t *best_json(const struct lorac_loop_epoch *epoch)

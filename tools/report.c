@@ -138,7 +138,7 @@ static void print_row(const struct lorac_table *table, char *const *cells, const
     fputc('\n', file);
 }
 
-enum lorac_status lorac_table_print(const struct lorac_table *table, FILE *file, struct lorac_error *error)
+static enum lorac_status print_table(const struct lorac_table *table, FILE *file, struct lorac_error *error)
 {
     size_t *widths = table->failed ? NULL : calloc(table->column_count, sizeof *widths);
     if (!widths)
@@ -160,6 +160,13 @@ void lorac_table_clear(struct lorac_table *table)
         free(table->cells[i]);
     free(table->cells);
     *table = (struct lorac_table){0};
+}
+
+enum lorac_status lorac_table_finish(struct lorac_table *table, FILE *file, struct lorac_error *error)
+{
+    const enum lorac_status status = print_table(table, file, error);
+    lorac_table_clear(table);
+    return status;
 }
 
 // ---- numbers
@@ -209,6 +216,22 @@ json_t *lorac_json_text(const char *text)
     string = json_string(copy);
     free(copy);
     return string;
+}
+
+json_t *lorac_json_with_item(json_t *array, json_t *item)
+{
+    if (json_array_append_new(array, item) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+json_t *lorac_json_with_member(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 enum lorac_status lorac_json_write(json_t *root, struct lorac_error *error)

@@ -36,8 +36,9 @@ struct lorac_table {
 // [headers]: column_count texts, copied; NULL: none. [align] is borrowed for the table's life.
 void lorac_table_init(struct lorac_table *table, size_t column_count, const char *align, const char *const *headers);
 void lorac_table_cell(struct lorac_table *table, const char *format, ...) LORAC_PRINTF(2, 3);
-// Errors: MEMORY.
-enum lorac_status lorac_table_print(const struct lorac_table *table, FILE *file, struct lorac_error *error);
+// Prints the table, and clears it whether it could be printed or not. Errors: MEMORY.
+enum lorac_status lorac_table_finish(struct lorac_table *table, FILE *file, struct lorac_error *error);
+// Without printing it.
 void lorac_table_clear(struct lorac_table *table);
 
 // ---- numbers
@@ -55,6 +56,10 @@ double lorac_seconds(void);
 json_t *lorac_json_number(double value);
 // A string, with '?' for bytes that are not UTF-8; null for NULL.
 json_t *lorac_json_text(const char *text);
+// [array] with [item], or [object] with [value], which is taken over. NULL where memory ran out, now or when one of the
+// two was made: the other is released.
+json_t *lorac_json_with_item(json_t *array, json_t *item);
+json_t *lorac_json_with_member(json_t *object, const char *key, json_t *value);
 // Prints [root] to stdout and releases it; NULL stands for memory that ran out while it was made.
 enum lorac_status lorac_json_write(json_t *root, struct lorac_error *error);
 

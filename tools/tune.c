@@ -174,10 +174,7 @@ json_t *lorac_choices_json(const struct lorac_net *net)
                                 lorac_json_text(convolution.gradient), "weight_gradient",
                                 lorac_json_text(convolution.weight_gradient), "form", lorac_json_text(convolution.form),
                                 "chosen", chosen[convolution.chosen]);
-        if (json_array_append_new(rows, row) != 0) {
-            json_decref(rows);
-            return NULL;
-        }
+        rows = lorac_json_with_item(rows, row);
     }
     return rows;
 }
