@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct application {
@@ -45,7 +46,8 @@ static const char *given_text(const struct application *application, const char 
 }
 
 // What the recipe says of an option, in a layer above or up to [layer]; NULL: nothing.
-static const char *recipe_text(const struct application *application, const char *name, size_t layer, bool above)
+static const struct lorac_recipe_value *recipe_value(const struct application *application, const char *name,
+                                                     size_t layer, bool above)
 {
     for (const struct lorac_recipe_key *key = lorac_recipe_keys; key->key; key++) {
         if (!takes(application, key))
@@ -54,7 +56,7 @@ static const char *recipe_text(const struct application *application, const char
             lorac_recipe_value_of(application->recipe, key, above ? SIZE_MAX : layer);
         const char *option = value && (!above || value->layer > layer) ? option_of(value) : NULL;
         if (option && strcmp(option, name) == 0)
-            return value->texts[0];
+            return value;
     }
     return NULL;
 }
@@ -67,26 +69,54 @@ static bool is_one_of(const char *name, const char *const *names)
     return false;
 }
 
-// Does a later layer say what this value contradicts, or what it was not meant for? [*by]: the option of the command
-// line that does; NULL: none.
-static bool is_overruled(const struct application *application, const struct lorac_recipe_value *value,
-                         const char *option, const char **by)
+// Who leaves a value out.
+struct overruling {
+    const char *option; // of the command line; NULL: [origin]
+    const char *origin; // of a value of the recipe; NULL: an option
+};
+
+// What the recipe says of the rule's option in a layer above [layer]; NULL: nothing.
+static const struct lorac_recipe_value *later_value(const struct application *application,
+                                                    const struct lorac_recipe_rule *rule, size_t layer)
 {
-    const struct lorac_option_group *groups = application->call->options.groups;
+    if (!rule->key)
+        return recipe_value(application, rule->option, layer, true);
+    const struct lorac_recipe_value *value =
+        lorac_recipe_value_of(application->recipe, lorac_recipe_key_of_path(rule->key), SIZE_MAX);
+    return value && value->layer > layer ? value : NULL;
+}
+
+// Does the rule leave out [value] for the sake of [later]?
+static bool rules_out(const struct application *application, const struct lorac_recipe_rule *rule,
+                      const struct lorac_recipe_value *value, const char *later)
+{
+    if (rule->when == LORAC_RECIPE_IS)
+        return strcmp(later, rule->value) == 0;
+    if (rule->when == LORAC_RECIPE_NO_MULTIPLE) {
+        const unsigned long long divisor = strtoull(value->texts[0], NULL, 10);
+        return divisor > 0 && strtoull(later, NULL, 10) % divisor != 0;
+    }
+    if (rule->when == LORAC_RECIPE_ALWAYS)
+        return true;
+    const struct lorac_recipe_value *earlier = recipe_value(application, rule->option, value->layer, false);
+    const struct lorac_option *option = lorac_options_find(application->call->options.groups, rule->option, NULL);
+    const char *before = earlier ? earlier->texts[0] : option ? option->fallback : NULL;
+    return !before || strcmp(before, later) != 0;
+}
+
+// Does a later layer say what this value contradicts, or what it was not meant for?
+static bool is_overruled(const struct application *application, const struct lorac_recipe_value *value,
+                         const char *option, struct overruling *by)
+{
     for (const struct lorac_recipe_rule *rule = lorac_recipe_rules; rule->option; rule++) {
-        const struct lorac_option *ruling = lorac_options_find(groups, rule->option, NULL);
-        if (!ruling || !is_one_of(option, rule->others))
+        if (!is_one_of(option, rule->others) ||
+            (!rule->key && !lorac_options_find(application->call->options.groups, rule->option, NULL)))
             continue;
         const char *given = given_text(application, rule->option);
-        const char *later = given ? given : recipe_text(application, rule->option, value->layer, true);
-        if (!later)
+        const struct lorac_recipe_value *later = given ? NULL : later_value(application, rule, value->layer);
+        if ((!given && !later) || !rules_out(application, rule, value, given ? given : later->texts[0]))
             continue;
-        const char *before = recipe_text(application, rule->option, value->layer, false);
-        if (!before)
-            before = ruling->fallback;
-        if (rule->where_it_differs && before && strcmp(before, later) == 0)
-            continue;
-        *by = given ? rule->option : NULL;
+        *by = (struct overruling){given ? rule->option : NULL, later ? later->origin : NULL};
         return true;
     }
     return false;
@@ -107,7 +137,8 @@ static enum lorac_status apply_key(struct application *application, const struct
                                    struct lorac_error *error)
 {
     const struct lorac_recipe_value *value = lorac_recipe_value_of(application->recipe, key, SIZE_MAX);
-    const char *option = value ? option_of(value) : NULL, *by = NULL;
+    const char *option = value ? option_of(value) : NULL;
+    struct overruling by;
     const struct lorac_option_group *groups = application->call->options.groups;
     if (!option || given_text(application, key->option) || given_text(application, key->negative))
         return LORAC_OK;
@@ -116,8 +147,8 @@ static enum lorac_status apply_key(struct application *application, const struct
         return LORAC_OK;
     if (!is_overruled(application, value, option, &by))
         return set_option(application, value, option, error);
-    if (by)
-        lorac_report_note(application->call, "note: %s is left out: --%s is given", value->origin, by);
+    if (by.option)
+        lorac_report_note(application->call, "note: %s is left out: --%s is given", value->origin, by.option);
     return LORAC_OK;
 }
 
@@ -146,7 +177,8 @@ enum lorac_status lorac_recipe_apply(const struct lorac_recipe *recipe, bool beh
 
 const char *lorac_recipe_get_used(const struct lorac_recipe *recipe, const char *path)
 {
-    const char *text = lorac_recipe_get(recipe, path), *by;
+    const char *text = lorac_recipe_get(recipe, path);
+    struct overruling by;
     const struct lorac_recipe_key *key = text ? lorac_recipe_key_of_path(path) : NULL;
     const struct lorac_command *command = key ? lorac_recipe_key_command(key) : NULL;
     if (!command)

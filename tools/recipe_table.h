@@ -38,12 +38,22 @@ struct lorac_recipe_exclusion {
 };
 extern const struct lorac_recipe_exclusion lorac_recipe_exclusions[];
 
+// When the value of a later layer leaves out those of earlier ones.
+enum lorac_recipe_when {
+    LORAC_RECIPE_ALWAYS,
+    LORAC_RECIPE_DIFFERS,     // where the earlier layers said another value than the later one
+    LORAC_RECIPE_NO_MULTIPLE, // where it is a number, and no multiple of the earlier one
+    LORAC_RECIPE_IS,          // where it is [value]
+};
+
 // What a value of a later layer (recipe over presets, command line over both) does to values of earlier ones: they are
 // left out, as they would contradict it, or were meant for what it replaces.
 struct lorac_recipe_rule {
-    const char *option;            // NULL ends the table
-    const char *const *others;     // NULL-ended
-    bool where_it_differs;         // only where the earlier layers said another value than the later one
+    const char *option;        // NULL ends the table
+    const char *const *others; // NULL-ended
+    enum lorac_recipe_when when;
+    const char *value; // of LORAC_RECIPE_IS
+    const char *key;   // "section.key", where the option is of an earlier step than the others; NULL: of the same command
 };
 extern const struct lorac_recipe_rule lorac_recipe_rules[];
 

@@ -235,8 +235,9 @@ def test_later_checks_name_the_place(job):
     assert result.returncode == 2
     assert "--batch is train.batch in job.yaml:19:3" in result.stderr
     assert "--micro-batch is train.micro_batch in job.yaml:20:3" in result.stderr
-    given = run("train", "--recipe", "job.yaml", "--batch", "4", cwd=job)
-    assert "--micro-batch is train.micro_batch" in given.stderr and "--batch is train.batch" not in given.stderr
+    (job / "job.yaml").write_text(RECIPE.replace("  nesterov: true\n", "  nesterov: true\n  memory_budget: 1\n"))
+    given = run("train", "--recipe", "job.yaml", "--memory-budget", "2", cwd=job)
+    assert "--memory-budget 2 is 2 bytes" in given.stderr and "train.memory_budget" not in given.stderr
 
 
 def test_epochs_and_steps_of_one_recipe(job):
@@ -460,6 +461,25 @@ def test_presets(job):
     good("inject", "folded.onnx", "-o", "out/f.onnx", "--preset", "paper", "--bn", "frozen", cwd=job)
     both = good("run", "job.yaml", "-n", "--preset", "device", "--preset", "imagenet", cwd=job).stdout
     assert " --input-size 224x224" in both and " --micro-batch" in both and " --resize 256" in both
+
+
+def test_micro_batches_of_a_preset(job):
+    """They are left out where the batch is no multiple of them, and where BatchNorm needs all of the batch."""
+    def train_of(*words):
+        return good("run", "job.yaml", "-n", *words, cwd=job).stdout.split("lorac-onnx train")[1].splitlines()[0]
+
+    (job / "job.yaml").write_text("preset: device\n" + RECIPE.replace("  batch: 8\n", "  batch: 20\n"))
+    assert " --micro-batch" not in train_of() and " --batch 20" in train_of()
+    assert " --micro-batch" not in train_of("--set", "train.batch=4")
+    assert " --micro-batch 8" in train_of("--set", "train.batch=24")
+    assert " --micro-batch" not in train_of("--set", "train.batch=24", "--set", "adapter.bn=train")
+    assert "--micro-batch 8 does not divide --batch 20; --batch is" in \
+        refused(job, "--set", "train.batch=20", "--set", "train.micro_batch=8")
+    good("run", "job.yaml", "--set", "adapter.bn=train", cwd=job)  # which no micro-batch would do
+    words = ["train", "out/merged.injected.onnx", "-o", "out/t.onnx", "--preset", "device", "--data", "x.npy", "--labels",
+             "y.npy", "--epochs", "1"]
+    given = good(*words, "--batch", "20", cwd=job)
+    assert "note: train.micro_batch of preset 'device' is left out: --batch is given" in given.stderr
 
 
 # ---- template and reference
