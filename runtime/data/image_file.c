@@ -100,12 +100,20 @@ enum lorac_status lorac_decode_check_bytes(uint64_t height, uint64_t width, uint
 
 // ---- the file
 
+// What the process lacks at the moment says nothing about the file: were it IO, which pictures a run leaves out would
+// depend on how many threads read at once.
+static enum lorac_status cannot_open(int code, struct lorac_error *error)
+{
+    const bool lacking = code == EMFILE || code == ENFILE || code == ENOMEM;
+    return lorac_error_set(error, lacking ? LORAC_ERROR_MEMORY : LORAC_ERROR_IO, "cannot open: %s", strerror(code));
+}
+
 // Not blocking: opening a pipe would wait for a writer.
 static enum lorac_status open_file(const char *path, int *descriptor, size_t *byte_count, struct lorac_error *error)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0)
-        return lorac_error_set(error, LORAC_ERROR_IO, "cannot open: %s", strerror(errno));
+        return cannot_open(errno, error);
     struct stat about;
     enum lorac_status status = LORAC_OK;
     if (fstat(file, &about) != 0)

@@ -51,8 +51,8 @@ void lorac_image_stored_size(const struct lorac_image_target *target, size_t hei
                              size_t *stored_height, size_t *stored_width);
 
 // Reads one file for a target that was checked. Errors: IO (missing, unreadable, no regular file), FORMAT (damaged or
-// truncated, neither JPEG nor PNG), UNSUPPORTED (CMYK, other picture formats, beyond the limits above), MEMORY. The
-// message starts with the path. A JPEG that ends early is refused, not filled with grey.
+// truncated, neither JPEG nor PNG), UNSUPPORTED (CMYK, other picture formats, beyond the limits above), MEMORY (or no
+// file can be opened any more). The message starts with the path. A JPEG that ends early is refused, not filled with grey.
 enum lorac_status lorac_image_file_read(const char *path, const struct lorac_image_target *target,
                                         struct lorac_stored_image *out, struct lorac_error *error);
 

@@ -433,6 +433,21 @@ static void claim_png(const uint32_t sides[2])
     write_plain(path, &bytes);
 }
 
+// The file is as good as before: it must not count as broken.
+static void test_no_descriptors(void)
+{
+    struct lorac_stored_image image;
+    struct lorac_error error = {0};
+    struct rlimit before, none;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = before;
+    none.rlim_cur = 0;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    const enum lorac_status status = read_as(3, 4, 4, &image, &error);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECKF(status == LORAC_ERROR_MEMORY && strstr(error.message, "cannot open: "), "status %d, %s", status, error.message);
+}
+
 // Headers that lie: refused with the numbers, and without the memory.
 static void test_large_claims(void)
 {
@@ -568,6 +583,7 @@ int main(void)
     test_long_pictures();
     test_middle_of_all();
     test_other_files();
+    test_no_descriptors();
     test_hostile();
     unlink(path);
     return check_report();
