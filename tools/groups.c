@@ -3,6 +3,7 @@
 #include "paths.h"
 #include "proto/external.h"
 #include "report.h"
+#include "runtime/data/image_list.h"
 #include "runtime/kernels/parallel.h"
 #include "verdict.h"
 
@@ -364,13 +365,30 @@ static enum lorac_status check_folder(const char *option, const char *path, stru
     return status;
 }
 
+// A picture that is there, by its name or by what is in it, is somebody's, whatever set it belongs to.
+static bool is_picture(const char *path)
+{
+    unsigned char first[4] = {0};
+    if (lorac_image_list_is_picture(path))
+        return true;
+    FILE *file = fopen(path, "rb");
+    const size_t count = file ? fread(first, 1, sizeof first, file) : 0;
+    if (file)
+        fclose(file);
+    return count == sizeof first && (memcmp(first, "\xff\xd8\xff", 3) == 0 || memcmp(first, "\x89PNG", 4) == 0);
+}
+
 enum lorac_status lorac_output_check(const char *option, const char *path, const char *const *inputs,
                                      struct lorac_error *error)
 {
     struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    const bool exists = stat(path, &info) == 0;
+    if (exists && !S_ISREG(info.st_mode))
         return lorac_error_set(error, LORAC_ERROR_IO, "%s '%s' is %s: give the name of a file", option, path,
                                S_ISDIR(info.st_mode) ? "a folder" : "not an ordinary file");
+    if (exists && is_picture(path))
+        return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is a picture that is there already: give another name",
+                               option, path);
     for (; *inputs; inputs++)
         if (**inputs && lorac_path_same(*inputs, path))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s '%s' is also an input: give another name", option,

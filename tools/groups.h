@@ -119,9 +119,9 @@ enum lorac_status lorac_pixels_prepare(const struct lorac_call *call, const stru
 
 // ---- files
 
-// Checks, before any work, that [path] can be written: its folder exists and takes files, it is no folder itself, and
-// it is none of [inputs] (NULL-ended; "" entries are skipped). [option] names it ("-o"). Errors: ARGUMENT (one of the
-// inputs), IO.
+// Checks, before any work, that [path] can be written: its folder exists and takes files, it is no folder itself, no
+// picture that is there (by its name or its first bytes), and none of [inputs] (NULL-ended; "" entries are skipped).
+// [option] names it ("-o"). Errors: ARGUMENT (a picture, one of the inputs), IO.
 enum lorac_status lorac_output_check(const char *option, const char *path, const char *const *inputs,
                                      struct lorac_error *error);
 

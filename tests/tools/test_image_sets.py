@@ -499,7 +499,7 @@ def test_an_output_is_no_picture_of_the_set(files, tmp_path):
             ("-o", picture, ["merge", model, "-o", picture, "--data", pictures])]:
         before = path.read_bytes()
         message = refused(*arguments)
-        assert f"{option} '{path}' is '{path.resolve()}', one of the files of" in message
+        assert f"{option} '{path}' is a picture that is there already: give another name" in message
         assert path.read_bytes() == before and not out.exists()
     new = pictures / "cat" / "new.JPG"
     assert "would be a picture of the set" in refused("train", model, "-o", new, "--data", pictures)
@@ -507,6 +507,30 @@ def test_an_output_is_no_picture_of_the_set(files, tmp_path):
     for path in [out, pictures / "out.onnx"]:
         path.write_text("old")
         good("train", model, "-o", path, "--data", pictures, "--steps", 1, "--batch", BATCH)
+
+
+def test_an_output_is_no_picture_of_any_set(files, tmp_path):
+    shutil.copytree(files / "png", tmp_path / "png")
+    pictures = sorted((tmp_path / "png").glob("*/*.png"))
+    picture, named = pictures[0], pictures[1:]
+    table, out = tmp_path / "set.csv", tmp_path / "out.onnx"
+    table.write_text("".join(f"png/{p.parent.name}/{p.name},{p.parent.name}\n" for p in named))
+    nameless, jpeg, wrong = tmp_path / "0591", tmp_path / "old.log", tmp_path / "empty.JPEG"
+    shutil.copyfile(picture, nameless)
+    jpeg.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    wrong.touch()
+    model = files / "named.onnx"
+    for path in [picture, nameless, jpeg, wrong]:
+        before = path.read_bytes()
+        for option, arguments in [("--log", ["train", model, "-o", out, "--data", table, "--log", path]),
+                                  ("-o", ["train", model, "-o", path, "--data", table]),
+                                  ("--outputs", ["eval", model, "--data", table, "--outputs", path]),
+                                  ("-o", ["merge", model, "-o", path]),
+                                  ("-o", ["extract", model, "-o", path])]:
+            assert f"{option} '{path}' is a picture that is there already: give another name" in refused(*arguments)
+        assert path.read_bytes() == before and not out.exists()
+    jpeg.write_bytes(b"\xff\xd8")  # an old log that was cut short, say
+    good("train", model, "-o", out, "--data", table, "--steps", 1, "--batch", BATCH, "--log", jpeg)
 
 
 def test_an_output_is_no_file_of_cifar(files, tmp_path):
