@@ -3,6 +3,7 @@
 #define LORAC_TEST_EXTERNAL_FILES_H
 
 #include "build_model.h"
+#include "own_folder.h"
 
 #include "proto/external.h"
 #include "proto/model_edit.h"
@@ -17,18 +18,6 @@
 enum { VALUES = 512 }; // floats in the data file: value i is i + 0.25
 
 // ---- files
-
-static char FOLDER[] = "/tmp/lorac_test_external_XXXXXX";
-
-static inline const char *in_folder(const char *name)
-{
-    enum { COUNT = 16 }; // so many can be in use at a time
-    static char paths[COUNT][1024];
-    static unsigned next;
-    char *path = paths[next++ % COUNT];
-    snprintf(path, sizeof paths[0], "%s/%s", FOLDER, name);
-    return path;
-}
 
 static inline void write_bytes(const char *name, const void *bytes, size_t byte_count)
 {

@@ -1,4 +1,5 @@
 #include "build_model.h"
+#include "own_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -65,18 +66,6 @@ static int check_folder(const char *folder)
 }
 
 // ---- files
-
-static char FOLDER[] = "/tmp/lorac_test_model_file_XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    enum { COUNT = 16 }; // so many can be in use at a time
-    static char paths[COUNT][1024];
-    static unsigned next;
-    char *path = paths[next++ % COUNT];
-    snprintf(path, sizeof paths[0], "%s/%s", FOLDER, name);
-    return path;
-}
 
 static size_t files_in_folder(void)
 {

@@ -1,6 +1,7 @@
 // Checkpoints: what is written comes back, a file that is not whole is never taken, and neither is another run's.
 #include "check.h"
 #include "net_fixture.h"
+#include "own_folder.h"
 
 #include "proto/arena.h"
 #include "proto/digest.h"
@@ -15,18 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/lorac-checkpoint-XXXXXX";
-
 static const struct tiny_options TINY = {.text = TINY_BN_TEXT, .pixels = true, .bn = LORAC_BN_TRAIN};
-
-static char *in_folder(const char *name)
-{
-    static char paths[4][256];
-    static size_t next;
-    char *path = paths[next++ % 4];
-    snprintf(path, 256, "%s/%s", folder, name);
-    return path;
-}
 
 static void write_file(const char *path, const uint8_t *bytes, size_t byte_count)
 {
@@ -549,7 +539,7 @@ static void test_bad_folders(void)
 
 int main(void)
 {
-    REQUIRE(mkdtemp(folder) != NULL);
+    REQUIRE(mkdtemp(FOLDER));
     make_images();
     test_round_trip();
     test_best();
@@ -564,7 +554,7 @@ int main(void)
     test_full_disk();
     test_bad_folders();
     char command[300];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    snprintf(command, sizeof command, "rm -rf '%s'", FOLDER);
     CHECK(system(command) == 0);
     return check_report();
 }
