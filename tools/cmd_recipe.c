@@ -75,20 +75,34 @@ static enum lorac_exit check_commands(const struct lorac_call *call, const struc
     return LORAC_EXIT_DONE;
 }
 
-// All values that the recipe comes to, presets and derived names included, and where each is from.
+static void add_value(struct lorac_table *table, const struct lorac_recipe_value *value)
+{
+    const char *place = strchr(value->origin, ' '); // behind the key, which is in the first column
+    for (size_t i = 0; i < value->count; i++) {
+        lorac_table_cell(table, "%s.%s", value->key->section, value->key->key);
+        lorac_table_cell(table, "%s", value->texts[i]);
+        lorac_table_cell(table, "%s", place ? place + 1 : value->origin);
+    }
+}
+
+// All values that the recipe comes to, presets and derived names included, and where each is from; notes say which are
+// left out, and for which.
 static enum lorac_exit print_values(const struct lorac_call *call, const struct lorac_recipe *recipe)
 {
     struct lorac_error error = {0};
     struct lorac_table table;
+    char path[LORAC_RECIPE_PATH_TEXT];
     lorac_table_init(&table, 3, "lll", NULL);
     for (const struct lorac_recipe_key *key = lorac_recipe_keys; key->key; key++) {
         const struct lorac_recipe_value *value = lorac_recipe_value_of(recipe, key, SIZE_MAX);
-        for (size_t i = 0; value && i < value->count; i++) {
-            const char *place = strchr(value->origin, ' '); // behind the key, which is in the first column
-            lorac_table_cell(&table, "%s.%s", key->section, key->key);
-            lorac_table_cell(&table, "%s", value->texts[i]);
-            lorac_table_cell(&table, "%s", place ? place + 1 : value->origin);
-        }
+        if (!value || value->count == 0)
+            continue;
+        snprintf(path, sizeof path, "%s.%s", key->section, key->key);
+        const char *by = lorac_recipe_left_out_by(recipe, path);
+        if (by)
+            lorac_report_note(call, "note: %s (%s) is left out, because of %s", value->origin, value->texts[0], by);
+        else
+            add_value(&table, value);
     }
     const enum lorac_status status = lorac_table_finish(&table, stdout, &error);
     return status == LORAC_OK ? LORAC_EXIT_DONE : lorac_report_failure(call, &error);
@@ -131,7 +145,7 @@ const struct lorac_command lorac_command_recipe = {
     .summary = "what a recipe can say, and whether one is right",
     .synopsis = "[RECIPE.yaml | --explain [NAME] | --template] [options]",
     .description = "Checks a recipe without running anything, and prints the values that it comes to, each with its\n"
-                   "place; or explains what recipes can say; or prints one to fill in.\n",
+                   "place (notes say which are left out); or explains what recipes can say; or prints one to fill in.\n",
     .examples = "  lorac-onnx recipe job.yaml\n"
                 "  lorac-onnx recipe --explain train.lr\n"
                 "  lorac-onnx recipe --explain paper\n"

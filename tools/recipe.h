@@ -38,6 +38,10 @@ const char *lorac_recipe_get(const struct lorac_recipe *recipe, const char *path
 // The same as the key's first command takes it: NULL too where another value of the recipe leaves it out.
 const char *lorac_recipe_get_used(const struct lorac_recipe *recipe, const char *path);
 
+// Where the value stands that leaves out the one of "section.key", as its first command takes it: "train.optimizer in
+// job.yaml:3:3"; NULL: none does.
+const char *lorac_recipe_left_out_by(const struct lorac_recipe *recipe, const char *path);
+
 // Adds to a message about options those that come from a recipe, and where they stand there.
 void lorac_recipe_explain_error(const struct lorac_call *call, struct lorac_error *error);
 

@@ -175,19 +175,23 @@ enum lorac_status lorac_recipe_apply(const struct lorac_recipe *recipe, bool beh
     return LORAC_OK;
 }
 
-const char *lorac_recipe_get_used(const struct lorac_recipe *recipe, const char *path)
+const char *lorac_recipe_left_out_by(const struct lorac_recipe *recipe, const char *path)
 {
-    const char *text = lorac_recipe_get(recipe, path);
-    struct overruling by;
-    const struct lorac_recipe_key *key = text ? lorac_recipe_key_of_path(path) : NULL;
-    const struct lorac_command *command = key ? lorac_recipe_key_command(key) : NULL;
-    if (!command)
-        return text;
+    const struct lorac_recipe_key *key = lorac_recipe_key_of_path(path);
+    const struct lorac_recipe_value *value = key ? lorac_recipe_value_of(recipe, key, SIZE_MAX) : NULL;
+    const struct lorac_command *command = value && value->count > 0 ? lorac_recipe_key_command(key) : NULL;
+    const char *option = command ? option_of(value) : NULL;
+    if (!option)
+        return NULL;
     struct lorac_call call = {.command = command, .options = {.groups = command->groups}}; // nothing is given
     const struct application application = {recipe, &call, lorac_recipe_command_bit(command->name), false};
-    const struct lorac_recipe_value *value = lorac_recipe_value_of(recipe, key, SIZE_MAX);
-    const char *option = option_of(value);
-    return option && is_overruled(&application, value, option, &by) ? NULL : text;
+    struct overruling by;
+    return is_overruled(&application, value, option, &by) ? by.origin : NULL;
+}
+
+const char *lorac_recipe_get_used(const struct lorac_recipe *recipe, const char *path)
+{
+    return lorac_recipe_left_out_by(recipe, path) ? NULL : lorac_recipe_get(recipe, path);
 }
 
 // ---- messages

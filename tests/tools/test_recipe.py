@@ -556,3 +556,18 @@ def test_values_have_their_places(job):
     assert re.search(r"^train\.clip_norm +5 +of preset 'paper'$", text, re.M)
     assert re.search(r"^output\.trained +out/merged\.trained\.onnx +", text, re.M)
     assert good("recipe", "job/job.yaml", cwd=job.parent).stdout.count("job/x.npy") == 2
+
+
+def test_values_that_are_left_out(job):
+    (job / "r.yaml").write_text("preset: paper\ntrain:\n  optimizer: adamw\n")
+    result = good("recipe", "r.yaml", cwd=job)
+    assert re.search(r"^train\.optimizer +adamw +in r\.yaml:3:3$", result.stdout, re.M)
+    assert re.search(r"^train\.weight_decay +0\.0005 +of preset 'paper'$", result.stdout, re.M)
+    for name, value in (("lr", "0.1"), ("momentum", "0.9")):
+        assert f"train.{name} " not in result.stdout
+        assert f"note: train.{name} of preset 'paper' ({value}) is left out, because of train.optimizer in r.yaml:3:3\n" \
+            in result.stderr
+    assert result.stderr.count("note: ") == 2
+    (job / "r.yaml").write_text("preset: device\nadapter:\n  bn: train\n")
+    assert "train.micro_batch of preset 'device' (8) is left out, because of adapter.bn in r.yaml:3:3" in \
+        good("recipe", "r.yaml", cwd=job).stderr
