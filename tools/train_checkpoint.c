@@ -147,9 +147,12 @@ static void note_start(const struct lorac_train_checkpoint *checkpoint, const st
                           "note: the run comes from another machine or version (%s; this is %s): it goes on, but may round "
                           "otherwise",
                           then, here);
-    if (record->position.step == record->total_steps)
-        lorac_report_note(checkpoint->call, "the run is at its end already, after %" PRIu64 " steps: nothing is left to train",
-                          record->total_steps);
+    const struct lorac_validation *validation = checkpoint->record.validation;
+    const bool stops = validation && validation->stops;
+    if (stops || record->position.step == record->total_steps)
+        lorac_report_note(checkpoint->call,
+                          "the run is at its end already, after %" PRIu64 " steps%s: nothing is left to train",
+                          record->position.step, stops ? " (--patience)" : "");
     else
         lorac_report_note(checkpoint->call, "going on after step %" PRIu64 " of %" PRIu64 ", from '%s'",
                           record->position.step, record->total_steps, lorac_checkpoint_file_path(checkpoint->file));
@@ -180,7 +183,8 @@ static enum lorac_status go_on(struct lorac_train_checkpoint *checkpoint, struct
     LORAC_TRY(restore_broken(checkpoint->file, loop, error));
     note_start(checkpoint, checkpoint->snapshot.net);
     checkpoint->record.position = lorac_checkpoint_file_record(checkpoint->file)->position;
-    checkpoint->written = checkpoint->record.position.step;
+    checkpoint->written = checkpoint->tried = checkpoint->record.position.step;
+    checkpoint->validated = loop->validation ? loop->validation->epoch : 0;
     loop->start = checkpoint->record.position;
     lorac_checkpoint_folder_tidy(checkpoint->folder, checkpoint->written); // a kill may have come before that
     lorac_checkpoint_file_free(checkpoint->file);
@@ -214,6 +218,7 @@ static enum lorac_status write_one(struct lorac_train_checkpoint *checkpoint, st
     size_t byte_count;
     const struct lorac_checkpoint *record = &checkpoint->record;
     const double started = lorac_seconds();
+    checkpoint->tried = record->position.step;
     lorac_progress_sync(checkpoint->progress); // the log must not be behind
     LORAC_TRY(lorac_checkpoint_pack(&checkpoint->snapshot, record, &bytes, &byte_count, error));
     enum lorac_status status =
@@ -223,7 +228,6 @@ static enum lorac_status write_one(struct lorac_train_checkpoint *checkpoint, st
         checkpoint->written = record->position.step;
     if (status == LORAC_OK)
         lorac_train_log_checkpoint(&checkpoint->progress->log, record->position.step, lorac_seconds() - started);
-    checkpoint->failed = status != LORAC_OK;
     return status;
 }
 
@@ -266,16 +270,34 @@ bool lorac_train_checkpoint_step(void *context, const struct lorac_loop_progress
     checkpoint->time_is_up = !last && end > 0 && now - checkpoint->started >= 60 * end;
     const bool stops = lorac_interrupted() || checkpoint->time_is_up;
     checkpoint->record.position = step->position;
+    if (checkpoint->record.validation)
+        checkpoint->validated = checkpoint->record.validation->epoch;
     if (checkpoint->folder && (stops || last || is_due(checkpoint, step->step, now)))
         try_to_write(checkpoint, now);
     return stops;
 }
 
+// As before the last validation, which comes again where the run goes on, as behind any last step: the log gets its line.
+// It was not the best one. That it ended the training is known all the same.
+static void write_before_validation(struct lorac_train_checkpoint *checkpoint)
+{
+    struct lorac_checkpoint *record = &checkpoint->record;
+    const struct lorac_validation *validation = record->validation;
+    struct lorac_validation before = {0};
+    if (validation) {
+        before = *validation;
+        before.epoch = checkpoint->validated;
+        record->validation = &before;
+    }
+    try_to_write(checkpoint, lorac_seconds());
+    record->validation = validation;
+}
+
 void lorac_train_checkpoint_end(struct lorac_train_checkpoint *checkpoint, enum lorac_status ended)
 {
-    if (checkpoint->folder && ended == LORAC_ERROR_ABORTED && checkpoint->written != checkpoint->record.position.step &&
-        !checkpoint->failed)
-        try_to_write(checkpoint, lorac_seconds());
+    if (checkpoint->folder && (ended == LORAC_OK || ended == LORAC_ERROR_ABORTED) &&
+        checkpoint->tried != checkpoint->record.position.step)
+        write_before_validation(checkpoint);
 }
 
 const char *lorac_train_checkpoint_text(const struct lorac_train_checkpoint *checkpoint, char text[LORAC_RESUME_TEXT])

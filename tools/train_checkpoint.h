@@ -36,7 +36,8 @@ struct lorac_train_checkpoint { // zero-initialise it
     struct lorac_progress *progress;
     uint64_t written; // steps of the last checkpoint that was written
     double written_at; // seconds
-    bool failed;       // the last one could not be written
+    uint64_t tried;     // steps of the last one that was to be written
+    uint64_t validated; // the epoch that was validated before the last step
     bool time_is_up;   // --max-minutes
 };
 
@@ -77,7 +78,7 @@ enum lorac_status lorac_train_checkpoint_begin(struct lorac_train_checkpoint *ch
 // a warning. Returns whether training is to stop: interrupted, or the time is up.
 bool lorac_train_checkpoint_step(void *context, const struct lorac_loop_progress *step);
 
-// After the last step: writes the checkpoint of a run that was stopped between two of them (in a validation).
+// After the loop: writes the checkpoint of a run that ended between two steps: stopped in a validation, or by --patience.
 void lorac_train_checkpoint_end(struct lorac_train_checkpoint *checkpoint, enum lorac_status ended);
 
 // What to say where training stopped before its end: ", 'lorac-onnx train ... --resume' goes on"; in [text].

@@ -177,6 +177,26 @@ def test_a_finished_run_is_finished(files, tmp_path):
     assert (tmp_path / "out.onnx").read_bytes() == bytes_
 
 
+@pytest.mark.parametrize("keep, every", [("best", []), ("last", []), ("best", ["--checkpoint-steps", "1"])])
+def test_a_run_that_patience_ends_is_finished(files, tmp_path, keep, every):
+    out, log, folder = tmp_path / "out.onnx", tmp_path / "log", tmp_path / "ck"
+    command = train(files, out, "--val", "0.25", "--epochs", "200", "--lr", "0.1", "--patience", "2", "--keep", keep,
+                    "--checkpoint", folder, "--resume", "--log", log, *every, model="train")
+    first = good(*command)
+    step = int(re.search(r"trained (\d+) steps", first.stdout)[1])
+    assert step < 600 and (folder / f"step-{step:012}.safetensors").exists()
+    bytes_, lines = out.read_bytes(), log_lines(log)
+    for _ in range(2):
+        out.unlink()
+        again = good(*command)
+        if not every: # else it is the one of the step, before the validation that ends it
+            assert f"at its end already, after {step} steps (--patience)" in again.stderr
+        assert again.stderr.count("validation after epoch") == 1 and "images/s" not in again.stderr
+        assert re.sub(r" in \S+:", "", again.stdout) == re.sub(r" in \S+:", "", first.stdout)
+        assert out.read_bytes() == bytes_ and log_lines(log) == lines
+        assert [line["reason"] for line in lines_of(log, "end")] == ["patience"]
+
+
 # ---- what is refused
 
 @pytest.fixture(scope="module")
