@@ -19,3 +19,11 @@ def good(*arguments, **keywords):
     result = run(*arguments, **keywords)
     assert result.returncode == 0, result.stderr
     return result
+
+
+def refused(*arguments, code=2):
+    """In one line, which it gives."""
+    result = run(*arguments)
+    assert result.returncode == code, result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    return result.stderr

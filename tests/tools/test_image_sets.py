@@ -1,6 +1,6 @@
 # Copyright the lorac-onnx authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Sets of image files in train, eval, compare and merge: as from memory, and what becomes of broken ones."""
+"""Sets of image files in train, eval, compare and merge: as from memory, their classes, sizes and memory."""
 
 import json
 import os
@@ -12,75 +12,23 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from image_files import BATCH, COUNT, NAMES, SIDE, WAYS, save_images, train, write_folder
 from make_resnet import make_resnet
-from PIL import Image
-from program import PROGRAM, SANITIZED, good, run
+from program import PROGRAM, SANITIZED, good, refused, run
 
 from bench import streaming
-
-NAMES = ["bird", "car", "cat", "dog", "ship"]
-COUNT, SIDE, BATCH = 60, 16, 8
 
 
 def classes_of(path):
     return next((json.loads(p.value) for p in onnx.load(path).metadata_props if p.key == "lorac.classes"), None)
 
 
-def write_folder(folder, images, labels):
-    """PNG files whose order by name is that of the arrays."""
-    paths = []
-    for i, (image, label) in enumerate(zip(images, labels)):
-        path = folder / NAMES[label] / f"{i:04}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
-        paths.append(path)
-    return paths
-
-
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """The same images as arrays and as a folder; a model with names for its classes, and one without."""
-    folder = tmp_path_factory.mktemp("images")
-    random = np.random.default_rng(3)
-    labels = np.sort(random.integers(0, len(NAMES), COUNT))
-    images = random.integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
-    np.save(folder / "x.npy", images)
-    np.save(folder / "y.npy", labels)
-    write_folder(folder / "png", images, labels)
-    (folder / "names.txt").write_text("\n".join(NAMES) + "\n")
-    onnx.save(make_resnet(depth=8, width=0.5, input_size=(SIDE, SIDE), classes=len(NAMES)), folder / "plain.onnx")
-    pixels = ["--mean", "0.5", "--std", "0.25"]
-    good("inject", folder / "plain.onnx", "-o", folder / "injected.onnx", *pixels)
-    good("inject", folder / "plain.onnx", "-o", folder / "named.onnx", "--class-names", folder / "names.txt", *pixels)
-    return folder
-
-
-@pytest.fixture
-def broken(files, tmp_path):
-    """The folder with every tenth file cut off; gives the folder and the paths of the broken files."""
-    folder = tmp_path / "png"
-    shutil.copytree(files / "png", folder)
-    paths = sorted(folder.glob("*/*.png"))[3::10]
-    for path in paths:
-        path.write_bytes(path.read_bytes()[:300])
-    return folder, paths
-
-
-def train(files, output, data, *options, model="named.onnx"):
-    return good("train", files / model, "-o", output, "--data", data, "--epochs", "3", "--batch", BATCH, "--lr", "0.02",
-                "--augment", "crop-flip", "--threads", "2", *options)
+    return save_images(tmp_path_factory.mktemp("images"))
 
 
 # ---- as from memory
-
-WAYS = [
-    [],
-    ["--cache-memory", "0"],
-    ["--cache-memory", "0", "--loader-threads", "3"],
-    ["--loader-threads", "4"],
-    ["--micro-batch", "2", "--loader-threads", "2"],
-]
-
 
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
 def test_trained_as_from_memory(files, tmp_path, way):
@@ -245,152 +193,6 @@ def test_larger_files_are_made_smaller(files, tmp_path):
     assert result.returncode == 2 and "resize" in result.stderr
 
 
-# ---- broken files
-
-def skipped_names(stderr):
-    return re.findall(r"skipped: '?([^':]+)", stderr)
-
-
-@pytest.mark.parametrize("way", WAYS[:4], ids=" ".join)
-def test_broken_files_in_training(files, broken, tmp_path, way):
-    folder, paths = broken
-    result = train(files, tmp_path / "a.onnx", folder, "--broken-share", "0.1", *way)
-    assert sorted(skipped_names(result.stderr)) == list(map(str, paths)) # each once
-    assert f"{len(paths)} of the {COUNT} images cannot be read and were skipped" in result.stderr
-    train(files, tmp_path / "b.onnx", folder, "--broken-share", "0.1", "--quiet")
-    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
-
-
-def test_too_many_broken_files(files, broken, tmp_path):
-    folder, paths = broken
-    result = run("train", files / "named.onnx", "-o", tmp_path / "out.onnx", "--data", folder, "--batch", BATCH,
-                 "--broken-share", "0.05")
-    assert result.returncode == 1
-    assert f"4 of the {COUNT} images cannot be read, more than a share of 0.05" in result.stderr
-    assert all(str(path) in result.stderr for path in skipped_names(result.stderr)[:3])
-    result = run("eval", files / "named.onnx", "--data", folder)
-    assert result.returncode == 1
-    assert f"1 of the {COUNT} images cannot be read, more than a share of 0.01" in result.stderr
-    assert str(paths[0]) in result.stderr
-
-
-def test_broken_files_in_evaluation(files, broken, tmp_path):
-    folder, paths = broken
-    good_rows = [i for i in range(COUNT) if i % 10 != 3]
-    np.save(tmp_path / "x.npy", np.load(files / "x.npy")[good_rows])
-    np.save(tmp_path / "y.npy", np.load(files / "y.npy")[good_rows])
-    arguments = ["eval", files / "named.onnx", "--json", "--per-class", "--outputs"]
-    expected = json.loads(good(*arguments, tmp_path / "e.npy", "--data", tmp_path / "x.npy", "--labels",
-                               tmp_path / "y.npy").stdout)
-    result = good(*arguments, tmp_path / "g.npy", "--data", folder, "--broken-share", "0.1")
-    got = json.loads(result.stdout)
-    assert got["skipped"] == len(paths) and skipped_names(result.stderr) == list(map(str, paths))
-    for key in ["images", "accuracy", "per_class"]:
-        assert got[key] == expected[key]
-    assert got["loss"] == pytest.approx(expected["loss"], rel=1e-6) # other batches
-    outputs = np.load(tmp_path / "g.npy")
-    assert np.isnan(outputs[3::10]).all()
-    np.testing.assert_allclose(outputs[good_rows], np.load(tmp_path / "e.npy"), rtol=1e-4, atol=1e-5)
-    text = good("eval", files / "named.onnx", "--data", folder, "--broken-share", "1").stdout
-    assert f"images      {COUNT - len(paths)}\nskipped     {len(paths)} (cannot be read)\n" in text
-
-
-def test_broken_files_in_comparing(files, broken):
-    folder, paths = broken
-    out = good("compare", files / "named.onnx", files / "named.onnx", "--data", folder, "--broken-share", "0.1").stdout
-    row = next(line for line in out.splitlines() if str(folder) in line).split()
-    assert row[1] == str(COUNT - len(paths)) and row[2] == "0"
-
-
-def test_nothing_can_be_read(files, broken, tmp_path):
-    folder, _ = broken
-    for path in folder.glob("*/*.png"):
-        path.write_bytes(path.read_bytes()[:300])
-    arguments = ["--data", folder, "--broken-share", "1"]
-    for command in (["eval", files / "named.onnx", "--json"], ["eval", files / "named.onnx", "--outputs", tmp_path / "x.npy"],
-                    ["compare", files / "named.onnx", files / "named.onnx"]):
-        result = run(*command, *arguments)
-        assert (result.returncode, result.stdout) == (1, "")
-        assert f"none of the {COUNT} images can be read" in result.stderr
-    assert not (tmp_path / "x.npy").exists()
-    result = run("train", files / "named.onnx", "-o", tmp_path / "o.onnx", "--data", files / "png", "--batch", BATCH,
-                 "--val", folder, "--broken-share", "1")
-    assert result.returncode == 1 and "best after epoch" not in result.stdout + result.stderr
-    assert f"--val {folder}: none of the {COUNT} images can be read" in result.stderr
-    assert "epoch 1/" not in result.stderr and not (tmp_path / "o.onnx").exists()
-
-
-def test_broken_files_in_validation(files, broken, tmp_path):
-    folder, paths = broken
-    result = train(files, tmp_path / "o.onnx", files / "png", "--val", folder, "--broken-share", "0.1")
-    assert f"{len(paths)} of the {COUNT} validation images cannot be read and were skipped" in result.stderr
-    assert f"of the {COUNT} images cannot be read" not in result.stderr
-
-
-def refused_before_training(files, tmp_path, *options):
-    result = run("train", files / "named.onnx", "-o", tmp_path / "o.onnx", "--batch", BATCH, "--epochs", 1, "--log",
-                 tmp_path / "log", *options)
-    assert result.returncode == 1 and not (tmp_path / "o.onnx").exists() and not (tmp_path / "log").exists()
-    assert len(result.stderr.splitlines()) == 1 # nothing had begun
-    return result.stderr
-
-
-def cut_off(path):
-    path.write_bytes(path.read_bytes()[:300])
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def replace(path):
-    path.write_bytes(b"GIF89a" + path.read_bytes())
-
-
-@pytest.mark.parametrize("spoil", [cut_off, empty, replace, os.unlink], ids=lambda spoil: spoil.__name__)
-def test_a_bad_validation_set_is_refused_before_training(files, tmp_path, spoil):
-    shutil.copytree(files / "png", tmp_path / "val")
-    paths = sorted((tmp_path / "val").glob("*/*.png"))
-    table = tmp_path / "val.csv"
-    table.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in paths))
-    options = "--data", files / "png", "--val", table
-    for path in paths[-2:]: # the first ones can be read
-        spoil(path)
-    stderr = refused_before_training(files, tmp_path, *options, "--broken-share", 1.5 / COUNT)
-    assert f"--val {table}: 2 of the {COUNT} images cannot be read, more than a share of" in stderr
-    assert all(str(path) in stderr for path in paths[-2:])
-    result = train(files, tmp_path / "o.onnx", files / "png", "--val", table, "--broken-share", 2 / COUNT)
-    assert f"2 of the {COUNT} validation images cannot be read and were skipped" in result.stderr
-    assert skipped_names(result.stderr) == list(map(str, paths[-2:]))
-
-
-def test_what_is_held_out_is_looked_at_before_training(files, tmp_path):
-    refused = 0
-    shutil.copytree(files / "png", tmp_path / "png")
-    for path in sorted((tmp_path / "png").glob("*/*.png"))[:10]:
-        whole = path.read_bytes()
-        cut_off(path)
-        result = run("train", files / "named.onnx", "-o", tmp_path / "o.onnx", "--batch", BATCH, "--data",
-                     tmp_path / "png", "--val", "0.25", "--epochs", 1)
-        assert "validation after epoch 1" not in result.stderr or result.returncode == 0
-        if result.stderr.startswith("lorac-onnx train: --val 0.25: "):
-            refused += 1
-            assert f"1 of the {COUNT} images cannot be read" in result.stderr and str(path) in result.stderr
-        path.write_bytes(whole)
-    assert 0 < refused < 10
-
-
-def test_bytes_behind_a_picture_are_no_damage(files, tmp_path):
-    """Some cameras write something there."""
-    shutil.copytree(files / "png", tmp_path / "val")
-    for path in (tmp_path / "val").glob("*/*.png"):
-        path.write_bytes(path.read_bytes() + b"more")
-    for name in "val", "png":
-        train(files, tmp_path / f"{name}.onnx", files / "png", "--val", tmp_path / "val" if name == "val" else
-              files / "png", "--broken-share", 0)
-    assert (tmp_path / "val.onnx").read_bytes() == (tmp_path / "png.onnx").read_bytes()
-
-
 # ---- memory
 
 def peak(*arguments):
@@ -467,106 +269,6 @@ def test_paths_of_the_most_wrong(files):
     assert len(rows) == 3
     for row in rows: # the model has no names; the folders have
         assert row["path"] == str(paths[row["index"]]) and row["name"] == paths[row["index"]].parent.name
-
-
-# ---- outputs are no files of the set
-
-def refused(*arguments, code=2):
-    result = run(*arguments)
-    assert result.returncode == code, result.stderr
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    return result.stderr
-
-
-def test_an_output_is_no_picture_of_the_set(files, tmp_path):
-    pictures, own = tmp_path / "png", tmp_path / "own"
-    shutil.copytree(files / "png", pictures)
-    shutil.copytree(files / "png", own)
-    table = tmp_path / "set.csv"
-    table.write_text("".join(f"png/{p.parent.name}/{p.name},{p.parent.name}\n" for p in sorted(pictures.glob("*/*.png"))))
-    picture, other = sorted(pictures.glob("cat/*.png"))[0], sorted(own.glob("dog/*.png"))[-1]
-    link = tmp_path / "link.onnx"
-    link.symlink_to(picture)
-    model, out = files / "named.onnx", tmp_path / "out.onnx"
-    for option, path, arguments in [
-            ("-o", picture, ["train", model, "-o", picture, "--data", pictures]),
-            ("-o", link, ["train", model, "-o", link, "--data", pictures]),
-            ("-o", picture, ["train", model, "-o", picture, "--data", pictures, "--range", "0:16", "--batch", 8]),
-            ("-o", picture, ["train", model, "-o", picture, "--data", table]),
-            ("--log", picture, ["train", model, "-o", out, "--log", picture, "--data", pictures]),
-            ("-o", other, ["train", model, "-o", other, "--data", pictures, "--val", own]),
-            ("--outputs", picture, ["eval", model, "--outputs", picture, "--data", pictures]),
-            ("-o", picture, ["merge", model, "-o", picture, "--data", pictures])]:
-        before = path.read_bytes()
-        message = refused(*arguments)
-        assert f"{option} '{path}' is a picture that is there already: give another name" in message
-        assert path.read_bytes() == before and not out.exists()
-    new = pictures / "cat" / "new.JPG"
-    assert "would be a picture of the set" in refused("train", model, "-o", new, "--data", pictures)
-    # An old output elsewhere is replaced, and another file beside the pictures is none of them.
-    for path in [out, pictures / "out.onnx"]:
-        path.write_text("old")
-        good("train", model, "-o", path, "--data", pictures, "--steps", 1, "--batch", BATCH)
-
-
-def test_an_output_is_no_picture_of_any_set(files, tmp_path):
-    shutil.copytree(files / "png", tmp_path / "png")
-    pictures = sorted((tmp_path / "png").glob("*/*.png"))
-    picture, named = pictures[0], pictures[1:]
-    table, out = tmp_path / "set.csv", tmp_path / "out.onnx"
-    table.write_text("".join(f"png/{p.parent.name}/{p.name},{p.parent.name}\n" for p in named))
-    nameless, jpeg, wrong = tmp_path / "0591", tmp_path / "old.log", tmp_path / "empty.JPEG"
-    shutil.copyfile(picture, nameless)
-    jpeg.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
-    wrong.touch()
-    model = files / "named.onnx"
-    for path in [picture, nameless, jpeg, wrong]:
-        before = path.read_bytes()
-        for option, arguments in [("--log", ["train", model, "-o", out, "--data", table, "--log", path]),
-                                  ("-o", ["train", model, "-o", path, "--data", table]),
-                                  ("--outputs", ["eval", model, "--data", table, "--outputs", path]),
-                                  ("-o", ["merge", model, "-o", path]),
-                                  ("-o", ["extract", model, "-o", path])]:
-            assert f"{option} '{path}' is a picture that is there already: give another name" in refused(*arguments)
-        assert path.read_bytes() == before and not out.exists()
-    jpeg.write_bytes(b"\xff\xd8")  # an old log that was cut short, say
-    good("train", model, "-o", out, "--data", table, "--steps", 1, "--batch", BATCH, "--log", jpeg)
-
-
-def test_an_output_is_no_file_of_cifar(files, tmp_path):
-    folder = tmp_path / "cifar"
-    folder.mkdir()
-    random = np.random.default_rng(5)
-    for i in (1, 2):
-        (folder / f"data_batch_{i}.bin").write_bytes(
-            b"".join(bytes([c]) + random.bytes(3072) for c in range(10)))
-    (folder / "batches.meta.txt").write_text("".join(f"c{i}\n" for i in range(10)))
-    onnx.save(make_resnet(depth=8, width=0.25, input_size=(32, 32), classes=10), tmp_path / "plain.onnx")
-    good("inject", tmp_path / "plain.onnx", "-o", tmp_path / "model.onnx", "--mean", "0.5", "--std", "0.25")
-    for name in ["data_batch_2.bin", "batches.meta.txt"]:
-        before = (folder / name).read_bytes()
-        message = refused("train", tmp_path / "model.onnx", "-o", folder / name, "--data", folder)
-        assert "one of the files of" in message and name in message
-        assert (folder / name).read_bytes() == before
-
-
-def test_an_output_is_no_checkpoint(files, tmp_path):
-    folder, out = tmp_path / "ck", tmp_path / "out.onnx"
-    options = ["--data", files / "png", "--steps", 2, "--batch", BATCH, "--checkpoint", folder]
-    good("train", files / "named.onnx", "-o", out, *options)
-    checkpoint = max(folder.glob("step-*.safetensors"))
-    before = checkpoint.read_bytes()
-    link = tmp_path / "link"
-    link.symlink_to(folder)
-    for path in [checkpoint, folder / "new.onnx", link / checkpoint.name]:
-        message = refused("train", files / "named.onnx", "-o", path, *options, "--resume")
-        assert f"-o '{path}' is in the folder of the checkpoints" in message
-        message = refused("train", files / "named.onnx", "-o", out, "--log", path, *options, "--resume")
-        assert f"--log '{path}' is in the folder of the checkpoints" in message
-    message = refused("train", files / "named.onnx", "-o", out, "--tune", "--tune-cache", checkpoint, *options, "--resume")
-    assert "'" in message
-    assert checkpoint.read_bytes() == before
-    good("train", files / "named.onnx", "-o", tmp_path / "ckx.onnx", *options, "--resume")
 
 
 # ---- which class is which
