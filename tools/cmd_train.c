@@ -488,7 +488,7 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
     LORAC_TRY(lorac_train_data_check(&request, net, &run->data, error));
     lorac_run_note_threads(call, &settings->run);
     print_start(call, net, &info, &run->data.dataset);
-    return lorac_train_validation_prepare(&run->validation, call, net, error);
+    return lorac_train_validation_prepare(&run->validation, call, net, &run->checkpoint, error);
 }
 
 static enum lorac_exit run_command(const struct lorac_call *call)

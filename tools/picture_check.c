@@ -60,8 +60,9 @@ static enum lorac_status decode(const char *path, const struct lorac_image_targe
     if (status != LORAC_ERROR_IO && status != LORAC_ERROR_FORMAT && status != LORAC_ERROR_UNSUPPORTED)
         return status;
     if (findings->broken++ < NAMED_BROKEN && findings->length < sizeof findings->names)
-        findings->length += (size_t)snprintf(findings->names + findings->length, sizeof findings->names - findings->length,
-                                             "%s%s", findings->length > 0 ? "; " : "", error->message);
+        findings->length +=
+            (size_t)snprintf(findings->names + findings->length, sizeof findings->names - findings->length, "%s%s",
+                             findings->length > 0 ? "; " : "", error->message);
     return LORAC_OK;
 }
 

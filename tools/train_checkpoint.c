@@ -26,8 +26,8 @@ const struct lorac_option lorac_checkpoint_options[] = {
     {.name = "resume", .type = LORAC_OPTION_FLAG, .offset = FIELD(resume),
      .help = "Go on from the newest checkpoint, bit for bit as without the interruption; begin where there is none."},
     {.name = "max-minutes", .type = LORAC_OPTION_DOUBLE, .value = "M", .offset = FIELD(max_minutes),
-     .fallback_text = "no end", .help = "Stop after the step in which the program has run so long: with a checkpoint, the "
-                                        "values so far in -o, and exit code 4.", .limit = LORAC_ABOVE(0)},
+     .fallback_text = "no end", .help = "Stop after the step, or in the validation, in which the program has run so long: "
+                                        "with a checkpoint, the values so far in -o, and exit code 4.", .limit = LORAC_ABOVE(0)},
     {0},
 };
 // clang-format on
@@ -262,12 +262,19 @@ static void try_to_write(struct lorac_train_checkpoint *checkpoint, double now)
                        checkpoint->record.position.step, error.message, checkpoint->written);
 }
 
+static bool is_over(const struct lorac_train_checkpoint *checkpoint, double now)
+{
+    const double end = checkpoint->settings->max_minutes;
+    return end > 0 && now - checkpoint->started >= 60 * end;
+}
+
 bool lorac_train_checkpoint_step(void *context, const struct lorac_loop_progress *step)
 {
     struct lorac_train_checkpoint *checkpoint = context;
-    const double now = lorac_seconds(), end = checkpoint->settings->max_minutes;
+    const double now = lorac_seconds();
     const bool last = step->step == step->total_steps;
-    checkpoint->time_is_up = !last && end > 0 && now - checkpoint->started >= 60 * end;
+    checkpoint->stepped = true;
+    checkpoint->time_is_up = !last && is_over(checkpoint, now);
     const bool stops = lorac_interrupted() || checkpoint->time_is_up;
     checkpoint->record.position = step->position;
     if (checkpoint->record.validation)
@@ -275,6 +282,13 @@ bool lorac_train_checkpoint_step(void *context, const struct lorac_loop_progress
     if (checkpoint->folder && (stops || last || is_due(checkpoint, step->step, now)))
         try_to_write(checkpoint, now);
     return stops;
+}
+
+bool lorac_train_checkpoint_validating(void *context, size_t done, size_t total)
+{
+    struct lorac_train_checkpoint *checkpoint = context;
+    checkpoint->time_is_up = done < total && checkpoint->stepped && is_over(checkpoint, lorac_seconds());
+    return lorac_interrupted() || checkpoint->time_is_up;
 }
 
 // As before the last validation, which comes again where the run goes on, as behind any last step: the log gets its line.

@@ -38,6 +38,7 @@ struct lorac_train_checkpoint { // zero-initialise it
     double written_at; // seconds
     uint64_t tried;     // steps of the last one that was to be written
     uint64_t validated; // the epoch that was validated before the last step
+    bool stepped;       // this call has done a step
     bool time_is_up;   // --max-minutes
 };
 
@@ -77,6 +78,11 @@ enum lorac_status lorac_train_checkpoint_begin(struct lorac_train_checkpoint *ch
 // A progress' keep: writes a checkpoint where one is due, or where this is the last step. One that cannot be written is
 // a warning. Returns whether training is to stop: interrupted, or the time is up.
 bool lorac_train_checkpoint_step(void *context, const struct lorac_loop_progress *step);
+
+// A validation's callback, between its batches: whether training is to stop, as after the last step; the run that goes on
+// validates first. Where this call has done nothing else the time does not stop it, so that windows shorter than a
+// validation bring the run forward too.
+bool lorac_train_checkpoint_validating(void *context, size_t done, size_t total);
 
 // After the loop: writes the checkpoint of a run that ended between two steps: stopped in a validation, or by --patience.
 void lorac_train_checkpoint_end(struct lorac_train_checkpoint *checkpoint, enum lorac_status ended);

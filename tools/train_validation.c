@@ -3,7 +3,6 @@
 #include "picture_check.h"
 #include "report.h"
 #include "runtime/train/fill.h"
-#include "signals.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -177,12 +176,6 @@ size_t lorac_train_validation_bytes(const struct lorac_train_validation *validat
     return keeps_best(validation->settings) ? bytes + lorac_best_bytes(net) : bytes;
 }
 
-static bool stop_validation(void *context, size_t done, size_t total)
-{
-    (void)context, (void)done, (void)total;
-    return lorac_interrupted();
-}
-
 static void note_start(const struct lorac_train_validation *validation, const struct lorac_call *call)
 {
     char text[LORAC_DATA_TEXT];
@@ -198,7 +191,7 @@ static void note_start(const struct lorac_train_validation *validation, const st
 
 enum lorac_status lorac_train_validation_prepare(struct lorac_train_validation *validation,
                                                  const struct lorac_call *call, struct lorac_net *net,
-                                                 struct lorac_error *error)
+                                                 struct lorac_train_checkpoint *checkpoint, struct lorac_error *error)
 {
     const struct lorac_validation_settings *settings = validation->settings;
     const struct lorac_split *split = &validation->split;
@@ -210,7 +203,8 @@ enum lorac_status lorac_train_validation_prepare(struct lorac_train_validation *
                                                      .every = settings->every,
                                                      .patience = settings->patience,
                                                      .keep_values = keeps_best(settings),
-                                                     .callback = stop_validation};
+                                                     .callback = lorac_train_checkpoint_validating,
+                                                     .context = checkpoint};
     if (lorac_validation_create(&validation->validation, net, &options, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", split->images ? "--data" : settings->val);
     note_start(validation, call);

@@ -4,6 +4,7 @@
 
 #include "runtime/data/split.h"
 #include "runtime/train/loop.h"
+#include "train_checkpoint.h"
 #include "train_data.h"
 
 enum lorac_keep { LORAC_KEEP_LAST, LORAC_KEEP_BEST };
@@ -48,10 +49,11 @@ size_t lorac_train_validation_bytes(const struct lorac_train_validation *validat
                                     size_t loader_threads);
 
 // With the prepared net: checks that it takes the images, makes room for the best values, and says on stderr what is
-// validated. Errors: as lorac_validation_create; the message names the file.
+// validated. The open [checkpoint] is borrowed: it stops validations. Errors: as lorac_validation_create; the message
+// names the file.
 enum lorac_status lorac_train_validation_prepare(struct lorac_train_validation *validation,
                                                  const struct lorac_call *call, struct lorac_net *net,
-                                                 struct lorac_error *error);
+                                                 struct lorac_train_checkpoint *checkpoint, struct lorac_error *error);
 
 // The loop trains on what is not held out, and validates.
 void lorac_train_validation_apply(struct lorac_train_validation *validation, struct lorac_loop_options *loop);

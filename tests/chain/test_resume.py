@@ -166,6 +166,63 @@ def test_windows_of_time(files, tmp_path):
     assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
 
 
+# ---- stopping in a validation
+
+@pytest.fixture(scope="module")
+def validated(files, tmp_path_factory):
+    """Options of a run whose validation takes much longer than its epochs; its output; and its log."""
+    folder = tmp_path_factory.mktemp("validated")
+    generator = np.random.default_rng(2)
+    np.save(folder / "x.npy", generator.integers(0, 256, (60000, SIDE, SIDE, 3), dtype=np.uint8))
+    np.save(folder / "y.npy", generator.integers(0, CLASSES, 60000))
+    options = ["--augment", "crop-flip", "--epochs", "2", "--lr", "0.1", "--val", folder / "x.npy", "--val-labels",
+               folder / "y.npy"]
+    good(*train(files, folder / "out.onnx", *options, "--log", folder / "log", model="train"))
+    return options, folder / "out.onnx", folder / "log"
+
+
+def ends_as(validated, command, tmp_path, epoch):
+    """Goes on, and has the output and the log of the run that nobody disturbed."""
+    result = good(*command, "--resume")
+    assert f"validation after epoch {epoch} " in result.stderr
+    assert (tmp_path / "out.onnx").read_bytes() == validated[1].read_bytes()
+    assert log_lines(tmp_path / "log") == log_lines(validated[2])
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_signal_in_a_validation(files, validated, tmp_path, epoch):
+    command = train(files, tmp_path / "out.onnx", *validated[0], "--checkpoint", tmp_path / "ck", "--log",
+                    tmp_path / "log", model="train")
+    process = subprocess.Popen([PROGRAM, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (line := process.stderr.readline()).startswith(f"lorac-onnx train: epoch {epoch}/2 "):
+        assert line
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert f"interrupted after step {5 * epoch} of 10; " in error
+    assert f"--resume goes on after step {5 * epoch}" in error and f"validation after epoch {epoch}" not in error
+    ends_as(validated, command, tmp_path, epoch)
+
+
+def test_the_time_is_up_in_a_validation(files, validated, tmp_path):
+    command = train(files, tmp_path / "out.onnx", *validated[0], "--checkpoint", tmp_path / "ck", "--log",
+                    tmp_path / "log", model="train")
+    seconds = lines_of(validated[2], "epoch")[0]["validation"]["seconds"]
+    for share in (0.5, 0.3, 0.7, 0.2, 0.9) * 2: # until the end falls into it: the machine may be busy now, or was then
+        shutil.rmtree(tmp_path / "ck", ignore_errors=True)
+        (tmp_path / "log").unlink(missing_ok=True)
+        result = run(*command, "--max-minutes", str((0.15 + share * seconds) / 60))
+        if "the time is up after step 5 of 10" in result.stderr:
+            break
+    assert result.returncode == 4 and "the time is up after step 5 of 10" in result.stderr
+    assert "validation after epoch 1" not in result.stderr
+    again = run(*command, "--resume", "--max-minutes", "0.00001") # this one begins with it, and ends it
+    assert again.returncode == 4 and "validation after epoch 1 " in again.stderr, again.stderr
+    assert "the time is up after step 6 of 10" in again.stderr
+    ends_as(validated, command, tmp_path, 2)
+
+
 def test_a_finished_run_is_finished(files, tmp_path):
     command = train(files, tmp_path / "out.onnx", "--epochs", "1", "--checkpoint", tmp_path / "ck")
     first = good(*command)
