@@ -190,9 +190,13 @@ static enum lorac_status check_names(const struct lorac_call *call, const struct
                             lorac_validation_path(&settings->validation),
                             lorac_validation_labels(&settings->validation),
                             NULL};
+    const char *folder = settings->checkpoint.folder;
     LORAC_TRY(lorac_output_check("-o", settings->output, inputs, error));
-    if (settings->checkpoint.folder)
-        LORAC_TRY(lorac_outputs_check_checkpoint(call, settings->checkpoint.folder, error));
+    if (folder) {
+        LORAC_TRY(lorac_outputs_check_checkpoint(call, folder, error));
+        LORAC_TRY(lorac_outputs_check_images("--checkpoint", folder, "--data", settings->data.data, error));
+        LORAC_TRY(lorac_outputs_check_images("--checkpoint", folder, "--val", inputs[3], error));
+    }
     const char *others[] = {inputs[0], inputs[1],        inputs[2],
                             inputs[3], inputs[4],        settings->output,
                             settings->log ? settings->log : "", NULL};

@@ -1,6 +1,7 @@
 #include "job_files.h"
 
 #include "groups.h"
+#include "outputs.h"
 #include "paths.h"
 #include "recipe_value.h"
 #include "runtime/data/cifar_binary.h"
@@ -127,6 +128,17 @@ static enum lorac_status check_folders(const struct files *files, const struct f
     return LORAC_OK;
 }
 
+// They would be a class of the images there.
+static enum lorac_status check_image_folders(const struct files *files, const struct file *output,
+                                             struct lorac_error *error)
+{
+    for (size_t i = 0; output->folder && i < files->input_count; i++) {
+        const struct file *input = &files->inputs[i];
+        LORAC_TRY(lorac_outputs_check_images(output->label, output->path, input->label, input->path, error));
+    }
+    return LORAC_OK;
+}
+
 // The files of a set that is named by its folder or by a table.
 static enum lorac_status check_images(const struct files *files, const struct file *output, struct lorac_error *error)
 {
@@ -151,6 +163,7 @@ static enum lorac_status check_names(const struct files *files, struct lorac_err
         for (size_t k = 0; k < i; k++)
             LORAC_TRY(check_pair(output, &files->outputs[k], error));
         LORAC_TRY(check_folders(files, output, error));
+        LORAC_TRY(check_image_folders(files, output, error));
         LORAC_TRY(check_images(files, output, error));
     }
     return LORAC_OK;

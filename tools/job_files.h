@@ -11,8 +11,8 @@ bool lorac_job_is_labelled(const struct lorac_recipe *recipe, const char *images
 
 // [path]: the recipe's own file. Reads the header of the model, and how many images there are. Errors: ARGUMENT (an
 // output is an input or another output, lies in the folder of checkpoints, or is a name of another's data file; a run
-// in that folder that is not to go on; images without labels; fewer images than a batch), IO (an input that cannot be read, an output that cannot be written),
-// FORMAT, MEMORY. Messages name the keys.
+// in that folder that is not to go on; that folder among images; images without labels; fewer images than a batch), IO
+// (an input that cannot be read, an output that cannot be written), FORMAT, MEMORY. Messages name the keys.
 enum lorac_status lorac_job_files_check(const struct lorac_recipe *recipe, const char *path, struct lorac_error *error);
 
 #endif

@@ -5,6 +5,7 @@
 #include "runtime/data/image_list.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -107,6 +108,25 @@ enum lorac_status lorac_outputs_check_checkpoint(const struct lorac_call *call, 
                                    "another name",
                                    option_text(outputs.rows[i].option, option), outputs.rows[i].path, folder);
     return LORAC_OK;
+}
+
+enum lorac_status lorac_outputs_check_images(const char *folder_name, const char *folder, const char *set_name,
+                                             const char *set, struct lorac_error *error)
+{
+    struct stat about;
+    if (stat(set, &about) != 0 || !S_ISDIR(about.st_mode))
+        return LORAC_OK;
+    char *plain = strdup(folder); // without the slashes at its end
+    if (!plain)
+        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory");
+    for (size_t length = strlen(plain); length > 1 && plain[length - 1] == '/'; length--)
+        plain[length - 1] = '\0';
+    const bool is = lorac_path_same(plain, set) || lorac_path_is_below(plain, set);
+    free(plain);
+    return is ? lorac_error_set(error, LORAC_ERROR_ARGUMENT,
+                                "%s '%s' would put checkpoints among the images of '%s' (%s): give another folder",
+                                folder_name, folder, set, set_name)
+              : LORAC_OK;
 }
 
 // ---- the recipe

@@ -16,6 +16,12 @@ enum lorac_status lorac_outputs_check_set(const struct lorac_call *call, const c
 enum lorac_status lorac_outputs_check_checkpoint(const struct lorac_call *call, const char *folder,
                                                  struct lorac_error *error);
 
+// That the folder of the run's checkpoints is not the folder of images [set], nor lies in it, where it would be a class of
+// them from then on. [folder] and [set] are named as [folder_name] ("--checkpoint") and [set_name] ("--data"). OK where
+// the set is no folder. Errors: ARGUMENT, MEMORY.
+enum lorac_status lorac_outputs_check_images(const char *folder_name, const char *folder, const char *set_name,
+                                             const char *set, struct lorac_error *error);
+
 // That no output is the recipe [path] that the command takes its values from. Errors: ARGUMENT.
 enum lorac_status lorac_outputs_check_recipe(const struct lorac_call *call, const char *path, struct lorac_error *error);
 

@@ -89,6 +89,24 @@ def test_an_output_is_no_file_of_cifar(files, tmp_path):
         assert (folder / name).read_bytes() == before
 
 
+def test_checkpoints_are_not_among_the_images(files, tmp_path):
+    pictures, own, out = tmp_path / "png", tmp_path / "own", tmp_path / "out.onnx"
+    shutil.copytree(files / "png", pictures)
+    shutil.copytree(files / "png", own)
+    (tmp_path / "link").symlink_to(pictures)
+    before = sorted(tmp_path.rglob("*"))
+    options = ["--data", pictures, "--val", own, "--steps", 1, "--batch", BATCH]
+    for option, folder in [("--data", pictures), ("--data", f"{pictures}/"), ("--data", pictures / "ck"),
+                           ("--data", f"{pictures}/ck//"), ("--data", pictures / "cat"), ("--data", tmp_path / "link/ck"),
+                           ("--data", pictures / "cat/ck"), ("--val", own), ("--val", own / "ck")]:
+        message = refused("train", files / "named.onnx", "-o", out, *options, "--checkpoint", folder, "--resume")
+        images = pictures if option == "--data" else own
+        assert f"--checkpoint '{folder}' would put checkpoints among the images of '{images}' ({option})" in message
+        assert sorted(tmp_path.rglob("*")) == before
+    for folder in (tmp_path / "pngx", tmp_path / "png.ck"):
+        good("train", files / "named.onnx", "-o", out, *options, "--checkpoint", folder)
+
+
 def test_an_output_is_no_checkpoint(files, tmp_path):
     folder, out = tmp_path / "ck", tmp_path / "out.onnx"
     options = ["--data", files / "png", "--steps", 2, "--batch", BATCH, "--checkpoint", folder]

@@ -364,6 +364,20 @@ def test_pictures_are_kept(job):
         refused(job, "-s", "data.images=cifar", "-s", "output.log=cifar/data_batch_1.bin")
 
 
+def test_checkpoints_are_not_among_the_images(job):
+    for name in ("photos", "own", "scored"):
+        (job / name / "cat").mkdir(parents=True)
+        write_png(job / name / "cat" / "1.png", np.load(job / "x.npy")[0])
+    settings = ["-s", "data.images=photos", "-s", "data.val=own", "-s", "eval.images=scored"]
+    for folder, key in [("photos/ck", "data.images"), ("own/ck/", "data.val"), ("scored/cat/ck", "eval.images"),
+                        ("scored", "eval.images"), ("photos/../own", "data.val")]:
+        message = refused(job, "-n", *settings, "-s", f"output.checkpoint={folder}")
+        assert folder in message and f"{key} of --set" in message, message
+    assert "output.checkpoint of --set 'photos/ck' would put checkpoints among the images of 'photos' (data.images of " \
+        "--set): give another folder" in refused(job, "-n", *settings, "-s", "output.checkpoint=photos/ck")
+    assert not (job / "photos" / "ck").exists()
+
+
 def test_the_models_own_data_is_kept(job):
     model = onnx.load(job / "plain.onnx")
     onnx.save(model, job / "large.onnx", save_as_external_data=True, location="weights.bin", size_threshold=16)
