@@ -1,82 +1,14 @@
-#include "loader.h"
+#include "loader_internal.h"
 
 #include "proto/size.h"
 
 #include <assert.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_AHEAD = 4096, // positions; in a cache they cost no bytes
-    NAMED_BROKEN = 3, // in the message where too many are
-};
-
-// What is known of an image once and for all.
-struct broken {
-    bool counted; // by a take
-    char message[];
-};
-
-// A position of the pass from when a thread begins with it until the take after the one that takes it.
-struct slot {
-    bool done;
-    bool owned; // pixels are the slot's own, not the cache's
-    struct lorac_stored_image image;
-    size_t index;
-    size_t skipped; // broken images from the position on
-};
-
-struct order {
-    uint32_t *images;
-    size_t capacity;
-};
-
-struct lorac_loader {
-    struct lorac_loader_source source;
-    struct lorac_loader_options options;
-    lorac_loader_broken callback;
-    void *callback_context;
-    size_t broken_limit; // more end the pass
-
-    pthread_t *threads; // [options.threads]
-    size_t thread_count;
-
-    // Only for the caller.
-    struct lorac_loaded *taken; // [options.batch]
-    size_t taken_count;
-    size_t broken_count, named_count;
-    size_t named[NAMED_BROKEN];
-
-    // The rest is guarded by the lock.
-    pthread_mutex_t lock;
-    pthread_cond_t work;  // for threads: there may be something to do
-    pthread_cond_t ready; // for the caller: the position that it waits for is there, or no thread is busy
-    bool stop, cancel;
-    struct lorac_loader_pass pass, following; // count 0: none; their orders are the loader's own
-    struct order orders[2];
-    size_t present; // which of them is the pass's
-    // Positions are counted on from one pass to the one that follows it.
-    size_t begin, end;          // of the pass
-    size_t last;                // the end of what follows it, or of itself
-    size_t base;                // the first position that has a slot
-    size_t taken_end;           // positions before it are taken, or being waited for
-    size_t next;                // the position that is begun next
-    size_t waiting;             // the position that the caller waits for
-    size_t busy;                // threads that are decoding
-    size_t queued_bytes;        // of slots that are done and not taken
-    struct slot *slots;         // [slot_count], of position p: p % slot_count
-    size_t slot_count;
-    size_t failed;              // the first position that failed, SIZE_MAX: none
-    struct lorac_error failure; // of that position
-
-    struct lorac_stored_image *cache; // [source.count]; NULL: no cache
-    size_t cached_bytes;
-    struct broken **broken; // [source.count]
-};
+enum { MAX_AHEAD = 4096 }; // positions; in a cache they cost no bytes
 
 // Sums of sizes for a budget: SIZE_MAX where they overflow.
 static size_t multiplied(size_t a, size_t b)
@@ -98,13 +30,6 @@ static size_t image_bytes(const struct lorac_loader *loader, const struct lorac_
 static struct slot *slot_of(struct lorac_loader *loader, size_t position)
 {
     return &loader->slots[position % loader->slot_count];
-}
-
-// The image [ahead] places behind [at] in the order of a pass; after the last comes the first.
-static size_t index_at(const struct lorac_loader_pass *pass, size_t at, size_t ahead)
-{
-    const size_t place = (at + ahead) % pass->count;
-    return pass->order ? pass->order[place] : place;
 }
 
 // ---- threads
@@ -151,26 +76,6 @@ static enum known look_up(struct lorac_loader *loader, size_t index, struct lora
     return known;
 }
 
-// [said] names the image.
-static enum lorac_status note_broken(struct lorac_loader *loader, size_t index, const struct lorac_error *said,
-                                     struct lorac_error *error)
-{
-    const size_t bytes = strlen(said->message) + 1;
-    struct broken *broken = malloc(sizeof *broken + bytes);
-    if (!broken)
-        return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the name of a broken image");
-    broken->counted = false;
-    memcpy(broken->message, said->message, bytes);
-    pthread_mutex_lock(&loader->lock);
-    const bool known = loader->broken[index] != NULL; // by another thread, meanwhile
-    if (!known)
-        loader->broken[index] = broken;
-    pthread_mutex_unlock(&loader->lock);
-    if (known)
-        free(broken);
-    return LORAC_OK;
-}
-
 // The first image from the job's position on that can be read: all that a thread does without the lock.
 static enum lorac_status load(struct lorac_loader *loader, struct job *job)
 {
@@ -180,7 +85,7 @@ static enum lorac_status load(struct lorac_loader *loader, struct job *job)
     if (pass->replace) // one more than may be broken is enough to end the pass
         tries = pass->count <= loader->broken_limit ? pass->count : loader->broken_limit + 1;
     for (; result->skipped < tries; result->skipped++) {
-        result->index = index_at(pass, job->at, result->skipped);
+        result->index = lorac_loader_index_at(pass, job->at, result->skipped);
         enum known known = look_up(loader, result->index, &result->image);
         if (known == KNOWN_BROKEN)
             continue;
@@ -191,7 +96,7 @@ static enum lorac_status load(struct lorac_loader *loader, struct job *job)
         result->owned = status == LORAC_OK;
         if (!is_broken(status))
             return status;
-        LORAC_TRY(note_broken(loader, result->index, error, error));
+        LORAC_TRY(lorac_loader_note_broken(loader, result->index, error, error));
     }
     result->image = (struct lorac_stored_image){0};
     return LORAC_OK;
@@ -412,59 +317,6 @@ size_t lorac_loader_bytes(const struct lorac_loader *loader, size_t threads)
     return added(added(images, decoding), added(added(lists, options->queue_bytes), options->cache_bytes));
 }
 
-void lorac_loader_set_broken(struct lorac_loader *loader, lorac_loader_broken callback, void *context)
-{
-    loader->callback = callback;
-    loader->callback_context = context;
-}
-
-size_t lorac_loader_broken_limit(const struct lorac_loader *loader)
-{
-    return loader->broken_limit;
-}
-
-size_t lorac_loader_broken_count(const struct lorac_loader *loader)
-{
-    return loader->broken_count;
-}
-
-bool lorac_loader_is_broken(struct lorac_loader *loader, size_t index)
-{
-    pthread_mutex_lock(&loader->lock);
-    const struct broken *broken = loader->broken[index];
-    pthread_mutex_unlock(&loader->lock);
-    return broken && broken->counted;
-}
-
-void lorac_loader_list_broken(struct lorac_loader *loader, uint32_t *indices)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < loader->source.count && count < loader->broken_count; i++)
-        if (lorac_loader_is_broken(loader, i))
-            indices[count++] = (uint32_t)i;
-}
-
-// [index] is broken, and nobody knew.
-static void count_one(struct lorac_loader *loader, size_t index)
-{
-    loader->broken[index]->counted = true;
-    loader->broken_count++;
-    if (loader->named_count < NAMED_BROKEN)
-        loader->named[loader->named_count++] = index;
-}
-
-enum lorac_status lorac_loader_count_broken(struct lorac_loader *loader, size_t index, const char *message,
-                                            struct lorac_error *error)
-{
-    struct lorac_error said = {0};
-    assert(index < loader->source.count && loader->busy == 0);
-    lorac_error_set(&said, LORAC_ERROR_FORMAT, "%s", message);
-    LORAC_TRY(note_broken(loader, index, &said, error));
-    if (!loader->broken[index]->counted)
-        count_one(loader, index);
-    return LORAC_OK;
-}
-
 // ---- a pass
 
 // The pass with its order in a block of the loader's.
@@ -550,40 +402,6 @@ enum lorac_status lorac_loader_follow(struct lorac_loader *loader, const struct 
     return LORAC_OK;
 }
 
-// Counts the broken images from [position] on that were not met before, and names them.
-static void count_broken(struct lorac_loader *loader, size_t position, size_t skipped)
-{
-    for (size_t i = 0; i < skipped; i++) {
-        const size_t index = index_at(&loader->pass, loader->pass.first + position - loader->begin, i);
-        pthread_mutex_lock(&loader->lock);
-        struct broken *broken = loader->broken[index];
-        pthread_mutex_unlock(&loader->lock);
-        if (broken->counted)
-            continue;
-        count_one(loader, index);
-        if (loader->callback)
-            loader->callback(loader->callback_context, index, broken->message);
-    }
-}
-
-static enum lorac_status too_many_broken(struct lorac_loader *loader, struct lorac_error *error)
-{
-    char names[LORAC_ERROR_MESSAGE_BYTES] = "";
-    size_t length = 0;
-    pthread_mutex_lock(&loader->lock);
-    for (size_t i = 0; i < loader->named_count && length < sizeof names; i++)
-        length += (size_t)snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? "; " : "",
-                                   loader->broken[loader->named[i]]->message);
-    pthread_mutex_unlock(&loader->lock);
-    if (loader->broken_count <= loader->broken_limit)
-        return lorac_error_set(error, LORAC_ERROR_FORMAT, "none of the %zu images can be read: %s", loader->pass.count,
-                               names);
-    return lorac_error_set(error, LORAC_ERROR_FORMAT,
-                           "%zu of the %zu images cannot be read, more than a share of %g, which may be: %s%s",
-                           loader->broken_count, loader->source.count, loader->options.broken_share, names,
-                           loader->broken_count > loader->named_count ? "; ..." : "");
-}
-
 // Waits for [position], and makes it the i-th that is taken.
 static enum lorac_status take_one(struct lorac_loader *loader, size_t position, size_t i, struct lorac_error *error)
 {
@@ -599,10 +417,10 @@ static enum lorac_status take_one(struct lorac_loader *loader, size_t position, 
     const enum lorac_status status = failed ? loader->failure.status : LORAC_OK;
     pthread_mutex_unlock(&loader->lock);
     LORAC_TRY(status);
-    count_broken(loader, position, taken.skipped);
+    lorac_loader_count_skipped(loader, position, taken.skipped);
     const bool broken = taken.image.pixels == NULL;
     if (loader->broken_count > loader->broken_limit || (broken && loader->pass.replace))
-        return too_many_broken(loader, error);
+        return lorac_loader_too_many_broken(loader, error);
     loader->taken[i] =
         (struct lorac_loaded){{taken.image.pixels, taken.image.height, taken.image.width}, taken.index, broken};
     return LORAC_OK;
