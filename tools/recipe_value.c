@@ -1,5 +1,7 @@
 #include "recipe_value.h"
 
+#include "train_validation.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,9 +44,9 @@ static enum lorac_status refuse_type(const struct reader *reader, struct lorac_y
                                      struct lorac_error *error)
 {
     char type[LORAC_RECIPE_TYPE_TEXT];
-    return lorac_yaml_refuse(reader->place->name, mark, error, "'%s' in '%s' takes %s%s%s", reader->key,
-                             reader->section, lorac_recipe_type_text(reader->option, type), what ? ", not " : "",
-                             what ? what : "");
+    return lorac_yaml_refuse(reader->place->name, mark, error, "'%s' in '%s' takes %s%s%s%s", reader->key,
+                             reader->section, reader->share_too ? "a share, or " : "",
+                             lorac_recipe_type_text(reader->option, type), what ? ", not " : "", what ? what : "");
 }
 
 static enum lorac_status out_of_memory(struct lorac_error *error)
@@ -137,6 +139,8 @@ static enum lorac_status check_kind(const struct reader *reader, const struct lo
     if (type == LORAC_OPTION_PATH && !text->quoted &&
         (strcmp(text->text, "true") == 0 || strcmp(text->text, "false") == 0))
         return refuse_type(reader, text->mark, text->text, error);
+    if (reader->share_too && !text->quoted && strcmp(text->text, "none") == 0)
+        return refuse_type(reader, text->mark, "none: leave the key out", error);
     return LORAC_OK;
 }
 
@@ -145,8 +149,7 @@ static enum lorac_status check_kind(const struct reader *reader, const struct lo
 // Names of files are relative to the recipe.
 static const char *place_path(const struct reader *reader, const char *text)
 {
-    char *end;
-    bool share = reader->share_too && (strtod(text, &end) > 0) && !*end;
+    bool share = reader->share_too && lorac_validation_is_share(text);
     bool relative = *text && *text != '/' && *reader->place->folder && !share;
     size_t bytes = strlen(reader->place->folder) + strlen(text) + 1;
     char *path = relative ? lorac_arena_alloc(reader->arena, bytes) : lorac_arena_strdup(reader->arena, text);

@@ -48,7 +48,7 @@ void lorac_report_note(const struct lorac_call *call, const char *format, ...)
 enum lorac_exit lorac_report_failure(const struct lorac_call *call, const struct lorac_error *error)
 {
     struct lorac_error explained = *error;
-    if (error->status == LORAC_ERROR_ARGUMENT)
+    if (error->status == LORAC_ERROR_ARGUMENT || error->status == LORAC_ERROR_IO)
         lorac_recipe_explain_error(call, &explained);
     lorac_report_error(call, "%s", *error->message ? explained.message : lorac_status_text(error->status));
     if (error->status == LORAC_ERROR_ARGUMENT)

@@ -4,7 +4,6 @@
 #include "report.h"
 #include "runtime/train/fill.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,19 +38,30 @@ const struct lorac_option lorac_train_validation_options[] = {
 // clang-format on
 #undef FIELD
 
-// A share is what is a number as a whole.
 static bool read_share(const char *text, double *share)
 {
     char *end;
-    errno = 0;
     *share = strtod(text, &end);
-    return end != text && *end == '\0' && errno == 0;
+    if (end == text)
+        return false;
+    if (*end == '/') {
+        const char *below = end + 1;
+        *share /= strtod(below, &end);
+        if (end == below)
+            return false;
+    }
+    return *end == '\0';
+}
+
+bool lorac_validation_is_share(const char *text)
+{
+    double share;
+    return read_share(text, &share);
 }
 
 static bool is_path(const struct lorac_validation_settings *settings)
 {
-    double share;
-    return settings->val && !read_share(settings->val, &share);
+    return settings->val && !lorac_validation_is_share(settings->val);
 }
 
 const char *lorac_validation_path(const struct lorac_validation_settings *settings)
@@ -127,7 +137,10 @@ static enum lorac_status open_path(struct lorac_train_validation *validation,
     data.labels = settings->labels;
     data.range = settings->range;
     const struct lorac_data_request opened = lorac_train_data_request(request, &data, net, shape, trained);
-    LORAC_TRY(lorac_data_open(&opened, &validation->dataset, error));
+    const enum lorac_status status = lorac_data_open(&opened, &validation->dataset, error);
+    if (status == LORAC_ERROR_IO)
+        return lorac_error_prefix(error, "--val: ");
+    LORAC_TRY(status);
     if (!validation->dataset.labels)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--val '%s' has no labels: give --val-labels FILE",
                                settings->val);

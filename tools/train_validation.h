@@ -18,6 +18,9 @@ struct lorac_validation_settings {
 };
 extern const struct lorac_option lorac_train_validation_options[];
 
+// Is the value of --val a share: a number as a whole, or one through another as 1/5? A file of such a name is ./1/5.
+bool lorac_validation_is_share(const char *text);
+
 // Where [settings] name files, for the checks of outputs; "" where they do not.
 const char *lorac_validation_path(const struct lorac_validation_settings *settings);
 const char *lorac_validation_labels(const struct lorac_validation_settings *settings);

@@ -455,6 +455,22 @@ def test_recipe_checks_what_commands_refuse(job, lines, message):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("value, message", [
+    *((value, f"--val {value}: a share must be above 0 and below 1 (a file of that name is ./{value}); --val is data.val in "
+              "job/r.yaml:3:3") for value in ("0", "0.0", "-1", "1", "2/2", "1/0", "-1/5")),
+    ("none", "job/r.yaml:3:8: 'val' in 'data' takes a share, or the name of a file, not none: leave the key out"),
+    ("false", "job/r.yaml:3:8: 'val' in 'data' takes a share, or the name of a file, not false"),
+    ("./0", "--val: 'job/./0': cannot open: No such file or directory; --val is data.val in job/r.yaml:3:3"),
+    ("'none'", "--val: 'job/none': cannot open: No such file or directory; --val is data.val in job/r.yaml:3:3"),
+])
+def test_what_is_no_share(job, value, message):
+    """A number is no file beside the recipe, in whatever folder that is."""
+    good("inject", "plain.onnx", "-o", "injected.onnx", "--mean", "0.5", "--std", "0.25", cwd=job)
+    (job / "r.yaml").write_text(f"data:\n  images: x.npy\n  val: {value}\n  labels: y.npy\n")
+    result = run("train", "job/injected.onnx", "-o", "out.onnx", "--recipe", "job/r.yaml", cwd=job.parent)
+    assert result.returncode in (1, 2) and result.stderr == f"lorac-onnx train: {message}\n"
+
+
 def test_both_of_one_recipe_are_refused_by_run(job):
     (job / "job.yaml").write_text(RECIPE.replace("  batch: 8\n", "  batch: 8\n  steps: 3\n"))
     assert "--epochs and --steps: give one of them; --epochs is train.epochs in job.yaml:" in refused(job)

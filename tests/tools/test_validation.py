@@ -131,6 +131,13 @@ def test_patience_ends_the_training(files, tmp_path):
     assert f"trained {STEPS * (epoch + 3)} steps" in result.stdout
 
 
+def test_a_fraction_is_a_share(files, tmp_path):
+    results = [good(*command(files, tmp_path / f"{i}.onnx", "--epochs", 1, "--val", share))
+               for i, share in enumerate(("0.25", "1/4"))]
+    assert validations(results[0]) == validations(results[1]) and "1/4" not in results[1].stderr
+    assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
+
+
 def test_every_second_epoch_and_the_end(files, tmp_path):
     result = good(*command(files, tmp_path / "o.onnx", "--steps", 4 * STEPS + 2, "--val", "0.25", "--val-every", 2))
     assert [row[0] for row in validations(result)] == [2, 4, 5]
@@ -173,6 +180,8 @@ def test_its_memory_is_counted(files, tmp_path):
 @pytest.mark.parametrize("options, code, message", [
     (("--val", "1"), 2, "--val 1: a share must be above 0 and below 1"),
     (("--val", "nan"), 2, "--val nan: a share must be"),
+    (("--val", "5/4"), 2, "--val 5/4: a share must be above 0 and below 1 (a file of that name is ./5/4)"),
+    (("--val", "5/"), 1, "--val: '5/': cannot open"),
     (("--val", "0.25", "--val-labels", "{f}/val_y.npy"), 2, "--val-labels is for a set of its own"),
     (("--val", "0.25", "--val-range", "0:5"), 2, "--val-range is for a set of its own"),
     (("--val", "0.9"), 2, "--val 0.9 leaves only 10 images to train on: give at most 10"),
