@@ -43,16 +43,35 @@ static enum lorac_status compare(const struct lorac_call *call, struct lorac_com
     return LORAC_OK;
 }
 
-static enum lorac_exit run(const struct lorac_call *call)
+static struct lorac_comparison comparison_of(const struct lorac_call *call)
 {
     const struct compare_settings *settings = call->options.settings;
+    return (struct lorac_comparison){.call = call,
+                                     .settings = &settings->compare,
+                                     .data = &settings->data,
+                                     .pixels = &settings->pixels,
+                                     .run = &settings->run,
+                                     .use_random = settings->data.data == NULL};
+}
+
+static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error)
+{
+    struct lorac_comparison comparison = comparison_of(call);
+    struct lorac_model *taken = *model;
+    struct lorac_net *net = NULL;
+    *model = NULL;
+    enum lorac_status status = lorac_net_open_model(taken, &net, error);
+    if (status == LORAC_OK)
+        status = lorac_comparison_open(&comparison, net, call->operands[0], error);
+    lorac_close(net);
+    lorac_comparison_clear(&comparison);
+    return status;
+}
+
+static enum lorac_exit run(const struct lorac_call *call)
+{
     struct lorac_error error = {0};
-    struct lorac_comparison comparison = {.call = call,
-                                          .settings = &settings->compare,
-                                          .data = &settings->data,
-                                          .pixels = &settings->pixels,
-                                          .run = &settings->run,
-                                          .use_random = settings->data.data == NULL};
+    struct lorac_comparison comparison = comparison_of(call);
     enum lorac_exit code = LORAC_EXIT_DONE;
     if (check_settings(call, &error) != LORAC_OK || compare(call, &comparison, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
@@ -75,5 +94,6 @@ const struct lorac_command lorac_command_compare = {
     .groups = groups,
     .settings_bytes = sizeof(struct compare_settings),
     .check = check_settings,
+    .rehearse = rehearse,
     .run = run,
 };

@@ -138,14 +138,13 @@ static enum lorac_status open_data(const struct lorac_call *call, struct evaluat
                                 error);
 }
 
-// Opens model and data and makes both ready.
+// Opens the data and makes them and the model ready.
 static enum lorac_status prepare(const struct lorac_call *call, struct evaluation *evaluation,
                                  struct lorac_error *error)
 {
     const struct eval_settings *settings = call->options.settings;
     struct lorac_input_shape shape;
     struct lorac_info info;
-    LORAC_TRY(lorac_open(call->operands[0], &evaluation->net, error));
     struct lorac_net *net = evaluation->net;
     if (settings->outputs)
         LORAC_TRY(lorac_output_check_model("--outputs", settings->outputs, net->model, error));
@@ -157,7 +156,8 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     lorac_run_apply(&settings->run, settings->batch, &options);
-    LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
+    LORAC_TRY(call->rehearsal ? lorac_run_prepare(net, call->operands[0], &options, error)
+                              : lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
     if (!evaluation->open)
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     evaluation->classes = net->classes;
@@ -172,6 +172,7 @@ static enum lorac_status evaluate(const struct lorac_call *call, struct evaluati
                                   struct lorac_error *error)
 {
     const struct eval_settings *settings = call->options.settings;
+    LORAC_TRY(lorac_open(call->operands[0], &evaluation->net, error));
     LORAC_TRY(prepare(call, evaluation, error));
     LORAC_TRY(allocate(evaluation, settings, error));
     const struct lorac_batch_source source = {.dataset = &evaluation->dataset,
@@ -299,6 +300,28 @@ static enum lorac_status report(const struct lorac_call *call, const struct eval
     return LORAC_OK;
 }
 
+static void clear(struct evaluation *evaluation)
+{
+    free(evaluation->outputs);
+    free(evaluation->class_images);
+    free(evaluation->class_correct);
+    free(evaluation->predictions);
+    lorac_dataset_clear(&evaluation->dataset);
+    lorac_close(evaluation->net);
+}
+
+static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error)
+{
+    struct evaluation evaluation = {0};
+    struct lorac_model *taken = *model;
+    *model = NULL;
+    enum lorac_status status = lorac_net_open_model(taken, &evaluation.net, error);
+    if (status == LORAC_OK)
+        status = prepare(call, &evaluation, error);
+    clear(&evaluation);
+    return status;
+}
+
 static enum lorac_exit run(const struct lorac_call *call)
 {
     struct lorac_error error = {0};
@@ -307,12 +330,7 @@ static enum lorac_exit run(const struct lorac_call *call)
     if (check_settings(call, &error) != LORAC_OK || check_names(call, call->options.settings, &error) != LORAC_OK ||
         evaluate(call, &evaluation, &error) != LORAC_OK || report(call, &evaluation, &error) != LORAC_OK)
         code = lorac_report_failure(call, &error);
-    free(evaluation.outputs);
-    free(evaluation.class_images);
-    free(evaluation.class_correct);
-    free(evaluation.predictions);
-    lorac_dataset_clear(&evaluation.dataset);
-    lorac_close(evaluation.net);
+    clear(&evaluation);
     return code;
 }
 
@@ -332,5 +350,6 @@ const struct lorac_command lorac_command_eval = {
     .groups = groups,
     .settings_bytes = sizeof(struct eval_settings),
     .check = check_settings,
+    .rehearse = rehearse,
     .run = run,
 };

@@ -33,27 +33,44 @@ static const struct lorac_option_group groups[] = {
 };
 #undef FIELD
 
+// *bytes: what is written; the caller frees it.
+static enum lorac_status pack(const struct lorac_call *call, struct lorac_model *model, uint8_t **bytes,
+                              size_t *byte_count, size_t *tensor_count, struct lorac_error *error)
+{
+    const struct extract_settings *settings = call->options.settings;
+    const enum lorac_adapter_format format = (enum lorac_adapter_format)settings->format;
+    LORAC_TRY(lorac_output_check_model("-o", settings->output, model, error));
+    if (lorac_adapter_file_pack(model, format, bytes, byte_count, tensor_count, error) != LORAC_OK)
+        return lorac_error_prefix(error, "'%s': ", call->operands[0]);
+    return LORAC_OK;
+}
+
 static enum lorac_status extract(const struct lorac_call *call, struct lorac_model *model, struct lorac_error *error)
 {
     const struct extract_settings *settings = call->options.settings;
     char text[LORAC_BYTES_TEXT];
     uint8_t *bytes = NULL;
     size_t byte_count, tensor_count;
-    LORAC_TRY(lorac_output_check_model("-o", settings->output, model, error));
-    enum lorac_adapter_format format = (enum lorac_adapter_format)settings->format;
-    enum lorac_status status = lorac_adapter_file_pack(model, format, &bytes, &byte_count, &tensor_count, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "'%s': ", call->operands[0]);
-        return status;
-    }
+    LORAC_TRY(pack(call, model, &bytes, &byte_count, &tensor_count, error));
     lorac_signals_hold();
-    status = lorac_file_write(settings->output, bytes, byte_count, error);
+    enum lorac_status status = lorac_file_write(settings->output, bytes, byte_count, error);
     lorac_signals_release();
     free(bytes);
     LORAC_TRY(status);
     printf("extracted %zu tensors, %s\n", tensor_count, lorac_bytes_text(byte_count, text));
     printf("wrote %s\n", settings->output);
     return LORAC_OK;
+}
+
+static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error)
+{
+    uint8_t *bytes = NULL;
+    size_t byte_count, tensor_count;
+    const enum lorac_status status = pack(call, *model, &bytes, &byte_count, &tensor_count, error);
+    free(bytes);
+    lorac_model_free(*model);
+    *model = NULL;
+    return status;
 }
 
 static enum lorac_exit run(const struct lorac_call *call)
@@ -84,5 +101,6 @@ const struct lorac_command lorac_command_extract = {
     .operand_help = "give the trained model: lorac-onnx extract MODEL.onnx -o FILE",
     .groups = groups,
     .settings_bytes = sizeof(struct extract_settings),
+    .rehearse = rehearse,
     .run = run,
 };

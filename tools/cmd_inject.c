@@ -185,23 +185,25 @@ static enum lorac_status refused(const struct lorac_model *model, const struct l
     return status;
 }
 
-static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_new_job *job,
-                                struct lorac_error *error)
-{
-    const struct inject_settings *settings = call->options.settings;
-    struct lorac_inject_options options = lorac_inject_options_default();
-    struct lorac_meta meta;
+// What inject did to a model in memory.
+struct injection {
+    struct lorac_inject_options options;
     struct lorac_inject_plan plan;
     struct lorac_pass_report report;
     struct lorac_trainable_split split;
-    struct lorac_trial trial = {0};
-    struct lorac_saved saved;
-    struct lorac_error reason = {0};
+};
+
+static enum lorac_status inject_model(const struct lorac_call *call, struct lorac_model *model,
+                                      struct lorac_new_job *job, struct injection *out, struct lorac_error *error)
+{
+    const struct inject_settings *settings = call->options.settings;
+    struct lorac_meta meta;
     char tool[64];
     snprintf(tool, sizeof tool, "lorac-onnx %s", lorac_version());
-    lorac_adapters_fill(&settings->adapters, &options);
-    options.seed = settings->seed;
-    options.tool = tool;
+    out->options = lorac_inject_options_default();
+    lorac_adapters_fill(&settings->adapters, &out->options);
+    out->options.seed = settings->seed;
+    out->options.tool = tool;
     LORAC_TRY(lorac_output_check_model("-o", settings->output, model, error));
     LORAC_TRY(lorac_model_save_check(model, settings->output, lorac_write_place(&settings->write), error));
     LORAC_TRY(lorac_model_inline(model, &job->call_count, error));
@@ -210,28 +212,41 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "'%s' has adapters already: merge it first, or inject the base model",
                                call->operands[0]);
-    lorac_pixels_resolve(call, &settings->pixels, &meta.input, &options.input);
-    LORAC_TRY(lorac_new_job_apply(&settings->new_job, model, &options, job, error));
+    lorac_pixels_resolve(call, &settings->pixels, &meta.input, &out->options.input);
+    LORAC_TRY(lorac_new_job_apply(&settings->new_job, model, &out->options, job, error));
     // Planned before the pass runs: afterwards the rows would say what is there and not what was skipped and why.
-    LORAC_TRY(lorac_inject_plan(model, &options, &plan, error));
+    LORAC_TRY(lorac_inject_plan(model, &out->options, &out->plan, error));
     if (!model->rewrites_unchanged)
         lorac_report_note(call,
                           "note: '%s' is stored in another way than this program writes; merging will give a model "
                           "that says the same, but not the same bytes",
                           call->operands[0]);
-    lorac_adapters_split(model, &meta, &plan, &split);
-    enum lorac_status injected = lorac_pass_inject.run(model, &options, &report, error);
+    lorac_adapters_split(model, &meta, &out->plan, &out->split);
+    enum lorac_status injected = lorac_pass_inject.run(model, &out->options, &out->report, error);
+    out->options.tool = NULL; // the text ends here
     if (injected != LORAC_OK)
-        return refused(model, &plan, injected, error);
-    LORAC_TRY(lorac_new_job_verify(job, model, error));
-    note_rank(call, &plan);
-    note_unmatched(call, &plan, "--exclude", settings->adapters.exclude);
-    note_unmatched(call, &plan, "--branch-layers", settings->adapters.branch_layers);
-    for (size_t i = 0; i < options.override_count; i++)
-        note_unmatched(call, &plan, "--override", options.overrides[i].layers);
-    note_loss(call, model, &plan);
+        return refused(model, &out->plan, injected, error);
+    return lorac_new_job_verify(job, model, error);
+}
+
+static enum lorac_status inject(const struct lorac_call *call, struct lorac_model *model, struct lorac_new_job *job,
+                                struct lorac_error *error)
+{
+    const struct inject_settings *settings = call->options.settings;
+    struct injection injection;
+    struct lorac_trial trial = {0};
+    struct lorac_saved saved;
+    struct lorac_error reason = {0};
+    LORAC_TRY(inject_model(call, model, job, &injection, error));
+    const struct lorac_inject_plan *plan = &injection.plan;
+    note_rank(call, plan);
+    note_unmatched(call, plan, "--exclude", settings->adapters.exclude);
+    note_unmatched(call, plan, "--branch-layers", settings->adapters.branch_layers);
+    for (size_t i = 0; i < injection.options.override_count; i++)
+        note_unmatched(call, plan, "--override", injection.options.overrides[i].layers);
+    note_loss(call, model, plan);
     try_training(model, &trial, &reason);
-    print_verdict(call, model, &plan, &trial, &reason);
+    print_verdict(call, model, plan, &trial, &reason);
     lorac_signals_hold();
     enum lorac_status written =
         lorac_model_save_as(model, settings->output, lorac_write_place(&settings->write), &saved, error);
@@ -239,8 +254,17 @@ static enum lorac_status inject(const struct lorac_call *call, struct lorac_mode
     LORAC_TRY(written);
     lorac_write_note_unused(call, settings->output, &saved);
     lorac_new_job_print(job, &settings->new_job);
-    LORAC_TRY(print_report(&report, &plan, &split, settings, error));
+    LORAC_TRY(print_report(&injection.report, plan, &injection.split, settings, error));
     return LORAC_OK;
+}
+
+static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error)
+{
+    struct lorac_new_job job = {0};
+    struct injection injection;
+    const enum lorac_status status = inject_model(call, *model, &job, &injection, error);
+    lorac_new_job_clear(&job);
+    return status;
 }
 
 static enum lorac_exit run(const struct lorac_call *call)
@@ -273,5 +297,6 @@ const struct lorac_command lorac_command_inject = {
     .groups = groups,
     .settings_bytes = sizeof(struct inject_settings),
     .check = check_settings,
+    .rehearse = rehearse,
     .run = run,
 };

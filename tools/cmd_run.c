@@ -98,6 +98,21 @@ static enum lorac_exit prepare_step(struct job *job, struct step *step)
     return fill_step(job, step, call, &error) == LORAC_OK ? LORAC_EXIT_DONE : lorac_report_failure(call, &error);
 }
 
+// Each command once: the models that eval and compare look at do not differ in what is refused.
+static enum lorac_exit rehearse(const struct job *job)
+{
+    struct lorac_error error = {0};
+    for (size_t i = 0; i < job->count; i++) {
+        const struct lorac_call *call = &job->steps[i].call, *failed;
+        bool done = call->command->rehearse == NULL;
+        for (size_t k = 0; k < i; k++)
+            done |= job->steps[k].call.command == call->command;
+        if (!done && lorac_job_step_rehearse(&job->steps[0].call, call, &failed, &error) != LORAC_OK)
+            return lorac_report_failure(failed, &error);
+    }
+    return LORAC_EXIT_DONE;
+}
+
 // All steps are ready before the first one runs, so that what is missing for the last is said at once.
 static enum lorac_exit prepare(struct job *job)
 {
@@ -120,6 +135,9 @@ static enum lorac_exit prepare(struct job *job)
     if (lorac_job_steps_check(job->recipe, &error) != LORAC_OK ||
         lorac_job_files_check(job->recipe, job->call->operands[0], &error) != LORAC_OK)
         return lorac_report_failure(job->call, &error);
+    const enum lorac_exit code = rehearse(job);
+    if (code != LORAC_EXIT_DONE)
+        return code;
     if (lorac_recipe_get(job->recipe, "eval.images") &&
         !lorac_job_is_labelled(job->recipe, "eval.images", "eval.labels"))
         lorac_report_note(job->call, "note: eval.images has no labels: models are compared on it, and not scored");
@@ -231,7 +249,8 @@ const struct lorac_command lorac_command_run = {
         "Injects, trains, merges and compares as the recipe says, and shows each step as the command that does it. With\n"
         "labelled images in 'eval' it scores the model before and after; with output.adapter it extracts the adapters.\n"
         "All values and files are checked before the first step, also with --dry-run: no output may be another file of\n"
-        "the job. It stops at the first step that fails, with its exit code.\n",
+        "the job, and each step looks at the model, injected in memory, and at its images. The run stops\n"
+        "at the first step that fails, with its exit code.\n",
     .examples = "  lorac-onnx run job.yaml\n"
                 "  lorac-onnx run job.yaml --set train.epochs=4 --set output.merged=other.onnx --dry-run\n",
     .operand_count = 1,

@@ -456,6 +456,17 @@ static enum lorac_status count_threads(struct run *run, size_t planned, struct l
                            lorac_bytes_text(memory.peak_bytes, needed));
 }
 
+// A rehearsal neither takes the lock of a folder of checkpoints nor tunes.
+static enum lorac_status prepare_net(struct run *run, const struct lorac_prepare_options *options,
+                                     struct lorac_error *error)
+{
+    const struct lorac_call *call = run->call;
+    if (call->rehearsal)
+        return lorac_run_prepare(run->net, call->operands[0], options, error);
+    return lorac_train_checkpoint_prepare(&run->checkpoint, &run->settings->tune, run->net, call->operands[0], options,
+                                          error);
+}
+
 static enum lorac_status prepare(struct run *run, struct lorac_error *error)
 {
     const struct lorac_call *call = run->call;
@@ -473,7 +484,8 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
     struct lorac_info info;
     struct lorac_input_shape shape;
     LORAC_TRY(check_files(run, &shape, error));
-    LORAC_TRY(lorac_train_checkpoint_open(&run->checkpoint, call, &settings->checkpoint, error));
+    if (!call->rehearsal)
+        LORAC_TRY(lorac_train_checkpoint_open(&run->checkpoint, call, &settings->checkpoint, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     options.training = true;
     options.form_policy = (enum lorac_form_policy)settings->form_policy;
@@ -486,13 +498,34 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
         LORAC_TRY(open_images(run, &request, &shape, error));
     // As the choice by a budget is: for fixed numbers of threads, on which the bits must not depend.
     options.memory_other = other_bytes(run, LORAC_BUDGET_THREADS, LORAC_BUDGET_THREADS);
-    LORAC_TRY(lorac_train_checkpoint_prepare(&run->checkpoint, &settings->tune, net, call->operands[0], &options, error));
+    LORAC_TRY(prepare_net(run, &options, error));
     LORAC_TRY(open_images(run, &request, &shape, error));
     LORAC_TRY(count_threads(run, options.memory_other, error));
     LORAC_TRY(lorac_train_data_check(&request, net, &run->data, error));
     lorac_run_note_threads(call, &settings->run);
     print_start(call, net, &info, &run->data.dataset);
     return lorac_train_validation_prepare(&run->validation, call, net, &run->checkpoint, error);
+}
+
+static void clear(struct run *run)
+{
+    lorac_train_checkpoint_close(&run->checkpoint);
+    lorac_train_validation_clear(&run->validation);
+    lorac_train_data_clear(&run->data);
+    lorac_close(run->net);
+}
+
+static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error)
+{
+    const struct train_settings *settings = call->options.settings;
+    struct run run = {.call = call, .settings = settings, .validation = {.settings = &settings->validation}};
+    struct lorac_model *taken = *model;
+    *model = NULL;
+    enum lorac_status status = lorac_net_open_model(taken, &run.net, error);
+    if (status == LORAC_OK)
+        status = prepare(&run, error);
+    clear(&run);
+    return status;
 }
 
 static enum lorac_exit run_command(const struct lorac_call *call)
@@ -506,10 +539,7 @@ static enum lorac_exit run_command(const struct lorac_call *call)
         code = lorac_report_failure(call, &error);
     else
         code = train_prepared(&run);
-    lorac_train_checkpoint_close(&run.checkpoint);
-    lorac_train_validation_clear(&run.validation);
-    lorac_train_data_clear(&run.data);
-    lorac_close(run.net);
+    clear(&run);
     return code;
 }
 
@@ -530,5 +560,6 @@ const struct lorac_command lorac_command_train = {
     .groups = groups,
     .settings_bytes = sizeof(struct train_settings),
     .check = check_settings,
+    .rehearse = rehearse,
     .run = run_command,
 };

@@ -126,8 +126,8 @@ static enum lorac_status run_model(struct lorac_comparison *comparison, struct l
     return status == LORAC_OK ? LORAC_OK : lorac_error_prefix(error, "'%s': ", name);
 }
 
-enum lorac_status lorac_comparison_first(struct lorac_comparison *comparison, struct lorac_net *net, const char *name,
-                                         struct lorac_error *error)
+enum lorac_status lorac_comparison_open(struct lorac_comparison *comparison, struct lorac_net *net, const char *name,
+                                        struct lorac_error *error)
 {
     LORAC_TRY(prepare(comparison, net, name, &comparison->shape, error));
     comparison->classes = net->classes;
@@ -142,6 +142,13 @@ enum lorac_status lorac_comparison_first(struct lorac_comparison *comparison, st
         LORAC_TRY(lorac_data_open(&request, &comparison->dataset, error));
         lorac_pixels_note_unused(comparison->call, &comparison->dataset);
     }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_comparison_first(struct lorac_comparison *comparison, struct lorac_net *net, const char *name,
+                                         struct lorac_error *error)
+{
+    LORAC_TRY(lorac_comparison_open(comparison, net, name, error));
     return run_model(comparison, net, name, &comparison->noise_outputs, &comparison->data_outputs, error);
 }
 

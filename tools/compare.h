@@ -39,7 +39,11 @@ struct lorac_difference {
     size_t same_top; // images with the same top-1 class
 };
 
-// Runs the first model and keeps its outputs. [name] is for messages.
+// Makes the first model and the images ready. [name] is for messages.
+enum lorac_status lorac_comparison_open(struct lorac_comparison *comparison, struct lorac_net *net, const char *name,
+                                        struct lorac_error *error);
+
+// The same, and runs it and keeps its outputs.
 enum lorac_status lorac_comparison_first(struct lorac_comparison *comparison, struct lorac_net *net, const char *name,
                                          struct lorac_error *error);
 

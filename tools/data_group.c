@@ -152,14 +152,18 @@ static enum lorac_status open_set(const struct lorac_data_request *request, stru
     return lorac_dataset_open(&options, out, error);
 }
 
-static enum lorac_status corrupt_set(const struct lorac_data_settings *data, struct lorac_dataset *dataset,
+// A rehearsal finds out only whether they can be corrupted.
+static enum lorac_status corrupt_set(const struct lorac_data_request *request, struct lorac_dataset *dataset,
                                      struct lorac_error *error)
 {
+    const struct lorac_data_settings *data = request->data;
+    struct lorac_dataset none = *dataset;
+    none.count = 0;
     struct lorac_corrupt corrupt;
     if (!data->corrupt)
         return LORAC_OK;
     LORAC_TRY(lorac_corrupt_parse(data->corrupt, &corrupt, error));
-    if (lorac_dataset_corrupt(dataset, &corrupt, data->seed, error) != LORAC_OK)
+    if (lorac_dataset_corrupt(request->call->rehearsal ? &none : dataset, &corrupt, data->seed, error) != LORAC_OK)
         return lorac_error_prefix(error, "'%s': ", data->data);
     return LORAC_OK;
 }
@@ -204,7 +208,7 @@ enum lorac_status lorac_data_open(const struct lorac_data_request *request, stru
     LORAC_TRY(open_set(request, &dataset, error));
     enum lorac_status status = lorac_outputs_check_set(request->call, request->data->data, &dataset, error);
     if (status == LORAC_OK)
-        status = corrupt_set(request->data, &dataset, error);
+        status = corrupt_set(request, &dataset, error);
     if (status != LORAC_OK) {
         lorac_dataset_clear(&dataset);
         return status;

@@ -162,10 +162,13 @@ def test_other_sets_with_labels(job):
         write_png(folder / f"{index}.png", pixels)
     (job / "set.csv").write_text("".join(f"photos/{i}.png,{i % 10}\n" for i in range(COUNT)))
     (job / "test_batch.bin").write_bytes(bytes(3073 * 4))
-    for name in ("set.csv", "test_batch.bin"):
+    onnx.save(make_resnet(depth=8, width=0.5, input_size=(32, 32)), job / "larger.onnx")
+    np.save(job / "larger.npy", np.zeros((COUNT, 32, 32, 3), np.uint8))
+    larger = ["-s", "model.file=larger.onnx", "-s", "data.images=larger.npy", "-s", "data.labels=y.npy"]
+    for name, more in (("set.csv", []), ("test_batch.bin", larger)):
         (job / "job.yaml").write_text(RECIPE.split("eval:\n")[0] + f"eval:\n  images: {name}\n  confusion: true\n"
                                       "  wrong: 2\noutput:\n  merged: out/merged.onnx\n")
-        steps = [line.split()[1] for line in good("run", "job.yaml", "-n", cwd=job).stdout.splitlines()]
+        steps = [line.split()[1] for line in good("run", "job.yaml", "-n", *more, cwd=job).stdout.splitlines()]
         assert steps == ["inject", "eval", "train", "merge", "compare", "eval"]
     (job / "job.yaml").write_text(RECIPE.split("eval:\n")[0] + "eval:\n  images: set.csv\n  confusion: true\n"
                                   "  wrong: 2\noutput:\n  merged: out/merged.onnx\n")
@@ -203,10 +206,9 @@ def write_png(path, pixels):
 # ---- what is refused
 
 def test_a_step_that_fails_ends_the_run(job):
-    (job / "y.npy").write_bytes(b"no labels")
-    result = run("run", "job.yaml", cwd=job)
-    assert result.returncode == 1 and "y.npy" in result.stderr
-    assert sorted(files_of(job)) == ["merged.injected.onnx"]
+    result = run("run", "job.yaml", "--set", "eval.tolerance=1e-12", cwd=job)
+    assert result.returncode == 3 and "nothing was written" in result.stderr
+    assert sorted(files_of(job)) == ["adapter.safetensors", "merged.injected.onnx", "merged.trained.onnx"]
 
 
 def test_everything_is_checked_before_the_first_step(job):
@@ -426,6 +428,54 @@ def test_the_format_of_adapters_is_checked_before_the_first_step(job):
     good("run", "job.yaml", "-n", "--set", "output.adapter_format=safetensors", cwd=job)
 
 
+def test_each_step_is_rehearsed_before_the_first(job):
+    """What a step would find out of the model that inject is to write, and of its images."""
+    good("inject", "plain.onnx", "-o", "adapted.onnx", cwd=job)
+    pictures = job / "pictures"
+    for place in ("train/a", "train/b", "val/a", "val/b", "odd/a", "odd/zebra"):
+        (pictures / place).mkdir(parents=True)
+        for i in range(8):
+            write_png(pictures / place / f"{i}.png", np.full((SIDE, SIDE, 3), 9 * i, np.uint8))
+    (job / "names.txt").write_text("".join(f"{name}\n" for name in "abcdefghij"))
+    names = "head.label_names=names.txt"
+    of_folders = re.sub(r"  range: .*\n", "", RECIPE)
+    for place in ("train", "val"):
+        of_folders = of_folders.replace("images: x.npy\n  labels: y.npy", f"images: pictures/{place}", 1)
+    np.save(job / "short.npy", np.load(job / "y.npy")[:-1])
+    cases = [
+        (2, "adapter.layers=foo", "inject: ", "foo", "adapter.layers of --set"),
+        (2, "adapter.bn=train model.file=folded.onnx", "inject: ", "BatchNorm", "adapter.bn of --set"),
+        (1, "model.file=adapted.onnx", "inject: ", "'adapted.onnx' has adapters already"),
+        (2, "data.mean=0.1,0.2 data.std=1", "inject: ", "mean has 2 values", "3 channels"),
+        (2, "augment.cutout=100", "train: ", "a cutout of 100 x 100 is larger than the image"),
+        (2, "train.memory_budget=1M", "train: ", "a memory budget of 1.0 MB is too small"),
+        (2, "eval.range=0:10000", "eval: ", "0:10000", "48 images"),
+        (2, "train.warmup_steps=1000", "train: ", "--warmup-steps 1000: there are only 10 steps"),
+        (1, "eval.labels=short.npy", "eval: ", "47 labels for 48 images"),
+    ]
+    folders = [
+        (2, names + " data.labels=y.npy", "train: ", "y.npy"),
+        (1, names + " data.images=pictures", "train: ", "pictures"),
+        (1, names + " eval.images=pictures/odd", "eval: ", "zebra"),
+    ]
+    for text, rows in ((RECIPE, cases), (of_folders, folders)):
+        (job / "job.yaml").write_text(text)
+        for code, settings, command, *words in rows:
+            message = refused(job, *(word for setting in settings.split() for word in ("--set", setting)), code=code)
+            assert message.startswith("lorac-onnx " + command) and all(word in message for word in words), message
+    good("run", "job.yaml", "-n", "--set", names, cwd=job)
+
+
+def test_a_rehearsal_touches_nothing(job):
+    """Neither checkpoints nor the cache of what is the fastest; and the run after it gives the same bits."""
+    more = ["--set", "output.checkpoint=keep", "--set", "train.tune=true", "--set", "train.tune_cache=tune.json"]
+    before = {path: path.read_bytes() for path in job.rglob("*") if path.is_file()}
+    dry = good("run", "job.yaml", "-n", *more, cwd=job)
+    assert dry.stderr == "" and len(dry.stdout.splitlines()) == 7
+    assert {path: path.read_bytes() for path in job.rglob("*") if path.is_file()} == before
+    assert not (job / "keep").exists()
+
+
 def test_what_is_left_out_is_not_checked(job):
     """Other images of --set leave out the range and the labels of the recipe's."""
     for name in ("x.npy", "y.npy"):
@@ -489,7 +539,10 @@ def test_presets(job):
     refused = run("inject", "folded.onnx", "-o", "out/f.onnx", "--preset", "paper", cwd=job)
     assert refused.returncode == 2 and "--bn is adapter.bn of preset 'paper'" in refused.stderr
     good("inject", "folded.onnx", "-o", "out/f.onnx", "--preset", "paper", "--bn", "frozen", cwd=job)
-    both = good("run", "job.yaml", "-n", "--preset", "device", "--preset", "imagenet", cwd=job).stdout
+    onnx.save(make_resnet(depth=8, width=0.5, input_size=(224, 224)), job / "large.onnx")
+    np.save(job / "x.npy", np.zeros((COUNT, 224, 224, 3), np.uint8))
+    both = good("run", "job.yaml", "-n", "--preset", "device", "--preset", "imagenet", "--set", "model.file=large.onnx",
+                cwd=job).stdout
     assert " --input-size 224x224" in both and " --micro-batch" in both and " --resize 256" in both
 
 
