@@ -22,9 +22,9 @@ const struct lorac_option lorac_augment_options[] = {
              "4/3 times the model's."},
     {.name = "color-jitter", .type = LORAC_OPTION_DOUBLES, .value = "B,C,S[,H]", .offset = FIELD(color_jitter),
      .help = "Change brightness, contrast and saturation by a random factor, from 1-B to 1+B and so on, and turn the hue "
-             "by -H to H of a full turn; uint8 images.", .limit = LORAC_AT_LEAST(0)},
+             "by -H to H of a full turn; uint8 images; 0,0,0: none.", .limit = LORAC_AT_LEAST(0)},
     {.name = "cutout", .type = LORAC_OPTION_INT64, .value = "N", .offset = FIELD(cutout), .fallback = "0",
-     .help = "Set a square of N x N pixels to 0 after normalisation, its centre anywhere in the image; 0: none.",
+     .help = "Set a square of N x N pixels to 0 after normalisation, its centre anywhere in the image, which is larger; 0: none.",
      .limit = LORAC_FROM_TO(0, 65535)},
     {0},
 };

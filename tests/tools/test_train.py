@@ -95,6 +95,18 @@ def test_options_change_the_result(files, tmp_path, options):
     assert (tmp_path / "plain").read_bytes() != (tmp_path / "with").read_bytes()
 
 
+def test_zeros_take_back_what_a_recipe_says(files, tmp_path):
+    (tmp_path / "r.yaml").write_text("augment:\n  color_jitter: [0.4, 0.4, 0.4]\n  cutout: 6\n  crop_pad: 2\n")
+    base = ["train", files / "injected.onnx", "--data", files / "x.npy", "--labels", files / "y.npy", "--steps", "4",
+            "--batch", "16"]
+    written = []
+    for options in ((), ("--recipe", tmp_path / "r.yaml"),
+                    ("--recipe", tmp_path / "r.yaml", "--color-jitter", "0,0,0", "--cutout", "0", "--crop-pad", "0")):
+        good(*base, "-o", tmp_path / "o.onnx", *options)
+        written.append((tmp_path / "o.onnx").read_bytes())
+    assert written[0] == written[2] != written[1]
+
+
 def test_crop_flip_is_short_for_two(files, tmp_path):
     base = ["train", files / "injected.onnx", "--data", files / "x.npy", "--labels", files / "y.npy", "--steps", "4",
             "--batch", "16", "--quiet"]
