@@ -28,7 +28,7 @@ static enum lorac_status check_sizes(const struct lorac_augment *augment, const 
                                augment->crop_pad, dataset->height, dataset->width);
     if (augment->cutout >= side && augment->cutout > 0)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
-                               "a cutout of %zu x %zu is as large as the image of %zu x %zu: give at most %zu",
+                               "a cutout of %zu x %zu is not smaller than the image of %zu x %zu: give at most %zu",
                                augment->cutout, augment->cutout, dataset->height, dataset->width, side - 1);
     return LORAC_OK;
 }

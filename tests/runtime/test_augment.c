@@ -423,7 +423,7 @@ static void test_refusals(void)
         {LORAC_ELEMENT_U8, 2, {.area = {0.1, 0.1}}, NULL},
         {LORAC_ELEMENT_U8, 3, {.crop_pad = 10}, "padding by 10 can miss the whole image of 12 x 10"},
         {LORAC_ELEMENT_U8, 3, {.crop_pad = 9}, NULL},
-        {LORAC_ELEMENT_U8, 3, {.cutout = 11}, "11 x 11 is as large as the image of 12 x 10"},
+        {LORAC_ELEMENT_U8, 3, {.cutout = 11}, "11 x 11 is not smaller than the image of 12 x 10"},
         {LORAC_ELEMENT_U8, 3, {.cutout = 10}, "give at most 9"},
         {LORAC_ELEMENT_U8, 3, {.cutout = 9}, NULL},
     };

@@ -49,7 +49,7 @@ BAD = [
     (TRAIN + " --color-jitter 0.4", 2, "--color-jitter: must be three or four numbers"),
     (TRAIN + " --color-jitter 0.4,0.4,-1", 2, "--color-jitter 0.4,0.4,-1: must be at least 0"),
     (TRAIN + " --color-jitter 0.4,0.4,0.4,0.7", 2, "the hue is turned by 0.7 of a full turn"),
-    (TRAIN + " --cutout 16", 2, "a cutout of 16 x 16 is as large as the image of 16 x 16: give at most 15"),
+    (TRAIN + " --cutout 16", 2, "a cutout of 16 x 16 is not smaller than the image of 16 x 16: give at most 15"),
     (TRAIN + " --crop-pad 16", 2, "padding by 16 can miss the whole image of 16 x 16"),
     (TRAIN.replace("x.npy", "f.npy") + " --color-jitter 0.1,0,0", 2, "takes uint8 images, these are float32"),
     (TRAIN.replace("x.npy", "f.npy") + " --random-resized-crop 0.5:1", 2, "takes uint8 images, these are float32"),

@@ -447,7 +447,7 @@ def test_each_step_is_rehearsed_before_the_first(job):
         (2, "adapter.bn=train model.file=folded.onnx", "inject: ", "BatchNorm", "adapter.bn of --set"),
         (1, "model.file=adapted.onnx", "inject: ", "'adapted.onnx' has adapters already"),
         (2, "data.mean=0.1,0.2 data.std=1", "inject: ", "mean has 2 values", "3 channels"),
-        (2, "augment.cutout=100", "train: ", "a cutout of 100 x 100 is larger than the image"),
+        (2, "augment.cutout=100", "train: ", "a cutout of 100 x 100 is not smaller than the image"),
         (2, "train.memory_budget=1M", "train: ", "a memory budget of 1.0 MB is too small"),
         (2, "eval.range=0:10000", "eval: ", "0:10000", "48 images"),
         (2, "train.warmup_steps=1000", "train: ", "--warmup-steps 1000: there are only 10 steps"),
