@@ -3,10 +3,14 @@
 #include "outputs.h"
 #include "proto/size.h"
 #include "report.h"
+#include "runtime/data/cifar_binary.h"
+#include "runtime/data/image_list.h"
 #include "runtime/data/loader.h"
 #include "runtime/kernels/parallel.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FIELD(member) offsetof(struct lorac_data_settings, member)
 // clang-format off
@@ -70,6 +74,42 @@ enum lorac_status lorac_data_check(const struct lorac_call *call, const struct l
     if (lorac_pixels_given(call))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "the flags for pixels need --data FILE");
     return LORAC_OK;
+}
+
+// ---- what is no set of images
+
+static bool ends_in(const char *text, const char *end)
+{
+    const size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+// As .npy, IDX or gzip do: what is wrong with it lies further on, or in another file. True too of what cannot be read
+// again.
+static bool begins_as_array(const char *path)
+{
+    unsigned char magic[3] = {0};
+    struct stat about;
+    FILE *file = stat(path, &about) == 0 && S_ISREG(about.st_mode) ? fopen(path, "rb") : NULL;
+    if (!file)
+        return true;
+    const bool whole = fread(magic, 1, sizeof magic, file) == sizeof magic;
+    fclose(file);
+    return whole && (memcmp(magic, "\x93NU", 3) == 0 || memcmp(magic, "\x1f\x8b", 2) == 0 || memcmp(magic, "\0\0", 2) == 0);
+}
+
+void lorac_data_explain(const char *path, struct lorac_error *error)
+{
+    const struct lorac_rows none = {0, 0};
+    struct lorac_cifar cifar = {0};
+    if (!error || error->status != LORAC_ERROR_FORMAT || lorac_image_list_is(path) || lorac_cifar_is(path) ||
+        begins_as_array(path))
+        return;
+    if (!ends_in(path, ".bin"))
+        lorac_report_append(error, "; images are a folder of folders of pictures, a .csv or .tsv of path and label, "
+                                   "CIFAR's .bin files, .npy or IDX");
+    else if (lorac_cifar_read(path, &none, &cifar, error) == LORAC_OK) // else it says what is wrong with the records
+        lorac_cifar_clear(&cifar);
 }
 
 // ---- opening
@@ -149,7 +189,10 @@ static enum lorac_status open_set(const struct lorac_data_request *request, stru
                                                   .class_names = request->class_names,
                                                   .resize = (size_t)data->resize,
                                                   .loading = &loading};
-    return lorac_dataset_open(&options, out, error);
+    const enum lorac_status status = lorac_dataset_open(&options, out, error);
+    if (status != LORAC_OK)
+        lorac_data_explain(data->data, error);
+    return status;
 }
 
 // A rehearsal finds out only whether they can be corrupted.

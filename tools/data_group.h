@@ -53,4 +53,7 @@ size_t lorac_data_skipped(const struct lorac_dataset *dataset);
 // Says how many of them could not be read, where there were any; [what] is "images" or so.
 void lorac_data_note_skipped(const struct lorac_call *call, const struct lorac_dataset *dataset, const char *what);
 
+// The file of images cannot be read, which [error] says: adds what can be.
+void lorac_data_explain(const char *path, struct lorac_error *error);
+
 #endif

@@ -1,5 +1,6 @@
 #include "job_files.h"
 
+#include "data_group.h"
 #include "groups.h"
 #include "outputs.h"
 #include "paths.h"
@@ -293,7 +294,10 @@ static enum lorac_status count_images(const char *path, struct images *out, stru
     if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) // /dev/stdin can be read only once
         return LORAC_OK;
     const struct lorac_rows none = {0, 0}; // the header says how many there are
-    LORAC_TRY(lorac_array_read_rows(path, &none, &array, error));
+    if (lorac_array_read_rows(path, &none, &array, error) != LORAC_OK) {
+        lorac_data_explain(path, error);
+        return error ? error->status : LORAC_ERROR_FORMAT;
+    }
     out->count = array.rank > 0 && array.dims[0] > 0 ? (size_t)array.dims[0] : 0;
     lorac_array_clear(&array);
     return LORAC_OK;

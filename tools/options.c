@@ -151,13 +151,21 @@ static bool read_double(const char *text, double *out, char **end)
     return isfinite(value);
 }
 
+// "nan", "-inf", "1e400": numbers for strtod.
+static bool is_not_finite(const char *text)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    return end != text && !*end && !isfinite(value);
+}
+
 static enum lorac_status set_double(const struct lorac_option *option, double *out, const char *text,
                                     struct lorac_error *error)
 {
     double value;
     char *end;
     if (!read_double(text, &value, &end) || *end)
-        return refuse("must be a number", error);
+        return refuse(is_not_finite(text) ? "must be a finite number" : "must be a number", error);
     LORAC_TRY(check_limit(option, value, error));
     *out = value;
     return LORAC_OK;

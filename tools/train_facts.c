@@ -120,9 +120,12 @@ static void add_values(struct lorac_digest *digest, const struct lorac_snapshot 
 enum lorac_status lorac_facts_add_model(struct lorac_facts *facts, const char *path,
                                         const struct lorac_snapshot *snapshot, struct lorac_error *error)
 {
-    char base[LORAC_DIGEST_TEXT], text[LORAC_DIGEST_TEXT];
+    static const char trained[] = " (layers of it were trained since)"; // then the hash is not that of the record
+    char base[LORAC_DIGEST_TEXT + sizeof trained], text[LORAC_DIGEST_TEXT];
     struct lorac_net *net = snapshot->net;
     LORAC_TRY(lorac_base_hash(net->model, &net->meta, base, error));
+    if (net->meta.base_hash && strcmp(base, net->meta.base_hash) != 0)
+        strcat(base, trained);
     LORAC_TRY(lorac_facts_add(facts, "the base model", base, error));
     struct lorac_digest *digest = lorac_digest_create();
     if (!digest)

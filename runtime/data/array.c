@@ -83,8 +83,8 @@ static enum lorac_status unknown_format(const uint8_t *magic, struct lorac_error
         const char *bytes, *hint;
     } known[] = {
         {"PK\3\4", " (a zip or .npz archive: save the one array with numpy.save)"},
-        {"\x89PNG", " (a PNG picture: put the pictures into one array with numpy.save)"},
-        {"\xff\xd8\xff", " (a JPEG picture: put the pictures into one array with numpy.save)"},
+        {"\x89PNG", " (a PNG picture)"},
+        {"\xff\xd8\xff", " (a JPEG picture)"},
         {"\x89HDF", " (an HDF5 file: save the one array with numpy.save)"},
     };
     const char *hint = "";

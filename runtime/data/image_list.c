@@ -74,17 +74,19 @@ static size_t distance(const char *a, const char *b)
     return row[b_length];
 }
 
+// NULL: where more than half of the letters differ, it is no misspelling.
 static const char *nearest(const struct lorac_class_names *known, const char *name)
 {
-    size_t best = SIZE_MAX, at = 0;
+    size_t best = (strlen(name) + 1) / 2 + 1;
+    const char *found = NULL;
     for (size_t i = 0; i < known->count; i++) {
         const size_t d = distance(name, known->names[i]);
         if (d < best) {
             best = d;
-            at = i;
+            found = known->names[i];
         }
     }
-    return known->names[at];
+    return found;
 }
 
 static void list_names(const struct lorac_class_names *known, char text[NAMES_TEXT_BYTES])
@@ -118,9 +120,10 @@ enum lorac_status lorac_image_list_find_known(const struct lorac_class_names *kn
                                name);
     char names[NAMES_TEXT_BYTES];
     list_names(known, names);
+    const char *near = nearest(known, name);
     return lorac_error_set(error, LORAC_ERROR_MISMATCH,
-                           "no class of the model is called '%s'; the nearest is '%s'. The model's %zu classes: %s",
-                           name, nearest(known, name), known->count, names);
+                           "no class of the model is called '%s'%s%s%s. The model's %zu classes: %s", name,
+                           near ? "; the nearest is '" : "", near ? near : "", near ? "'" : "", known->count, names);
 }
 
 // ---- building

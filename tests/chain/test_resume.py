@@ -293,6 +293,18 @@ def test_another_run_is_refused(files, interrupted, tmp_path, options, more, mes
     assert not (tmp_path / "out.onnx").exists()
 
 
+def test_a_trained_model_of_the_same_base_is_refused(files, tmp_path):
+    """The hash of its base is another, as the last layer was trained: that is said, and not said of the fresh one."""
+    command = train(files, tmp_path / "trained.onnx", "--epochs", "1", "--checkpoint", tmp_path / "ck")
+    good(*command)
+    fresh = command[1]
+    command[1], command[3] = tmp_path / "trained.onnx", tmp_path / "other.onnx"
+    assert command[1] != fresh
+    result = run(*command, "--resume")
+    assert result.returncode == 1
+    assert re.search(r"the base model is \w{32} \(layers of it were trained since\), and was \w{32};", result.stderr)
+
+
 def test_the_same_run_in_other_words(files, tmp_path):
     """Each pair of command lines is one run, which goes on either way."""
     base = ["--epochs", "2", "--quiet"]

@@ -24,7 +24,7 @@ BAD = [
     (TRAIN.replace("--batch 8", "--batch 49"), 2, "--batch 49: there are only 48 images: give at most 48"),
     (TRAIN + " --micro-batch 3", 2, "--micro-batch 3 does not divide --batch 8"),
     (TRAIN + " --lr 0", 2, "--lr 0: must be above 0"),
-    (TRAIN + " --lr nan", 2, "--lr nan: must be a number"),
+    (TRAIN + " --lr nan", 2, "--lr nan: must be a finite number"),
     (TRAIN + " --momentum 1", 2, "--momentum 1: must be below 1"),
     (TRAIN + " --beta2 0.9", 2, "--beta2 is only for --optimizer adamw"),
     (TRAIN + " --optimizer adamw --nesterov", 2, "--nesterov is only for --optimizer sgd"),

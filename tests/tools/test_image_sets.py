@@ -367,3 +367,19 @@ def test_an_output_that_cannot_be_written(files, tmp_path):
             again = subprocess.run([*map(str, command), "--resume"], capture_output=True, text=True)
             assert again.returncode == 4 and f"going on after step {step} of" in again.stderr
             assert (tmp_path / "other.onnx").exists()
+
+
+def test_what_is_no_set_of_images(files, tmp_path):
+    """What can be read is said of files that cannot."""
+    source = next((files).glob("x.npy"))
+    (tmp_path / "one.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    (tmp_path / "list.txt").write_text("a.png\nb.png\n")
+    (tmp_path / "short.bin").write_bytes(b"\3" + bytes([7]) * (3073 * 4 - 101))
+    (tmp_path / "cut.npy").write_bytes(source.read_bytes()[:2000])
+    for name, words in (("one.png", ("a PNG picture", "a folder of folders of pictures, a .csv or .tsv")),
+                        ("list.txt", ("neither .npy nor IDX", "a folder of folders of pictures, a .csv or .tsv")),
+                        ("short.bin", ("12192 bytes, no whole number of records of 3073 bytes (CIFAR-10)",))):
+        message = run("eval", files / "plain.onnx", "--data", tmp_path / name)
+        assert message.returncode == 1 and all(word in message.stderr for word in words), message.stderr
+    cut = run("eval", files / "plain.onnx", "--data", tmp_path / "cut.npy")
+    assert cut.returncode == 1 and "folders" not in cut.stderr

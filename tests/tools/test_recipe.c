@@ -88,6 +88,8 @@ static const struct {
     {"train:\n  lr:\n", ":2:3: 'lr' in 'train' has no value: it takes a number"},
     {"train:\n  optimizer: ~\n", ":2:3: 'optimizer' in 'train' has no value: it takes one of sgd, adamw"},
     {"train:\n  lr: fast\n", ":2:7: 'lr' in 'train': fast must be a number"},
+    {"train:\n  lr: nan\n", ":2:7: 'lr' in 'train': nan must be a finite number"},
+    {"adapter:\n  alpha: 1e400\n", ":2:10: 'alpha' in 'adapter': 1e400 must be a finite number"},
     {"train:\n  lr: yes\n", ":2:7: 'lr' in 'train': yes must be a number"},
     {"train:\n  lr: 0\n", ":2:7: 'lr' in 'train': 0 must be above 0"},
     {"train:\n  lr: \"0.1\"\n", ":2:7: 'lr' in 'train' takes a number, not a text: write it without quotes"},
