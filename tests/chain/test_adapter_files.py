@@ -98,6 +98,22 @@ def test_any_intake(tmp_path, name, options):
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "out.onnx").read_bytes()
 
 
+def test_a_base_that_merge_gave_back(folder, tmp_path):
+    """What was recorded stays in it, before what inject adds: only the order of the metadata is another."""
+    (tmp_path / "names").write_text("".join(f"c{i}\n" for i in range(10)))
+    target = train(folder, folder / "plain.onnx", tmp_path / "t", "--mean", "0.5", "--std", "0.25", "--label-names",
+                   tmp_path / "names", "--output-name", "logits")
+    good("merge", target / "injected.onnx", "-o", tmp_path / "base.onnx")
+    assert {"lorac.input", "lorac.classes", "lorac.output"} == {key for key in metadata(onnx.load(tmp_path / "base.onnx"))
+                                                                 if key.startswith("lorac.")}
+    good("apply", tmp_path / "base.onnx", target / "adapter.safetensors", "-o", tmp_path / "back.onnx")
+    back, expected = onnx.load(tmp_path / "back.onnx"), onnx.load(target / "trained.onnx")
+    assert metadata(back) == metadata(expected)
+    for model in (back, expected):
+        model.metadata_props.sort(key=lambda entry: entry.key)
+    assert back == expected
+
+
 def test_package_reads_it(trained, tmp_path):
     """The safetensors package opens the file; W0 + s * view(B @ A) with its numbers is the merged model."""
     path = trained / "adapter.safetensors"
