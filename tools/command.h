@@ -44,8 +44,8 @@ struct lorac_command {
     // Everything that can be known before any file is read or looked for, also where something required is missing: a
     // recipe is checked by it alone. NULL: nothing. run() begins with it. Errors: ARGUMENT, MEMORY.
     enum lorac_status (*check)(const struct lorac_call *call, struct lorac_error *error);
-    // What run() would refuse once it has opened its files, with [*model] in place of the first operand's file, which an
-    // earlier step of a job is to write. Takes over [*model], and leaves there the one that run() would write; NULL: it
+    // What run() would refuse once it has opened its files, with [*model] in place of the first operand's file, which
+    // an earlier step of a job is to write. Takes over [*model], and leaves there the one that run() would write; NULL: it
     // writes none. Of a call with quiet and rehearsal. NULL: nothing. Errors: those of run().
     enum lorac_status (*rehearse)(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error);
     enum lorac_exit (*run)(const struct lorac_call *call);

@@ -95,7 +95,8 @@ static bool begins_as_array(const char *path)
         return true;
     const bool whole = fread(magic, 1, sizeof magic, file) == sizeof magic;
     fclose(file);
-    return whole && (memcmp(magic, "\x93NU", 3) == 0 || memcmp(magic, "\x1f\x8b", 2) == 0 || memcmp(magic, "\0\0", 2) == 0);
+    return whole && (memcmp(magic, "\x93NU", 3) == 0 || memcmp(magic, "\x1f\x8b", 2) == 0 ||
+                     memcmp(magic, "\0\0", 2) == 0);
 }
 
 void lorac_data_explain(const char *path, struct lorac_error *error)

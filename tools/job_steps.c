@@ -13,8 +13,8 @@ static bool says(const struct lorac_recipe *recipe, const char *path, const char
     return used && strcmp(used, text) == 0;
 }
 
-// ONNX Runtime's file gives values to inputs of the graph, which only inject can declare: extract would find none, after
-// all of the training.
+// ONNX Runtime's file gives values to inputs of the graph, which only inject can declare: extract would find none,
+// after all of the training.
 static enum lorac_status check_adapter_format(const struct lorac_recipe *recipe, struct lorac_error *error)
 {
     static const char path[] = "output.adapter_format";

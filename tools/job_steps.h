@@ -8,8 +8,8 @@
 // and where they stand.
 enum lorac_status lorac_job_steps_check(const struct lorac_recipe *recipe, struct lorac_error *error);
 
-// What [step], which has a rehearse function, would refuse of the model that inject writes: it is injected in memory once
-// more. [failed] is the call whose error it is. A step that reads what can be read only once, a pipe, is left alone.
+// What [step], which has a rehearse function, would refuse of the model that inject writes: it is injected in memory
+// once more. [failed] is the call whose error it is. A step that reads what can be read only once, a pipe, is left alone.
 // Errors: those of both commands.
 enum lorac_status lorac_job_step_rehearse(const struct lorac_call *inject, const struct lorac_call *step,
                                           const struct lorac_call **failed, struct lorac_error *error);
