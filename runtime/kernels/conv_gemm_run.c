@@ -3,7 +3,6 @@
 
 #include "parallel.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 enum { CHUNK = LORAC_PRODUCT_CHUNK, LINE = LORAC_BUFFER_ALIGNMENT / sizeof(float) };
@@ -23,7 +22,6 @@ struct job {
     const struct lorac_gemm *state;
     const float *packed;
     float *slices;
-    atomic_size_t next;
 };
 
 // Where the outputs of each pixel begin.
@@ -130,29 +128,23 @@ static float *slice_of(const struct job *job, size_t thread)
 }
 
 // h alone, where more than one part of a block needs it.
-static void run_downs(void *context, size_t thread)
+static void run_down_of(void *context, size_t thread, size_t number)
 {
-    struct job *job = context;
-    size_t number;
-    while ((number = atomic_fetch_add(&job->next, 1)) < job->state->blocks) {
-        const struct block block = begin_block(job->state, number, slice_of(job, thread));
-        run_down(job->state, &block);
-    }
+    const struct job *job = context;
+    const struct block block = begin_block(job->state, number, slice_of(job, thread));
+    run_down(job->state, &block);
 }
 
-static void run_items(void *context, size_t thread)
+// A part of the outputs of a block.
+static void run_part(void *context, size_t thread, size_t item)
 {
-    struct job *job = context;
+    const struct job *job = context;
     const struct lorac_gemm *state = job->state;
-    const size_t parts = state->parts;
-    size_t item;
-    while ((item = atomic_fetch_add(&job->next, 1)) < state->blocks * parts) {
-        const struct block block = begin_block(state, item / parts, slice_of(job, thread));
-        const size_t part = item % parts;
-        if (state->adapter.down && parts == 1)
-            run_down(state, &block);
-        run_chunks(state, &block, job->packed, part * state->chunks / parts, (part + 1) * state->chunks / parts);
-    }
+    const size_t parts = state->parts, part = item % parts;
+    const struct block block = begin_block(state, item / parts, slice_of(job, thread));
+    if (state->adapter.down && parts == 1)
+        run_down(state, &block);
+    run_chunks(state, &block, job->packed, part * state->chunks / parts, (part + 1) * state->chunks / parts);
 }
 
 void lorac_gemm_run(const struct lorac_gemm *gemm, float *workspace, struct pthreadpool *pool)
@@ -162,10 +154,7 @@ void lorac_gemm_run(const struct lorac_gemm *gemm, float *workspace, struct pthr
         job.packed = workspace;
         job.slices = workspace + gemm->packed_floats;
     }
-    if (gemm->adapter.down && gemm->parts > 1) {
-        atomic_init(&job.next, 0);
-        lorac_parallel_for(pool, run_downs, &job, lorac_parallel_threads(pool));
-    }
-    atomic_init(&job.next, 0);
-    lorac_parallel_for(pool, run_items, &job, lorac_parallel_threads(pool));
+    if (gemm->adapter.down && gemm->parts > 1)
+        lorac_parallel_items(pool, run_down_of, &job, gemm->blocks);
+    lorac_parallel_items(pool, run_part, &job, gemm->blocks * gemm->parts);
 }

@@ -31,7 +31,6 @@
 #include "winograd_tile.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +65,6 @@ static size_t divide_up(size_t a, size_t b)
 struct job {
     const struct state *state;
     float *shared, *slices; // in the workspace
-    atomic_size_t next, next_down;
 };
 
 // Tiles of a block: the last one may have fewer.
@@ -206,21 +204,21 @@ static void run_chunk(const struct state *state, size_t block, size_t chunk, con
     finish_tiles(state, block, products, &to);
 }
 
-// One thread of those that take whole blocks, until none is left.
-static void run_blocks(void *context, size_t thread)
+static float *slice_of(const struct job *job, size_t thread)
 {
-    struct job *job = context;
+    return job->slices + thread * lorac_winograd_thread_floats(&job->state->plan);
+}
+
+static void run_block(void *context, size_t thread, size_t block)
+{
+    const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
-    float *slice = job->slices + thread * lorac_winograd_thread_floats(p);
-    float *tiles = slice + p->product_floats + p->turned_floats;
-    size_t block;
-    while ((block = atomic_fetch_add(&job->next, 1)) < p->blocks) {
-        transform_tiles(job->state, block, 0, p->block, tiles);
-        for (size_t number = 0; number < down_count(job->state); number++)
-            run_down(job->state, block, number, tiles, slice);
-        for (size_t chunk = 0; chunk < p->chunks; chunk++)
-            run_chunk(job->state, block, chunk, tiles, slice);
-    }
+    float *slice = slice_of(job, thread), *tiles = slice + p->product_floats + p->turned_floats;
+    transform_tiles(job->state, block, 0, p->block, tiles);
+    for (size_t number = 0; number < down_count(job->state); number++)
+        run_down(job->state, block, number, tiles, slice);
+    for (size_t chunk = 0; chunk < p->chunks; chunk++)
+        run_chunk(job->state, block, chunk, tiles, slice);
 }
 
 static void transform_group(void *context, size_t group)
@@ -231,30 +229,35 @@ static void transform_group(void *context, size_t group)
     transform_tiles(job->state, block, begin, begin + GROUP, job->shared + block * p->block_floats);
 }
 
-// One thread of those that take pairs of a chunk and a block.
-static void run_pairs(void *context, size_t thread)
+// A chunk and a block.
+static void run_pair(void *context, size_t thread, size_t pair)
 {
-    struct job *job = context;
+    const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
-    float *slice = job->slices + thread * lorac_winograd_thread_floats(p);
-    size_t pair;
-    while ((pair = atomic_fetch_add(&job->next, 1)) < p->chunks * p->blocks) {
-        size_t block = pair % p->blocks;
-        run_chunk(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice);
-    }
+    size_t block = pair % p->blocks;
+    run_chunk(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice_of(job, thread));
 }
 
-// The same with pairs of a chunk of the adapter's: all of h is there before the first output.
-static void run_down_pairs(void *context, size_t thread)
+// The same with a chunk of the adapter's: all of h is there before the first output.
+static void run_down_pair(void *context, size_t thread, size_t pair)
 {
-    struct job *job = context;
+    const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
-    float *slice = job->slices + thread * lorac_winograd_thread_floats(p);
-    size_t pair;
-    while ((pair = atomic_fetch_add(&job->next_down, 1)) < down_count(job->state) * p->blocks) {
-        size_t block = pair % p->blocks;
-        run_down(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice);
-    }
+    size_t block = pair % p->blocks;
+    run_down(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice_of(job, thread));
+}
+
+static void run_blocks(struct job *job, struct pthreadpool *pool)
+{
+    lorac_parallel_items(pool, run_block, job, job->state->plan.blocks);
+}
+
+static void run_pairs(struct job *job, struct pthreadpool *pool)
+{
+    const struct lorac_winograd_plan *p = &job->state->plan;
+    lorac_parallel_for(pool, transform_group, job, divide_up(p->tiles, GROUP));
+    lorac_parallel_items(pool, run_down_pair, job, down_count(job->state) * p->blocks);
+    lorac_parallel_items(pool, run_pair, job, p->chunks * p->blocks);
 }
 
 static void run(void *opaque, const struct lorac_kernel_env *env)
@@ -263,13 +266,10 @@ static void run(void *opaque, const struct lorac_kernel_env *env)
     const struct lorac_winograd_plan *p = &state->plan;
     struct job job = {.state = state, .shared = env->workspace};
     job.slices = job.shared + lorac_winograd_shared_bytes(p) / sizeof(float);
-    atomic_init(&job.next, 0);
-    atomic_init(&job.next_down, 0);
     if (p->shared)
-        lorac_parallel_for(env->pool, transform_group, &job, divide_up(p->tiles, GROUP));
-    if (p->shared && state->adapter.branch)
-        lorac_parallel_for(env->pool, run_down_pairs, &job, lorac_parallel_threads(env->pool));
-    lorac_parallel_for(env->pool, p->shared ? run_pairs : run_blocks, &job, lorac_parallel_threads(env->pool));
+        run_pairs(&job, env->pool);
+    else
+        run_blocks(&job, env->pool);
 }
 
 // ---- life

@@ -19,7 +19,6 @@
 #include "winograd.h"
 #include "winograd_tile.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -112,7 +111,6 @@ struct job {
     const float *x, *dy;
     float *sums, *zeros, *slices, *out;
     const struct lorac_simd *simd;
-    atomic_size_t next;
 };
 
 // The pixels of a tile of x and of dy.
@@ -148,10 +146,11 @@ static void transform_tiles(const struct job *job, size_t first, size_t count, f
     }
 }
 
-static void run_part(const struct job *job, size_t part, float *slice)
+static void run_part(void *context, size_t thread, size_t part)
 {
+    const struct job *job = context;
     const struct plan *p = &job->plan;
-    float *x = slice, *y = slice + POINTS * p->x_point;
+    float *x = job->slices + thread * thread_floats(p), *y = x + POINTS * p->x_point;
     struct lorac_winograd_sum sum = {.x = x,
                                      .y = y,
                                      .x_row = p->x_row,
@@ -169,15 +168,6 @@ static void run_part(const struct job *job, size_t part, float *slice)
         transform_tiles(job, first, sum.tiles, x, y);
         job->simd->winograd_weight->add(&sum);
     }
-}
-
-// One thread, until no part is left.
-static void run_parts(void *context, size_t thread)
-{
-    struct job *job = context;
-    size_t part;
-    while ((part = atomic_fetch_add(&job->next, 1)) < job->plan.parts)
-        run_part(job, part, job->slices + thread * thread_floats(&job->plan));
 }
 
 // One input channel: the parts in their order, then the taps.
@@ -202,8 +192,7 @@ static void run(const struct lorac_conv_shape *s, const float *x, const float *d
     job.zeros = job.sums + job.plan.parts * job.plan.sum_floats;
     job.slices = job.zeros + zeros_floats(s);
     memset(job.zeros, 0, zeros_floats(s) * sizeof(float));
-    atomic_init(&job.next, 0);
-    lorac_parallel_for(env->pool, run_parts, &job, lorac_parallel_threads(env->pool));
+    lorac_parallel_items(env->pool, run_part, &job, job.plan.parts);
     lorac_parallel_for(env->pool, finish_channel, &job, s->C);
 }
 

@@ -16,6 +16,13 @@ void lorac_parallel_for(struct pthreadpool *pool, void (*body)(void *context, si
 void lorac_parallel_ranges(struct pthreadpool *pool, void (*body)(void *context, size_t begin, size_t end),
                            void *context, size_t count, size_t tile);
 
+// Runs body(context, thread, i) for i in 0 .. count-1, each once, on as many threads as the pool has: [thread], below
+// lorac_parallel_threads, is held by one caller at a time, for memory of its own. Each thread has a range of neighbours
+// and goes through it from its beginning; then it takes what others have left. Layer after layer the same thread has the
+// same images, so that what it reads is mostly what it wrote.
+void lorac_parallel_items(struct pthreadpool *pool, void (*body)(void *context, size_t thread, size_t i), void *context,
+                          size_t count);
+
 // A pool of [threads] threads; NULL for one thread as well as where none can be made (see *failed).
 struct pthreadpool *lorac_parallel_create(size_t threads, int *failed);
 void lorac_parallel_free(struct pthreadpool *pool); // accepts NULL
