@@ -39,6 +39,7 @@ enum {
     CHUNK = LORAC_WINOGRAD_CHUNK,
     GROUP = LORAC_WINOGRAD_GROUP,
     MERGE_PIXELS = 24, // for each output: below it adding to dx costs less than packing at each step
+    SHARED_WEIGHT_FLOATS = 256 * 1024, // packed, that each thread may read whole: they stay in its second cache
     LINE = 16,         // floats of a cache line
 };
 
@@ -213,7 +214,8 @@ static void run_block(void *context, size_t thread, size_t block)
 {
     const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
-    float *slice = slice_of(job, thread), *tiles = slice + p->product_floats + p->turned_floats;
+    float *slice = slice_of(job, thread);
+    float *tiles = p->shared ? job->shared + block * p->block_floats : slice + p->product_floats + p->turned_floats;
     transform_tiles(job->state, block, 0, p->block, tiles);
     for (size_t number = 0; number < down_count(job->state); number++)
         run_down(job->state, block, number, tiles, slice);
@@ -247,6 +249,12 @@ static void run_down_pair(void *context, size_t thread, size_t pair)
     run_down(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice_of(job, thread));
 }
 
+// Whether few blocks are as well shared out whole: as many for each thread, and weights that all can have in their cache.
+static bool divides(const struct lorac_winograd_plan *p, size_t threads)
+{
+    return p->blocks % threads == 0 && lorac_winograd_packed_floats(p) <= SHARED_WEIGHT_FLOATS;
+}
+
 static void run_blocks(struct job *job, struct pthreadpool *pool)
 {
     lorac_parallel_items(pool, run_block, job, job->state->plan.blocks);
@@ -266,7 +274,7 @@ static void run(void *opaque, const struct lorac_kernel_env *env)
     const struct lorac_winograd_plan *p = &state->plan;
     struct job job = {.state = state, .shared = env->workspace};
     job.slices = job.shared + lorac_winograd_shared_bytes(p) / sizeof(float);
-    if (p->shared)
+    if (p->shared && !divides(p, lorac_parallel_threads(env->pool)))
         run_pairs(&job, env->pool);
     else
         run_blocks(&job, env->pool);
