@@ -89,10 +89,8 @@ static enum lorac_status check_options(struct lorac_model *model, const struct l
         int64_t rank;
         double alpha;
         lorac_override_scale(options, &options->overrides[i], &rank, &alpha);
-        const enum lorac_status status = check_scale(rank, alpha, error);
-        if (status != LORAC_OK)
-            (void)lorac_error_prefix(error, "--override '%s': ", options->overrides[i].layers);
-        LORAC_TRY(status);
+        LORAC_TRY(lorac_error_prefix(error, check_scale(rank, alpha, error), "--override '%s': ",
+                                     options->overrides[i].layers));
     }
     return options->input.given ? lorac_input_meta_check(&options->input, input_channels(model), error) : LORAC_OK;
 }

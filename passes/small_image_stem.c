@@ -49,10 +49,7 @@ static enum lorac_status describe_conv(struct lorac_model *model, struct stem *s
     const char *name = lorac_node_name(stem->conv), *weight = lorac_node_input(stem->conv, 1);
     struct lorac_weight value;
     enum lorac_status status = lorac_weight_find(model, weight, &value, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "small_image_stem: the weight of the first convolution '%s': ", name);
-        return status;
-    }
+    LORAC_TRY(lorac_error_prefix(error, status, "small_image_stem: the weight of the first convolution '%s': ", name));
     if (value.rank != 4 || !lorac_weight_is_floating(&value) || value.count == 0 ||
         lorac_node_int(stem->conv, "group", 1) != 1)
         return lorac_error_set(error, LORAC_ERROR_UNSUPPORTED,

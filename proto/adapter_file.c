@@ -175,8 +175,7 @@ enum lorac_status lorac_adapter_file_open(const char *path, struct lorac_adapter
         return LORAC_OK;
     }
     lorac_adapter_file_close(file);
-    (void)lorac_error_prefix(error, "'%s': ", path);
-    return status;
+    return lorac_error_prefix(error, status, "'%s': ", path);
 }
 
 void lorac_adapter_file_close(struct lorac_adapter_file *file)

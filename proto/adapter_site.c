@@ -152,10 +152,7 @@ enum lorac_status lorac_adapter_locate(struct lorac_model *model, const struct l
     enum lorac_status status = adapter->form == LORAC_FORM_BRANCH
                                    ? lorac_branch_locate(model, adapter, arena, &site, error)
                                    : locate_weight_form(model, adapter, arena, &site, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "adapter of '%s': ", adapter->conv);
-        return status;
-    }
+    LORAC_TRY(lorac_error_prefix(error, status, "adapter of '%s': ", adapter->conv));
     *out = site;
     return LORAC_OK;
 }

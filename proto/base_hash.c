@@ -130,9 +130,7 @@ static enum lorac_status add_entry(struct lorac_digest *digest, const struct lor
         lorac_digest_add_number(digest, (uint64_t)entry->tensor->dims[i]);
     enum lorac_status status = add_elements(digest, entry->tensor, error);
     lorac_tensor_release(model, entry->tensor);
-    if (status != LORAC_OK)
-        lorac_error_prefix(error, "base hash of '%s': ", entry->name);
-    return status;
+    return lorac_error_prefix(error, status, "base hash of '%s': ", entry->name);
 }
 
 enum lorac_status lorac_base_hash(struct lorac_model *model, const struct lorac_meta *meta, char out[33],

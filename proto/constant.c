@@ -50,10 +50,7 @@ enum lorac_status lorac_constant_from_tensor(struct lorac_model *model, const On
                                    : LORAC_OK; // which init refuses
     if (status == LORAC_OK)
         status = lorac_constant_init(&constant, tensor->data_type, tensor->dims, tensor->n_dims, arena, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "tensor '%s': ", tensor->name ? tensor->name : "");
-        return status;
-    }
+    LORAC_TRY(lorac_error_prefix(error, status, "tensor '%s': ", tensor->name ? tensor->name : ""));
     if (constant.floating)
         LORAC_TRY(lorac_tensor_to_double(tensor, constant.floats, constant.count, error));
     else
@@ -162,17 +159,15 @@ enum lorac_status lorac_constant_result(const struct evaluation *e, int32_t data
         count = SIZE_MAX;
     LORAC_TRY(lorac_constant_work(e, count));
     enum lorac_status status = lorac_constant_init(out, data_type, dims, rank, e->arena, e->error);
-    if (status != LORAC_OK)
-        lorac_error_prefix(e->error, "node '%s' (%s): ", lorac_node_name(e->what.node), e->what.node->op_type);
-    return status;
+    return lorac_error_prefix(e->error, status, "node '%s' (%s): ", lorac_node_name(e->what.node),
+                              e->what.node->op_type);
 }
 
 enum lorac_status lorac_constant_work(const struct evaluation *e, size_t elements)
 {
     enum lorac_status status = lorac_constant_charge(e->what.model, elements, e->error);
-    if (status != LORAC_OK)
-        lorac_error_prefix(e->error, "node '%s' (%s): ", lorac_node_name(e->what.node), e->what.node->op_type);
-    return status;
+    return lorac_error_prefix(e->error, status, "node '%s' (%s): ", lorac_node_name(e->what.node),
+                              e->what.node->op_type);
 }
 
 bool lorac_int_list_read(const Onnx__NodeProto *node, const char *attribute, const struct lorac_constant *constant,

@@ -338,10 +338,8 @@ static enum lorac_status add_tensor(void *context, Onnx__TensorProto *tensor, st
                                  "a model read from memory has no folder: load it from its file");
     if (status == LORAC_OK)
         status = find_part(loading, part, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "tensor '%s' in the file '%s': ", name_of(tensor), location ? location : "");
-        return status;
-    }
+    LORAC_TRY(lorac_error_prefix(error, status, "tensor '%s' in the file '%s': ", name_of(tensor),
+                                 location ? location : ""));
     loading->count++;
     return LORAC_OK;
 }

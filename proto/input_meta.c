@@ -96,7 +96,7 @@ static enum lorac_status read_members(json_t *object, struct lorac_input_meta *i
     json_object_foreach(object, name, value) LORAC_TRY(read_member(name, value, input, error));
     if (lorac_input_meta_check(input, 0, error) != LORAC_OK) {
         // What is a wrong argument from a caller is a malformed file here.
-        lorac_error_prefix(error, "metadata '%s': ", KEY);
+        lorac_error_prefix(error, LORAC_ERROR_FORMAT, "metadata '%s': ", KEY);
         if (error)
             error->status = LORAC_ERROR_FORMAT;
         return LORAC_ERROR_FORMAT;

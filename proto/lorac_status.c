@@ -37,10 +37,10 @@ enum lorac_status lorac_error_set(struct lorac_error *error, enum lorac_status s
     return status;
 }
 
-enum lorac_status lorac_error_prefix(struct lorac_error *error, const char *format, ...)
+enum lorac_status lorac_error_prefix(struct lorac_error *error, enum lorac_status status, const char *format, ...)
 {
-    if (!error)
-        return LORAC_OK;
+    if (!error || status == LORAC_OK)
+        return status;
     char old[LORAC_ERROR_MESSAGE_BYTES];
     memcpy(old, error->message, sizeof old);
     va_list arguments;
@@ -52,5 +52,5 @@ enum lorac_status lorac_error_prefix(struct lorac_error *error, const char *form
         start = sizeof error->message - 1;
     snprintf(error->message + start, sizeof error->message - start, "%s", old);
     mask_control_characters(error->message);
-    return error->status;
+    return status;
 }

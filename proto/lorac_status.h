@@ -63,9 +63,12 @@ LORAC_API const char *lorac_status_text(enum lorac_status status);
 enum lorac_status lorac_error_set(struct lorac_error *error, enum lorac_status status, const char *format, ...)
     LORAC_PRINTF(3, 4);
 
-// Puts text before the sentence already in [error]: for a caller that knows the context ("'a.npy': ").
-// Returns the status already in [error] (LORAC_OK for NULL).
-enum lorac_status lorac_error_prefix(struct lorac_error *error, const char *format, ...) LORAC_PRINTF(2, 3);
+// Where [status] is a failure, puts text before the sentence already in [error] (NULL is fine): for a caller that knows
+// the context ("'a.npy': "). Returns [status], so that such a caller reads
+// `return lorac_error_prefix(error, read_file(path, error), "'%s': ", path);`
+// The other arguments are evaluated in any case.
+enum lorac_status lorac_error_prefix(struct lorac_error *error, enum lorac_status status, const char *format, ...)
+    LORAC_PRINTF(3, 4);
 
 // Forwards a failure: for functions that own nothing yet.
 #define LORAC_TRY(call)                                                                                                \

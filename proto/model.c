@@ -131,8 +131,7 @@ enum lorac_status lorac_model_load(const char *path, struct lorac_model **out, s
         return LORAC_OK;
     }
     lorac_model_free(model);
-    (void)lorac_error_prefix(error, "'%s': ", path);
-    return status;
+    return lorac_error_prefix(error, status, "'%s': ", path);
 }
 
 void lorac_model_free(struct lorac_model *model)

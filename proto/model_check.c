@@ -200,10 +200,7 @@ static enum lorac_status check_node(const Onnx__NodeProto *node, size_t position
                                    "(nodes must be in the order in which they run)",
                                    name, node->op_type, node->input[i]);
     enum lorac_status status = check_attributes(node, scope, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "node '%s' (%s): ", name, node->op_type);
-        return status;
-    }
+    LORAC_TRY(lorac_error_prefix(error, status, "node '%s' (%s): ", name, node->op_type));
     for (size_t i = 0; i < node->n_output; i++) {
         bool fresh;
         if (!*node->output[i])

@@ -414,10 +414,7 @@ static enum lorac_status write_dressed(const struct plan *plan, struct lorac_rep
 {
     struct lorac_file_content content = {.message = &plan->model->proto->base, .storage = plan->model->storage};
     enum lorac_status status = check_size(plan->model, &content.byte_count, error);
-    if (status != LORAC_OK) {
-        lorac_error_prefix(error, "cannot write '%s': ", replacement->path);
-        return status;
-    }
+    LORAC_TRY(lorac_error_prefix(error, status, "cannot write '%s': ", replacement->path));
     return lorac_replacement_write(replacement, &content, error);
 }
 

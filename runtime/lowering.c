@@ -236,9 +236,7 @@ enum lorac_status lorac_lowering_param(struct lorac_lowering *lowering, const On
     if (!lorac_lowering_is_constant(lowering, name))
         return lorac_refuse(node, error, "input %zu ('%s') must be a constant", i, name);
     enum lorac_status status = lorac_lowering_param_named(lowering, name, param, error);
-    if (status != LORAC_OK)
-        lorac_error_prefix(error, "node '%s' (%s): ", lorac_node_name(node), node->op_type);
-    return status;
+    return lorac_error_prefix(error, status, "node '%s' (%s): ", lorac_node_name(node), node->op_type);
 }
 
 // ---- what the metadata say

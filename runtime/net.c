@@ -50,13 +50,9 @@ enum lorac_status lorac_open(const char *path, struct lorac_net **net, struct lo
 {
     if (!path || !net)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "lorac_open: path and net must not be NULL");
-    struct lorac_error own_error; // the prefix needs a status to forward
-    if (!error)
-        error = &own_error;
     struct lorac_model *model;
     LORAC_TRY(lorac_model_load(path, &model, error));
-    enum lorac_status status = lorac_net_open_model(model, net, error);
-    return status == LORAC_OK ? LORAC_OK : lorac_error_prefix(error, "'%s': ", path);
+    return lorac_error_prefix(error, lorac_net_open_model(model, net, error), "'%s': ", path);
 }
 
 enum lorac_status lorac_open_memory(const void *bytes, size_t byte_count, struct lorac_net **net,

@@ -37,9 +37,8 @@ static enum lorac_status read_member(const char *text, const char **at, struct l
         *at += length;
         if (**at == ',' && *++*at == '\0')
             return refuse(text, "ends with a comma", error);
-        if (lorac_option_set_value(&members[i], out, value, error) != LORAC_OK)
-            return lorac_error_prefix(error, "--override '%s': ", text);
-        return LORAC_OK;
+        return lorac_error_prefix(error, lorac_option_set_value(&members[i], out, value, error), "--override '%s': ",
+                                  text);
     }
     return refuse(text, "after the last colon must stand rank=R, alpha=X, or both with a comma between", error);
 }

@@ -150,8 +150,7 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
         LORAC_TRY(lorac_output_check_model("--outputs", settings->outputs, net->model, error));
     LORAC_TRY(lorac_select_output(net, settings->output_name, error));
     LORAC_TRY(lorac_run_input_shape(&settings->run, &net->input, &shape, error));
-    if (lorac_get_info(net, &info, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", call->operands[0]);
+    LORAC_TRY(lorac_error_prefix(error, lorac_get_info(net, &info, error), "'%s': ", call->operands[0]));
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
@@ -161,8 +160,8 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
     if (!evaluation->open)
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     evaluation->classes = net->classes;
-    if (lorac_fill_check(net, &evaluation->dataset, error) != LORAC_OK) // to name the file
-        return lorac_error_prefix(error, "'%s': ", settings->data.data);
+    LORAC_TRY(lorac_error_prefix(error, lorac_fill_check(net, &evaluation->dataset, error), "'%s': ",
+                                 settings->data.data)); // to name the file
     lorac_run_note_threads(call, &settings->run);
     lorac_pixels_note_unused(call, &evaluation->dataset);
     return LORAC_OK;

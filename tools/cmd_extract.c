@@ -40,9 +40,8 @@ static enum lorac_status pack(const struct lorac_call *call, struct lorac_model 
     const struct extract_settings *settings = call->options.settings;
     const enum lorac_adapter_format format = (enum lorac_adapter_format)settings->format;
     LORAC_TRY(lorac_output_check_model("-o", settings->output, model, error));
-    if (lorac_adapter_file_pack(model, format, bytes, byte_count, tensor_count, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", call->operands[0]);
-    return LORAC_OK;
+    return lorac_error_prefix(error, lorac_adapter_file_pack(model, format, bytes, byte_count, tensor_count, error),
+                              "'%s': ", call->operands[0]);
 }
 
 static enum lorac_status extract(const struct lorac_call *call, struct lorac_model *model, struct lorac_error *error)

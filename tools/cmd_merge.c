@@ -110,9 +110,8 @@ static enum lorac_status run_trained(const struct lorac_call *call, const struct
     struct lorac_model *model = NULL;
     struct lorac_net *net = NULL;
     LORAC_TRY(load_trained(call, adapters, &model, error));
-    enum lorac_status status = lorac_net_open_model(model, &net, error);
-    if (status != LORAC_OK)
-        lorac_error_prefix(error, "'%s': ", call->operands[0]);
+    enum lorac_status status =
+        lorac_error_prefix(error, lorac_net_open_model(model, &net, error), "'%s': ", call->operands[0]);
     if (status == LORAC_OK)
         status = lorac_output_check_model("-o", settings->output, net->model, error);
     if (status == LORAC_OK)
@@ -192,7 +191,7 @@ static enum lorac_exit run(const struct lorac_call *call)
     enum lorac_exit code = LORAC_EXIT_DONE;
     if (merge_checked(call, &comparison, &merged, &error) != LORAC_OK) {
         if (error.status == LORAC_ERROR_TOLERANCE)
-            lorac_error_prefix(&error, "nothing was written: ");
+            lorac_error_prefix(&error, error.status, "nothing was written: ");
         code = lorac_report_failure(call, &error);
     }
     clear_merged(&merged);

@@ -492,8 +492,7 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
     fill_optimizer(call, &options.optimizer);
     lorac_memory_apply(&settings->memory, &options);
     lorac_run_apply(&settings->run, settings->batch, &options);
-    if (lorac_get_info(net, &info, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", call->operands[0]);
+    LORAC_TRY(lorac_error_prefix(error, lorac_get_info(net, &info, error), "'%s': ", call->operands[0]));
     if (net->classes > 0) // known before all the memory is taken, so that bad data is found sooner
         LORAC_TRY(open_images(run, &request, &shape, error));
     // As the choice by a budget is: for fixed numbers of threads, on which the bits must not depend.

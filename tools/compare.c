@@ -79,8 +79,8 @@ static enum lorac_status run_on(struct lorac_comparison *comparison, struct lora
     size_t count;
     LORAC_TRY(lorac_pixels_prepare(comparison->call, comparison->pixels, &net->meta.input, dataset, &source.normalize,
                                    error));
-    if (dataset == &comparison->dataset && lorac_fill_check(net, dataset, error) != LORAC_OK) // to name the file
-        return lorac_error_prefix(error, "'%s': ", comparison->data->data);
+    if (dataset == &comparison->dataset) // to name the file
+        LORAC_TRY(lorac_error_prefix(error, lorac_fill_check(net, dataset, error), "'%s': ", comparison->data->data));
     if (!lorac_size_multiply(dataset->count, comparison->classes, &count) ||
         !(*outputs = calloc(count, sizeof **outputs)))
         return lorac_error_set(error, LORAC_ERROR_MEMORY, "out of memory for the outputs of %zu images",
@@ -110,8 +110,8 @@ static enum lorac_status prepare(struct lorac_comparison *comparison, struct lor
     struct lorac_prepare_options options = lorac_prepare_options_default();
     comparison->has_half |= has_half_weights(net->model);
     lorac_run_apply(comparison->run, comparison->settings->batch, &options);
-    if (lorac_run_input_shape(comparison->run, &net->input, shape, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", name);
+    LORAC_TRY(lorac_error_prefix(error, lorac_run_input_shape(comparison->run, &net->input, shape, error), "'%s': ",
+                                 name));
     return lorac_run_prepare(net, name, &options, error);
 }
 
@@ -123,7 +123,7 @@ static enum lorac_status run_model(struct lorac_comparison *comparison, struct l
         status = run_on(comparison, net, &comparison->noise, noise_outputs, error);
     if (status == LORAC_OK && comparison->data->data)
         status = run_on(comparison, net, &comparison->dataset, data_outputs, error);
-    return status == LORAC_OK ? LORAC_OK : lorac_error_prefix(error, "'%s': ", name);
+    return lorac_error_prefix(error, status, "'%s': ", name);
 }
 
 enum lorac_status lorac_comparison_open(struct lorac_comparison *comparison, struct lorac_net *net, const char *name,

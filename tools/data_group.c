@@ -58,8 +58,9 @@ enum lorac_status lorac_data_check(const struct lorac_call *call, const struct l
     static const char *const need_data[] = {"range",        "corrupt",        "resize",
                                             "broken-share", "loader-threads", "cache-memory"};
     struct lorac_corrupt corrupt;
-    if (data->corrupt && lorac_corrupt_parse(data->corrupt, &corrupt, error) != LORAC_OK)
-        return lorac_error_prefix(error, "--corrupt %s: ", data->corrupt);
+    if (data->corrupt)
+        LORAC_TRY(lorac_error_prefix(error, lorac_corrupt_parse(data->corrupt, &corrupt, error), "--corrupt %s: ",
+                                     data->corrupt));
     size_t bytes;
     if (data->cache && strcmp(data->cache, "0") != 0 && !lorac_size_parse(data->cache, &bytes))
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
@@ -207,9 +208,9 @@ static enum lorac_status corrupt_set(const struct lorac_data_request *request, s
     if (!data->corrupt)
         return LORAC_OK;
     LORAC_TRY(lorac_corrupt_parse(data->corrupt, &corrupt, error));
-    if (lorac_dataset_corrupt(request->call->rehearsal ? &none : dataset, &corrupt, data->seed, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", data->data);
-    return LORAC_OK;
+    struct lorac_dataset *corrupted = request->call->rehearsal ? &none : dataset;
+    return lorac_error_prefix(error, lorac_dataset_corrupt(corrupted, &corrupt, data->seed, error), "'%s': ",
+                              data->data);
 }
 
 // "0 airplane, 1 automobile, 2 bird, ... 9 truck"

@@ -118,14 +118,15 @@ enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
                                     const struct lorac_prepare_options *options, struct lorac_error *error)
 {
     char outputs[LORAC_OUTPUTS_TEXT];
-    if (lorac_prepare(net, options, error) == LORAC_OK)
+    const enum lorac_status status = lorac_prepare(net, options, error);
+    if (status == LORAC_OK)
         return LORAC_OK;
     if (error->status == LORAC_ERROR_MEMORY && options->batch > 1)
         lorac_report_append(error, options->training ? "; use a --micro-batch, or a smaller --batch"
                                                      : "; use a smaller --batch");
     if (error->status == LORAC_ERROR_UNSUPPORTED)
         lorac_report_append(error, lorac_outputs_text(net->model, outputs));
-    return lorac_error_prefix(error, "'%s': ", name);
+    return lorac_error_prefix(error, status, "'%s': ", name);
 }
 
 // ---- memory

@@ -276,8 +276,8 @@ static enum lorac_status check_scores(const struct lorac_recipe *recipe, struct 
             continue;
         if (!lorac_recipe_get_used(recipe, "eval.images"))
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "%s needs eval.images", needing[i]);
-        if (check_labels(recipe, "eval.images", "eval.labels", error) != LORAC_OK)
-            return lorac_error_prefix(error, "%s needs labels: ", needing[i]);
+        LORAC_TRY(lorac_error_prefix(error, check_labels(recipe, "eval.images", "eval.labels", error),
+                                     "%s needs labels: ", needing[i]));
     }
     return LORAC_OK;
 }

@@ -192,8 +192,8 @@ static enum lorac_status record_names(const struct lorac_new_job_settings *setti
         meta.output = options->output;
     LORAC_TRY(lorac_input_shape(model, &input, error));
     const struct lorac_size given = {input.height ? 0 : settings->size.height, input.width ? 0 : settings->size.width};
-    if (lorac_trial_size(model, &meta, &given, false, &trial, error) != LORAC_OK)
-        return lorac_error_prefix(error, "--label-names cannot be checked, because the model cannot be run here: ");
+    LORAC_TRY(lorac_error_prefix(error, lorac_trial_size(model, &meta, &given, false, &trial, error),
+                                 "--label-names cannot be checked, because the model cannot be run here: "));
     if (trial.classes != (uint64_t)job->name_count)
         return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                "'%s' names %" PRId64 " classes, and the model has %zu: give a name for each, in the order "
@@ -272,7 +272,7 @@ enum lorac_status lorac_new_job_verify(const struct lorac_new_job *job, struct l
     enum lorac_status status = try_run(model, &none, error);
     if (status == LORAC_OK || status == LORAC_ERROR_MEMORY)
         return status;
-    lorac_error_prefix(error, "the changed model would not run: ");
+    lorac_error_prefix(error, status, "the changed model would not run: ");
     if (job->stem || job->size)
         lorac_report_append(error, "; choose another --input-size, or take a model that pools globally");
     return status;

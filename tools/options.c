@@ -294,9 +294,9 @@ enum lorac_status lorac_option_set_value(const struct lorac_option *option, void
                                          struct lorac_error *error)
 {
     enum lorac_status status = lorac_option_take(option, group_settings, text, error);
-    if (status != LORAC_OK)
-        lorac_error_prefix(error, "--%s %s: ", option->name, *text ? text : "''");
-    return status;
+    if (status == LORAC_OK) // a flag has no text
+        return LORAC_OK;
+    return lorac_error_prefix(error, status, "--%s %s: ", option->name, *text ? text : "''");
 }
 
 static void set_default(const struct lorac_option *option, void *group_settings)

@@ -228,10 +228,8 @@ static enum lorac_status add_given_presets(struct lorac_recipe *recipe, const st
     const struct lorac_yaml_mark nowhere = {0, 0};
     for (size_t i = 0; i < presets->count; i++) {
         const struct lorac_recipe_preset *preset = lorac_recipe_preset_find(presets->values[i]);
-        if (!preset) {
-            refuse_preset(NULL, nowhere, presets->values[i], error);
-            return lorac_error_prefix(error, "--preset: ");
-        }
+        if (!preset)
+            return lorac_error_prefix(error, refuse_preset(NULL, nowhere, presets->values[i], error), "--preset: ");
         LORAC_TRY(add_preset(recipe, preset, error));
     }
     return LORAC_OK;
@@ -325,8 +323,8 @@ static enum lorac_status add_settings(struct lorac_recipe *recipe, const struct 
                                       struct lorac_error *error)
 {
     for (size_t i = 0; i < settings->count; i++)
-        if (add_setting(recipe, settings->values[i], error) != LORAC_OK)
-            return lorac_error_prefix(error, "--set %s: ", settings->values[i]);
+        LORAC_TRY(lorac_error_prefix(error, add_setting(recipe, settings->values[i], error), "--set %s: ",
+                                     settings->values[i]));
     recipe->layers++;
     return LORAC_OK;
 }

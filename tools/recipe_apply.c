@@ -128,8 +128,9 @@ static enum lorac_status set_option(struct application *application, const struc
                                     const char *option, struct lorac_error *error)
 {
     for (size_t i = 0; i < value->count; i++)
-        if (lorac_options_set(&application->call->options, option, value->texts[i], value->origin, error) != LORAC_OK)
-            return lorac_error_prefix(error, "%s: %s ", value->origin, value->texts[i]);
+        LORAC_TRY(lorac_error_prefix(
+            error, lorac_options_set(&application->call->options, option, value->texts[i], value->origin, error),
+            "%s: %s ", value->origin, value->texts[i]));
     return LORAC_OK;
 }
 

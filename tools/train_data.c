@@ -90,8 +90,7 @@ static enum lorac_status name_classes(const struct lorac_train_data_request *req
 enum lorac_status lorac_train_data_check(const struct lorac_train_data_request *request, struct lorac_net *net,
                                          struct lorac_train_data *data, struct lorac_error *error)
 {
-    if (lorac_fill_check(net, &data->dataset, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", request->data->data);
+    LORAC_TRY(lorac_error_prefix(error, lorac_fill_check(net, &data->dataset, error), "'%s': ", request->data->data));
     lorac_pixels_note_unused(request->call, &data->dataset);
     lorac_data_keep(request->data, net, &data->dataset);
     return name_classes(request, net, &data->dataset, error);

@@ -114,9 +114,9 @@ static enum lorac_status open_share(struct lorac_train_validation *validation,
                                     const struct lorac_train_data *data, struct lorac_error *error)
 {
     const struct lorac_dataset *dataset = &data->dataset;
-    if (lorac_split_make(dataset->labels, dataset->count, share, request->data->seed, &validation->split, error) !=
-        LORAC_OK)
-        return lorac_error_prefix(error, "--val %s: ", validation->settings->val);
+    LORAC_TRY(lorac_error_prefix(
+        error, lorac_split_make(dataset->labels, dataset->count, share, request->data->seed, &validation->split, error),
+        "--val %s: ", validation->settings->val));
     const size_t kept = validation->split.kept_count;
     if (kept < request->batch)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
@@ -139,7 +139,7 @@ static enum lorac_status open_path(struct lorac_train_validation *validation,
     const struct lorac_data_request opened = lorac_train_data_request(request, &data, net, shape, trained);
     const enum lorac_status status = lorac_data_open(&opened, &validation->dataset, error);
     if (status == LORAC_ERROR_IO)
-        return lorac_error_prefix(error, "--val: ");
+        return lorac_error_prefix(error, status, "--val: ");
     LORAC_TRY(status);
     if (!validation->dataset.labels)
         return lorac_error_set(error, LORAC_ERROR_ARGUMENT, "--val '%s' has no labels: give --val-labels FILE",
@@ -159,9 +159,7 @@ static enum lorac_status check_pictures(const struct lorac_train_validation *val
                                               .count = split->held_count,
                                               .resize = (size_t)data->resize,
                                               .broken_share = data->broken_share};
-    if (lorac_picture_check(&check, error) != LORAC_OK)
-        return lorac_error_prefix(error, "--val %s: ", validation->settings->val);
-    return LORAC_OK;
+    return lorac_error_prefix(error, lorac_picture_check(&check, error), "--val %s: ", validation->settings->val);
 }
 
 enum lorac_status lorac_train_validation_open(struct lorac_train_validation *validation,
@@ -218,8 +216,8 @@ enum lorac_status lorac_train_validation_prepare(struct lorac_train_validation *
                                                      .keep_values = keeps_best(settings),
                                                      .callback = lorac_train_checkpoint_validating,
                                                      .context = checkpoint};
-    if (lorac_validation_create(&validation->validation, net, &options, error) != LORAC_OK)
-        return lorac_error_prefix(error, "'%s': ", split->images ? "--data" : settings->val);
+    LORAC_TRY(lorac_error_prefix(error, lorac_validation_create(&validation->validation, net, &options, error),
+                                 "'%s': ", split->images ? "--data" : settings->val));
     note_start(validation, call);
     return LORAC_OK;
 }

@@ -42,9 +42,7 @@ enum lorac_status lorac_tune_check(const struct lorac_tune_settings *tune, const
             return lorac_error_set(error, LORAC_ERROR_ARGUMENT,
                                    "--tune-cache '%s' is another file of this run: give another name", tune->cache);
     LORAC_TRY(lorac_output_check("--tune-cache", tune->cache, no_inputs, error));
-    if (lorac_tune_cache_check(tune->cache, error) != LORAC_OK)
-        return lorac_error_prefix(error, "--tune-cache: ");
-    return LORAC_OK;
+    return lorac_error_prefix(error, lorac_tune_cache_check(tune->cache, error), "--tune-cache: ");
 }
 
 // ---- prepare

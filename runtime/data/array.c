@@ -122,13 +122,11 @@ enum lorac_status lorac_array_read_rows(const char *path, const struct lorac_row
     if (status == LORAC_OK)
         status = read_by_magic(&stream, rows, &array, error);
     lorac_stream_close(&stream);
-    if (status == LORAC_OK) {
+    if (status == LORAC_OK)
         *out = array;
-    } else {
+    else
         lorac_array_clear(&array);
-        lorac_error_prefix(error, "'%s': ", path);
-    }
-    return status;
+    return lorac_error_prefix(error, status, "'%s': ", path);
 }
 
 enum lorac_status lorac_array_read(const char *path, struct lorac_array *out, struct lorac_error *error)

@@ -213,9 +213,7 @@ static enum lorac_status read_file(struct reading *reading, const char *path, si
             status = take_record(reading, record, error);
     }
     lorac_stream_close(&stream);
-    if (status != LORAC_OK)
-        (void)lorac_error_prefix(error, "'%s': ", path);
-    return status;
+    return lorac_error_prefix(error, status, "'%s': ", path);
 }
 
 // ---- names

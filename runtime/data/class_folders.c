@@ -161,11 +161,9 @@ static enum lorac_status read_class(struct lorac_image_list_build *build, const 
         return LORAC_OK; // whatever it is called
     }
     int32_t label = (int32_t)number;
-    const enum lorac_status status =
-        build->known ? lorac_image_list_find_known(build->known, last_part(path), &label, error) : LORAC_OK;
-    if (status != LORAC_OK)
-        (void)lorac_error_prefix(error, "'%s': ", path);
-    LORAC_TRY(status);
+    if (build->known)
+        LORAC_TRY(lorac_error_prefix(
+            error, lorac_image_list_find_known(build->known, last_part(path), &label, error), "'%s': ", path));
     qsort(list->paths + begin, list->count - begin, sizeof *list->paths, lorac_image_list_compare);
     for (size_t i = begin; i < list->count; i++)
         list->labels[i] = label;

@@ -227,11 +227,9 @@ static enum lorac_status number_known(struct lorac_image_list_build *build, cons
             return lorac_error_set(error, LORAC_ERROR_MISMATCH,
                                    "line %zu: label %s is outside 0 .. %zu, the classes of the model", set->lines[i],
                                    name, known->count - 1);
-        const enum lorac_status status =
-            is_number ? LORAC_OK : lorac_image_list_find_known(known, name, &numbers[i], error);
-        if (status != LORAC_OK)
-            (void)lorac_error_prefix(error, "line %zu: ", set->lines[i]);
-        LORAC_TRY(status);
+        if (!is_number)
+            LORAC_TRY(lorac_error_prefix(error, lorac_image_list_find_known(known, name, &numbers[i], error),
+                                         "line %zu: ", set->lines[i]));
     }
     return lorac_image_list_set_classes(build, known->names, known->count, error);
 }
@@ -379,7 +377,5 @@ enum lorac_status lorac_csv_read(struct lorac_image_list_build *build, const cha
     lorac_name_table_free(&reading.labels.names);
     free(reading.labels.lines);
     free(block);
-    if (status != LORAC_OK)
-        (void)lorac_error_prefix(error, "'%s': ", path);
-    return status;
+    return lorac_error_prefix(error, status, "'%s': ", path);
 }

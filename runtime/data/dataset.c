@@ -131,8 +131,7 @@ static enum lorac_status take_array(const struct lorac_dataset_options *options,
     return LORAC_OK;
 
 named:
-    lorac_error_prefix(error, "'%s': ", options->images_path);
-    return status;
+    return lorac_error_prefix(error, status, "'%s': ", options->images_path);
 }
 
 static enum lorac_status open_images(const struct lorac_dataset_options *options, struct lorac_dataset *dataset,
@@ -227,8 +226,7 @@ done:
     lorac_array_clear(&array);
     if (status != LORAC_OK) {
         free(labels);
-        lorac_error_prefix(error, "'%s': ", options->labels_path);
-        return status;
+        return lorac_error_prefix(error, status, "'%s': ", options->labels_path);
     }
     dataset->labels = dataset->label_storage = labels;
     return LORAC_OK;
@@ -288,10 +286,8 @@ static enum lorac_status open_files(const struct lorac_dataset_options *options,
     size_t begin = 0, end = 0;
     LORAC_TRY(lorac_image_files_open(options, &dataset->files, error));
     struct lorac_image_files *files = dataset->files;
-    const enum lorac_status status = find_range(options, files->list.count, &begin, &end, error);
-    if (status != LORAC_OK)
-        (void)lorac_error_prefix(error, "'%s': ", options->images_path);
-    LORAC_TRY(status);
+    LORAC_TRY(lorac_error_prefix(error, find_range(options, files->list.count, &begin, &end, error), "'%s': ",
+                                 options->images_path));
     *file_count = files->list.count;
     files->first = dataset->first_index = begin;
     dataset->element = LORAC_ELEMENT_U8;

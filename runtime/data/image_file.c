@@ -303,8 +303,7 @@ enum lorac_status lorac_image_file_read(const char *path, const struct lorac_ima
     free(bytes);
     if (status != LORAC_OK) {
         free(image.pixels);
-        lorac_error_prefix(error, "'%s': ", path);
-        return status;
+        return lorac_error_prefix(error, status, "'%s': ", path);
     }
     *out = (struct lorac_stored_image){image.pixels, image.height, image.width};
     return LORAC_OK;

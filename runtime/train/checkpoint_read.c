@@ -192,15 +192,13 @@ static enum lorac_status read_file(struct lorac_checkpoint_file *file, const cha
 enum lorac_status lorac_checkpoint_file_read(const char *path, struct lorac_checkpoint_file **out,
                                              struct lorac_error *error)
 {
-    struct lorac_error own_error; // the prefix needs a status to forward
-    if (!error)
-        error = &own_error;
     struct lorac_checkpoint_file *file = calloc(1, sizeof *file);
     if (!file)
         return out_of_memory(error);
-    if (read_file(file, path, error) != LORAC_OK) {
+    const enum lorac_status status = read_file(file, path, error);
+    if (status != LORAC_OK) {
         lorac_checkpoint_file_free(file);
-        return lorac_error_prefix(error, "checkpoint '%s': ", path);
+        return lorac_error_prefix(error, status, "checkpoint '%s': ", path);
     }
     *out = file;
     return LORAC_OK;
@@ -523,9 +521,6 @@ enum lorac_status lorac_checkpoint_file_restore(const struct lorac_checkpoint_fi
                                                 const struct lorac_snapshot *snapshot,
                                                 struct lorac_validation *validation, struct lorac_error *error)
 {
-    struct lorac_error own_error; // the prefix needs a status to forward
-    if (!error)
-        error = &own_error;
     const struct lorac_safetensor **found = calloc(2 * snapshot->part_count + 1, sizeof *found);
     struct restoring restoring = {.values = found, .best = found ? found + snapshot->part_count : NULL};
     enum lorac_status status =
@@ -533,7 +528,7 @@ enum lorac_status lorac_checkpoint_file_restore(const struct lorac_checkpoint_fi
     if (status == LORAC_OK)
         put(file, snapshot, validation, &restoring);
     free(found);
-    return status == LORAC_OK ? LORAC_OK : lorac_error_prefix(error, "checkpoint '%s': ", file->path);
+    return lorac_error_prefix(error, status, "checkpoint '%s': ", file->path);
 }
 
 // ---- broken images
@@ -565,11 +560,8 @@ enum lorac_status lorac_checkpoint_file_restore_broken(const struct lorac_checkp
                                                        const struct lorac_dataset *dataset, struct lorac_error *error)
 {
     static const char *const names[] = LORAC_CHECKPOINT_BROKEN;
-    struct lorac_error own_error; // the prefix needs a status to forward
     const struct lorac_safetensor *tensor = find_tensor(&file->content, names[set]);
-    if (!error)
-        error = &own_error;
-    if (!tensor || !dataset->loader || count_broken(tensor, dataset, error) == LORAC_OK)
+    if (!tensor || !dataset->loader)
         return LORAC_OK;
-    return lorac_error_prefix(error, "checkpoint '%s': ", file->path);
+    return lorac_error_prefix(error, count_broken(tensor, dataset, error), "checkpoint '%s': ", file->path);
 }

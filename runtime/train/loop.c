@@ -245,13 +245,12 @@ static enum lorac_status run_step(struct run *run, uint64_t step, struct lorac_e
         .rows = run->net->program->batch,
         .pool = lorac_session_pool(run->net->session),
     };
-    if (take_batch(run, step, &fill, error) != LORAC_OK)
-        return lorac_error_prefix(error, "step %" PRIu64 ": ", step + 1);
+    LORAC_TRY(lorac_error_prefix(error, take_batch(run, step, &fill, error), "step %" PRIu64 ": ", step + 1));
     const double lr = lorac_schedule_lr(&run->schedule, step);
     const struct lorac_net_fill net_fill = {lorac_fill_run, &fill};
     struct lorac_step_result result;
-    if (lorac_net_train_step(run->net, &net_fill, run->labels, lr, &result, error) != LORAC_OK)
-        return lorac_error_prefix(error, "step %" PRIu64 ": ", step + 1);
+    LORAC_TRY(lorac_error_prefix(error, lorac_net_train_step(run->net, &net_fill, run->labels, lr, &result, error),
+                                 "step %" PRIu64 ": ", step + 1));
     run->loss_sum += result.loss;
     run->correct_sum += result.correct;
     run->timed_steps++;
@@ -270,9 +269,6 @@ static bool has_stopped(const struct run *run)
 enum lorac_status lorac_loop_run(struct lorac_net *net, const struct lorac_loop_options *options,
                                  struct lorac_error *error)
 {
-    struct lorac_error own_error; // the prefix needs a status to forward
-    if (!error)
-        error = &own_error;
     LORAC_TRY(check_options(net, options, error));
     struct run run = {.net = net,
                       .options = options,

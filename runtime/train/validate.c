@@ -39,10 +39,8 @@ enum lorac_status lorac_validation_run(struct lorac_validation *validation, stru
                                                    .callback = options->callback,
                                                    .context = options->context};
     struct lorac_evaluation evaluation;
-    const enum lorac_status status = lorac_net_evaluate(net, &request, &evaluation, error);
-    if (status != LORAC_OK)
-        (void)lorac_error_prefix(error, "validation after epoch %" PRIu64 ": ", epoch);
-    LORAC_TRY(status);
+    LORAC_TRY(lorac_error_prefix(error, lorac_net_evaluate(net, &request, &evaluation, error),
+                                 "validation after epoch %" PRIu64 ": ", epoch));
     const struct lorac_best_mark mark = {
         .epoch = epoch, .step = step, .images = evaluation.images, .correct = evaluation.correct, .loss = evaluation.loss};
     *better = lorac_best_offer(&validation->best, &mark);

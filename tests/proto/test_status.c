@@ -8,10 +8,13 @@ static void test_messages(void)
     CHECK(lorac_error_set(&error, LORAC_ERROR_IO, "cannot open '%s': %d", "a\nb\x1b[31m", 7) == LORAC_ERROR_IO);
     CHECK(error.status == LORAC_ERROR_IO);
     CHECK_STRING(error.message, "cannot open 'a?b?[31m': 7");
-    CHECK(lorac_error_prefix(&error, "'%s': ", "x") == LORAC_ERROR_IO);
+    CHECK(lorac_error_prefix(&error, LORAC_ERROR_IO, "'%s': ", "x") == LORAC_ERROR_IO);
     CHECK_STRING(error.message, "'x': cannot open 'a?b?[31m': 7");
     CHECK(lorac_error_set(NULL, LORAC_ERROR_FORMAT, "nobody listens") == LORAC_ERROR_FORMAT);
-    CHECK(lorac_error_prefix(NULL, "nobody") == LORAC_OK);
+    CHECK(lorac_error_prefix(NULL, LORAC_OK, "nobody") == LORAC_OK);
+    CHECK(lorac_error_prefix(NULL, LORAC_ERROR_FORMAT, "nobody") == LORAC_ERROR_FORMAT);
+    CHECK(lorac_error_prefix(&error, LORAC_OK, "nothing happened: ") == LORAC_OK);
+    CHECK_STRING(error.message, "'x': cannot open 'a?b?[31m': 7");
 }
 
 static void test_long_messages(void)
@@ -22,7 +25,7 @@ static void test_long_messages(void)
     text[sizeof text - 1] = '\0';
     lorac_error_set(&error, LORAC_ERROR_IO, "%s", text);
     CHECK(strlen(error.message) == LORAC_ERROR_MESSAGE_BYTES - 1);
-    lorac_error_prefix(&error, "%s", text);
+    lorac_error_prefix(&error, error.status, "%s", text);
     CHECK(strlen(error.message) == LORAC_ERROR_MESSAGE_BYTES - 1);
 }
 
