@@ -57,10 +57,8 @@ static struct lorac_comparison comparison_of(const struct lorac_call *call)
 static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error)
 {
     struct lorac_comparison comparison = comparison_of(call);
-    struct lorac_model *taken = *model;
     struct lorac_net *net = NULL;
-    *model = NULL;
-    enum lorac_status status = lorac_net_open_model(taken, &net, error);
+    enum lorac_status status = lorac_rehearse_open(model, &net, error);
     if (status == LORAC_OK)
         status = lorac_comparison_open(&comparison, net, call->operands[0], error);
     lorac_close(net);

@@ -155,8 +155,7 @@ static enum lorac_status prepare(const struct lorac_call *call, struct evaluatio
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     lorac_run_apply(&settings->run, settings->batch, &options);
-    LORAC_TRY(call->rehearsal ? lorac_run_prepare(net, call->operands[0], &options, error)
-                              : lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
+    LORAC_TRY(lorac_tune_prepare(call, &settings->tune, net, call->operands[0], &options, error));
     if (!evaluation->open)
         LORAC_TRY(open_data(call, evaluation, &shape, error));
     evaluation->classes = net->classes;
@@ -312,9 +311,7 @@ static void clear(struct evaluation *evaluation)
 static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_model **model, struct lorac_error *error)
 {
     struct evaluation evaluation = {0};
-    struct lorac_model *taken = *model;
-    *model = NULL;
-    enum lorac_status status = lorac_net_open_model(taken, &evaluation.net, error);
+    enum lorac_status status = lorac_rehearse_open(model, &evaluation.net, error);
     if (status == LORAC_OK)
         status = prepare(call, &evaluation, error);
     clear(&evaluation);

@@ -456,17 +456,6 @@ static enum lorac_status count_threads(struct run *run, size_t planned, struct l
                            lorac_bytes_text(memory.peak_bytes, needed));
 }
 
-// A rehearsal neither takes the lock of a folder of checkpoints nor tunes.
-static enum lorac_status prepare_net(struct run *run, const struct lorac_prepare_options *options,
-                                     struct lorac_error *error)
-{
-    const struct lorac_call *call = run->call;
-    if (call->rehearsal)
-        return lorac_run_prepare(run->net, call->operands[0], options, error);
-    return lorac_train_checkpoint_prepare(&run->checkpoint, &run->settings->tune, run->net, call->operands[0], options,
-                                          error);
-}
-
 static enum lorac_status prepare(struct run *run, struct lorac_error *error)
 {
     const struct lorac_call *call = run->call;
@@ -484,8 +473,7 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
     struct lorac_info info;
     struct lorac_input_shape shape;
     LORAC_TRY(check_files(run, &shape, error));
-    if (!call->rehearsal)
-        LORAC_TRY(lorac_train_checkpoint_open(&run->checkpoint, call, &settings->checkpoint, error));
+    LORAC_TRY(lorac_train_checkpoint_open(&run->checkpoint, call, &settings->checkpoint, error));
     struct lorac_prepare_options options = lorac_prepare_options_default();
     options.training = true;
     options.form_policy = (enum lorac_form_policy)settings->form_policy;
@@ -497,7 +485,7 @@ static enum lorac_status prepare(struct run *run, struct lorac_error *error)
         LORAC_TRY(open_images(run, &request, &shape, error));
     // As the choice by a budget is: for fixed numbers of threads, on which the bits must not depend.
     options.memory_other = other_bytes(run, LORAC_BUDGET_THREADS, LORAC_BUDGET_THREADS);
-    LORAC_TRY(prepare_net(run, &options, error));
+    LORAC_TRY(lorac_train_checkpoint_prepare(&run->checkpoint, &settings->tune, net, call->operands[0], &options, error));
     LORAC_TRY(open_images(run, &request, &shape, error));
     LORAC_TRY(count_threads(run, options.memory_other, error));
     LORAC_TRY(lorac_train_data_check(&request, net, &run->data, error));
@@ -518,9 +506,7 @@ static enum lorac_status rehearse(const struct lorac_call *call, struct lorac_mo
 {
     const struct train_settings *settings = call->options.settings;
     struct run run = {.call = call, .settings = settings, .validation = {.settings = &settings->validation}};
-    struct lorac_model *taken = *model;
-    *model = NULL;
-    enum lorac_status status = lorac_net_open_model(taken, &run.net, error);
+    enum lorac_status status = lorac_rehearse_open(model, &run.net, error);
     if (status == LORAC_OK)
         status = prepare(&run, error);
     clear(&run);

@@ -76,8 +76,11 @@ enum lorac_status lorac_wrong_print(const struct lorac_eval_details *details, si
     for (size_t i = 0; i < shown; i++)
         add_row(&table, details, wrongs.rows[i].image);
     printf("\nwrong: the %zu with the largest loss of %zu images\n", shown, wrongs.count);
-    enum lorac_status status = shown > 0 ? lorac_table_finish(&table, stdout, error) : LORAC_OK;
-    lorac_table_clear(&table);
+    enum lorac_status status = LORAC_OK;
+    if (shown > 0)
+        status = lorac_table_finish(&table, stdout, error);
+    else
+        lorac_table_clear(&table);
     free(wrongs.rows);
     return status;
 }

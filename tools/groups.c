@@ -129,6 +129,13 @@ enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
     return lorac_error_prefix(error, status, "'%s': ", name);
 }
 
+enum lorac_status lorac_rehearse_open(struct lorac_model **model, struct lorac_net **net, struct lorac_error *error)
+{
+    struct lorac_model *taken = *model;
+    *model = NULL;
+    return lorac_net_open_model(taken, net, error);
+}
+
 // ---- memory
 
 #define FIELD(member) offsetof(struct lorac_memory_settings, member)

@@ -54,6 +54,9 @@ void lorac_run_apply(const struct lorac_run_settings *run, int64_t batch, struct
 enum lorac_status lorac_run_prepare(struct lorac_net *net, const char *name,
                                     const struct lorac_prepare_options *options, struct lorac_error *error);
 
+// Of a command's rehearse: a net of *model, which is taken over and NULL from then on. Errors: as lorac_open_memory.
+enum lorac_status lorac_rehearse_open(struct lorac_model **model, struct lorac_net **net, struct lorac_error *error);
+
 // The size of the images that the model will run on: its own, or what --input-size says where it is free.
 // Errors: ARGUMENT (free and not given, or given and another than the model's).
 enum lorac_status lorac_run_input_shape(const struct lorac_run_settings *run, const struct lorac_input_shape *declared,

@@ -15,7 +15,7 @@ static bool says(const struct lorac_recipe *recipe, const char *path, const char
 
 // ONNX Runtime's file gives values to inputs of the graph, which only inject can declare: extract would find none,
 // after all of the training.
-static enum lorac_status check_adapter_format(const struct lorac_recipe *recipe, struct lorac_error *error)
+enum lorac_status lorac_job_steps_check(const struct lorac_recipe *recipe, struct lorac_error *error)
 {
     static const char path[] = "output.adapter_format";
     if (!lorac_recipe_get(recipe, "output.adapter") || !says(recipe, path, "onnx_adapter") ||
@@ -27,11 +27,6 @@ static enum lorac_status check_adapter_format(const struct lorac_recipe *recipe,
                            "%s is onnx_adapter, which needs what is trained as inputs of the graph: set "
                            "adapter.as_inputs to true, or the format to safetensors",
                            value->origin);
-}
-
-enum lorac_status lorac_job_steps_check(const struct lorac_recipe *recipe, struct lorac_error *error)
-{
-    return check_adapter_format(recipe, error);
 }
 
 // ---- rehearsals

@@ -75,7 +75,7 @@ enum lorac_status lorac_train_checkpoint_open(struct lorac_train_checkpoint *che
                                               struct lorac_error *error)
 {
     *checkpoint = (struct lorac_train_checkpoint){.call = call, .settings = settings, .started = lorac_seconds()};
-    if (!settings->folder)
+    if (!settings->folder || call->rehearsal)
         return LORAC_OK;
     LORAC_TRY(lorac_checkpoint_folder_open(settings->folder, (size_t)settings->keep, &checkpoint->folder, error));
     if (settings->resume)

@@ -52,7 +52,7 @@ enum lorac_status lorac_train_checkpoint_refuse_run(struct lorac_checkpoint_fold
                                                     const char *path, const char *advice, struct lorac_error *error);
 
 // Opens the folder and takes its lock; with --resume reads the newest checkpoint, and says where there is none. Without,
-// a folder that holds checkpoints is refused. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY.
+// a folder that holds checkpoints is refused. A rehearsal leaves the folder alone. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY.
 enum lorac_status lorac_train_checkpoint_open(struct lorac_train_checkpoint *checkpoint, const struct lorac_call *call,
                                               const struct lorac_checkpoint_settings *settings,
                                               struct lorac_error *error);

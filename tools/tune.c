@@ -94,7 +94,7 @@ enum lorac_status lorac_tune_prepare(const struct lorac_call *call, const struct
                                      const struct lorac_prepare_options *options, struct lorac_error *error)
 {
     struct lorac_tune_cache cache;
-    if (!tune->tune)
+    if (!tune->tune || call->rehearsal)
         return lorac_run_prepare(net, name, options, error);
     if (tune->cache)
         LORAC_TRY(lorac_output_check_model("--tune-cache", tune->cache, net->model, error));

@@ -24,8 +24,8 @@ enum lorac_status lorac_tune_check_flags(const struct lorac_tune_settings *tune,
 enum lorac_status lorac_tune_check(const struct lorac_tune_settings *tune, const char *const *others,
                                    struct lorac_error *error);
 
-// lorac_run_prepare; with --tune by what the file holds, and what had to be measured is written there. Here a
-// file that cannot be read or written is no failure: a note says so. Errors: as lorac_run_prepare, ARGUMENT (the file is
+// lorac_run_prepare; with --tune, but in a rehearsal, by what the file holds, and what had to be measured is written
+// there. Here a file that cannot be read or written is no failure: a note says so. Errors: as lorac_run_prepare, ARGUMENT (the file is
 // the model's own).
 enum lorac_status lorac_tune_prepare(const struct lorac_call *call, const struct lorac_tune_settings *tune,
                                      struct lorac_net *net, const char *name,
