@@ -39,8 +39,8 @@ enum {
     CHUNK = LORAC_WINOGRAD_CHUNK,
     GROUP = LORAC_WINOGRAD_GROUP,
     MERGE_PIXELS = 24, // for each output: below it adding to dx costs less than packing at each step
-    SHARED_WEIGHT_FLOATS = 256 * 1024, // packed, that each thread may read whole: they stay in its second cache
     LINE = 16,         // floats of a cache line
+    SHARED_WEIGHT_FLOATS = 256 * 1024, // packed, that each thread may read whole: they stay in its second cache
 };
 
 struct state {
@@ -88,14 +88,13 @@ static void transform_tiles(const struct state *state, size_t block, size_t begi
 {
     const struct lorac_winograd_plan *p = &state->plan;
     const float *pixel[2][LORAC_WINOGRAD_MAX_POINTS];
-    size_t first = block * p->block, count = p->tiles - first < end ? p->tiles - first : end;
-    if (begin < count)
-        find_pixels(state, first + begin, pixel[begin % 2]);
+    size_t first = block * p->block, count = tiles_of(p, block);
+    if (count > end)
+        count = end;
+    find_pixels(state, first + begin, pixel[begin % 2]);
     for (size_t t = begin; t < count; t++) {
-        const size_t next = t + 1 < count ? t + 1 : t;
-        if (next != t)
-            find_pixels(state, first + next, pixel[next % 2]);
-        state->loops->input(p->m, pixel[t % 2], pixel[next % 2], p->C, to + t * p->row_stride, p->point_stride);
+        find_pixels(state, first + (t + 1 < count ? t + 1 : t), pixel[(t + 1) % 2]);
+        state->loops->input(p->m, pixel[t % 2], pixel[(t + 1) % 2], p->C, to + t * p->row_stride, p->point_stride);
     }
 }
 
@@ -210,12 +209,18 @@ static float *slice_of(const struct job *job, size_t thread)
     return job->slices + thread * lorac_winograd_thread_floats(&job->state->plan);
 }
 
+// A block's place in what all threads share.
+static float *tiles_at(const struct job *job, size_t block)
+{
+    return job->shared + block * job->state->plan.block_floats;
+}
+
 static void run_block(void *context, size_t thread, size_t block)
 {
     const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
     float *slice = slice_of(job, thread);
-    float *tiles = p->shared ? job->shared + block * p->block_floats : slice + p->product_floats + p->turned_floats;
+    float *tiles = p->shared ? tiles_at(job, block) : slice + p->product_floats + p->turned_floats;
     transform_tiles(job->state, block, 0, p->block, tiles);
     for (size_t number = 0; number < down_count(job->state); number++)
         run_down(job->state, block, number, tiles, slice);
@@ -228,7 +233,7 @@ static void transform_group(void *context, size_t group)
     const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
     size_t block = group * GROUP / p->block, begin = group * GROUP % p->block;
-    transform_tiles(job->state, block, begin, begin + GROUP, job->shared + block * p->block_floats);
+    transform_tiles(job->state, block, begin, begin + GROUP, tiles_at(job, block));
 }
 
 // A chunk and a block.
@@ -237,7 +242,7 @@ static void run_pair(void *context, size_t thread, size_t pair)
     const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
     size_t block = pair % p->blocks;
-    run_chunk(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice_of(job, thread));
+    run_chunk(job->state, block, pair / p->blocks, tiles_at(job, block), slice_of(job, thread));
 }
 
 // The same with a chunk of the adapter's: all of h is there before the first output.
@@ -246,18 +251,13 @@ static void run_down_pair(void *context, size_t thread, size_t pair)
     const struct job *job = context;
     const struct lorac_winograd_plan *p = &job->state->plan;
     size_t block = pair % p->blocks;
-    run_down(job->state, block, pair / p->blocks, job->shared + block * p->block_floats, slice_of(job, thread));
+    run_down(job->state, block, pair / p->blocks, tiles_at(job, block), slice_of(job, thread));
 }
 
 // Whether few blocks are as well shared out whole: as many for each thread, and weights that all can have in their cache.
 static bool divides(const struct lorac_winograd_plan *p, size_t threads)
 {
     return p->blocks % threads == 0 && lorac_winograd_packed_floats(p) <= SHARED_WEIGHT_FLOATS;
-}
-
-static void run_blocks(struct job *job, struct pthreadpool *pool)
-{
-    lorac_parallel_items(pool, run_block, job, job->state->plan.blocks);
 }
 
 static void run_pairs(struct job *job, struct pthreadpool *pool)
@@ -277,7 +277,7 @@ static void run(void *opaque, const struct lorac_kernel_env *env)
     if (p->shared && !divides(p, lorac_parallel_threads(env->pool)))
         run_pairs(&job, env->pool);
     else
-        run_blocks(&job, env->pool);
+        lorac_parallel_items(env->pool, run_block, &job, p->blocks);
 }
 
 // ---- life

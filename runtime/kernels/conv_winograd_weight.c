@@ -138,9 +138,8 @@ static void transform_tiles(const struct job *job, size_t first, size_t count, f
     struct tile tiles[2];
     find_pixels(job, first, &tiles[0]);
     for (size_t t = 0; t < count; t++) {
-        const struct tile *tile = &tiles[t % 2], *next = t + 1 < count ? &tiles[(t + 1) % 2] : tile;
-        if (next != tile)
-            find_pixels(job, first + t + 1, &tiles[(t + 1) % 2]);
+        const struct tile *tile = &tiles[t % 2], *next = &tiles[(t + 1) % 2];
+        find_pixels(job, first + (t + 1 < count ? t + 1 : t), &tiles[(t + 1) % 2]);
         job->simd->winograd->input(M_TILE, tile->x, next->x, s->C, x + t * p->x_row, p->x_point);
         job->simd->winograd_weight->spread(tile->dy, next->dy, s->M, y + t * p->y_row, p->y_point);
     }

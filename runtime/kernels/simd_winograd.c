@@ -6,10 +6,10 @@
 typedef int vector_mask __attribute__((vector_size(LANES * sizeof(int)), aligned(sizeof(int)), may_alias));
 
 enum { CHUNK = LORAC_WINOGRAD_CHUNK };
+_Static_assert((int)CHUNK % (2 * LANES) == 0, "a chunk is made of pairs of vectors");
 
 // Floats from what is read of a pixel to what is fetched: no processor foresees the strides of a tile's pixels.
 enum { AHEAD = 64 };
-_Static_assert((int)CHUNK % (2 * LANES) == 0, "a chunk is made of pairs of vectors");
 
 // ---- weights: G g G', in double
 
